@@ -1,0 +1,4 @@
+//! Kubelets, built-in controllers, traffic and metrics: models that run against the simulated API server and, the kubelet,
+//! against a real one. Everything runs on tokio's (paused) clock and repeats exactly for a seed.
+
+pub mod behaviour;
