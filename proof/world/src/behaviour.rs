@@ -114,7 +114,10 @@ mod tests {
         check("a:v1-latency250ms", Behaviour { added_latency: Duration::from_millis(250), ..good() });
         check("a:v1-dberrors12", Behaviour { database_errors_per_minute: 12, ..good() });
         check("a:v1-slowstart40s", Behaviour { slow_start: seconds(40), ..good() });
-        check("a:v1-oom90s@sha256:00-errors9", Behaviour { out_of_memory_after: Some(seconds(90)), ..good() });
+        check(
+            "a:v1-oom90s@sha256:00-errors9",
+            Behaviour { out_of_memory_after: Some(seconds(90)), ..good() },
+        );
         check("a:nopull", Behaviour { cannot_pull: true, ..good() });
         check("a:v2-neverready", Behaviour { never_ready: true, ..good() });
         check(
@@ -125,7 +128,9 @@ mod tests {
 
     #[test]
     fn what_is_almost_a_behaviour_is_ignored() {
-        for image in ["a:errors", "a:errors-3", "a:errors5%", "a:panic5", "a:panic5m", "a:latency5s", "a:Errors5"] {
+        for image in
+            ["a:errors", "a:errors-3", "a:errors5%", "a:panic5", "a:panic5m", "a:latency5s", "a:Errors5"]
+        {
             check(image, Behaviour::default());
         }
         check("a:errors1234567890", Behaviour::default());

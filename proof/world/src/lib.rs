@@ -2,3 +2,4 @@
 //! against a real one. Everything runs on tokio's (paused) clock and repeats exactly for a seed.
 
 pub mod behaviour;
+pub mod kubelet;
