@@ -1,0 +1,262 @@
+//! Rows by key, kept by three moves: apply, delete, reset.
+//!
+//! [`Rows`] is the plain structure; [`Store`] shares one between the task that [drives](Store::drive) it and the
+//! reconciles that read it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+
+use futures::{Stream, StreamExt};
+use tokio::sync::watch;
+
+use crate::resource::Key;
+use crate::sync::{reading, writing};
+use crate::watch::{Event, Row};
+
+/// What an event did to one row. `old` is `None` for a new row, `new` for one that is gone.
+#[derive(Debug)]
+pub struct Change<R> {
+    /// The row before.
+    pub old: Option<Arc<R>>,
+    /// The row after.
+    pub new: Option<Arc<R>>,
+}
+
+/// Lists the index values of a row: pushes any number of them.
+pub type IndexOf<R, I> = fn(&R, &mut Vec<I>);
+
+/// Rows ordered by key, with one secondary index of type `I` (use an enum to index by several things).
+pub struct Rows<R, I = ()> {
+    rows: BTreeMap<Key, Arc<R>>,
+    index: BTreeMap<I, BTreeSet<Key>>,
+    index_of: IndexOf<R, I>,
+    /// Keys seen by the listing under way.
+    listing: Option<BTreeSet<Key>>,
+    synced: bool,
+}
+
+impl<R: Row> Rows<R> {
+    /// No rows, no index.
+    pub fn new() -> Rows<R> {
+        Rows::indexed(|_, _| {})
+    }
+}
+
+impl<R: Row> Default for Rows<R> {
+    fn default() -> Rows<R> {
+        Rows::new()
+    }
+}
+
+impl<R: Row, I: Ord> Rows<R, I> {
+    /// No rows yet, indexed by whatever `index_of` pushes.
+    pub fn indexed(index_of: IndexOf<R, I>) -> Rows<R, I> {
+        Rows { rows: BTreeMap::new(), index: BTreeMap::new(), index_of, listing: None, synced: false }
+    }
+
+    /// Takes in one event and says which rows changed in a way that [matters](Row::differs_from).
+    pub fn take(&mut self, event: Event<R>) -> Vec<Change<R>> {
+        match event {
+            Event::Reset => {
+                self.listing = Some(BTreeSet::new());
+                Vec::new()
+            }
+            // A listing is authoritative even where its versions are lower, as after a restore from a backup.
+            Event::Init(row) => {
+                self.seen(row.key().clone());
+                Vec::from_iter(self.put(row))
+            }
+            Event::Apply(row) if self.is_stale(&row) => Vec::new(),
+            Event::Apply(row) => Vec::from_iter(self.put(row)),
+            Event::Delete(key) => Vec::from_iter(self.remove(&key)),
+            Event::Unreadable(key) => {
+                self.seen(key);
+                Vec::new()
+            }
+            Event::Ready => self.finish_listing(),
+        }
+    }
+
+    fn seen(&mut self, key: Key) {
+        if let Some(seen) = &mut self.listing {
+            seen.insert(key);
+        }
+    }
+
+    fn is_stale(&self, row: &R) -> bool {
+        self.rows.get(row.key()).is_some_and(|held| held.resource_version() > row.resource_version())
+    }
+
+    fn put(&mut self, row: R) -> Option<Change<R>> {
+        let new = Arc::new(row);
+        self.add_to_index(&new);
+        let old = self.rows.insert(new.key().clone(), new.clone());
+        if let Some(old) = &old {
+            self.remove_from_index(old, Some(&new));
+        }
+        let matters = old.as_ref().is_none_or(|old| new.differs_from(old));
+        matters.then_some(Change { old, new: Some(new) })
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Change<R>> {
+        let old = self.rows.remove(key)?;
+        self.remove_from_index(&old, None);
+        Some(Change { old: Some(old), new: None })
+    }
+
+    fn finish_listing(&mut self) -> Vec<Change<R>> {
+        self.synced = true;
+        let Some(seen) = self.listing.take() else { return Vec::new() };
+        let gone: Vec<Key> = self.rows.keys().filter(|key| !seen.contains(*key)).cloned().collect();
+        gone.iter().filter_map(|key| self.remove(key)).collect()
+    }
+
+    fn add_to_index(&mut self, row: &R) {
+        for value in self.values(row) {
+            self.index.entry(value).or_default().insert(row.key().clone());
+        }
+    }
+
+    /// Forgets `old`'s index values, except those that `kept` has too.
+    fn remove_from_index(&mut self, old: &R, kept: Option<&R>) {
+        let still = kept.map(|row| self.values(row)).unwrap_or_default();
+        for value in self.values(old).into_iter().filter(|value| !still.contains(value)) {
+            if let Some(keys) = self.index.get_mut(&value) {
+                keys.remove(old.key());
+                if keys.is_empty() {
+                    self.index.remove(&value);
+                }
+            }
+        }
+    }
+
+    fn values(&self, row: &R) -> Vec<I> {
+        let mut values = Vec::new();
+        (self.index_of)(row, &mut values);
+        values
+    }
+
+    /// The row of that key.
+    pub fn get(&self, key: &Key) -> Option<&Arc<R>> {
+        self.rows.get(key)
+    }
+
+    /// All rows, in key order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<R>> {
+        self.rows.values()
+    }
+
+    /// The rows of one namespace, in key order.
+    pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<R>> {
+        let first = Key::new(namespace, "");
+        let wanted = first.namespace.clone();
+        self.rows.range(first..).map(|(_, row)| row).take_while(move |row| row.key().namespace == wanted)
+    }
+
+    /// The rows with that index value, in key order.
+    pub fn at(&self, value: &I) -> impl Iterator<Item = &Arc<R>> {
+        self.index.get(value).into_iter().flatten().filter_map(|key| self.rows.get(key))
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Whether a complete listing has been taken in. Until then an absent row means nothing.
+    pub fn synced(&self) -> bool {
+        self.synced
+    }
+}
+
+struct Shared<R, I> {
+    rows: RwLock<Rows<R, I>>,
+    synced: watch::Sender<bool>,
+}
+
+/// [`Rows`] shared between one driver and many readers, cheap to clone.
+pub struct Store<R, I = ()> {
+    shared: Arc<Shared<R, I>>,
+}
+
+impl<R, I> Clone for Store<R, I> {
+    fn clone(&self) -> Store<R, I> {
+        Store { shared: self.shared.clone() }
+    }
+}
+
+impl<R: Row> Store<R> {
+    /// An empty store without an index.
+    pub fn new() -> Store<R> {
+        Store::over(Rows::new())
+    }
+}
+
+impl<R: Row> Default for Store<R> {
+    fn default() -> Store<R> {
+        Store::new()
+    }
+}
+
+impl<R: Row, I: Ord> Store<R, I> {
+    /// An empty store, indexed by whatever `index_of` pushes.
+    pub fn indexed(index_of: IndexOf<R, I>) -> Store<R, I> {
+        Store::over(Rows::indexed(index_of))
+    }
+
+    fn over(rows: Rows<R, I>) -> Store<R, I> {
+        Store { shared: Arc::new(Shared { rows: RwLock::new(rows), synced: watch::channel(false).0 }) }
+    }
+
+    /// All rows, for as long as the guard lives: gather a snapshot and let go; never hold it across an `await`.
+    pub fn read(&self) -> RwLockReadGuard<'_, Rows<R, I>> {
+        reading(&self.shared.rows)
+    }
+
+    /// The row of that key.
+    pub fn get(&self, key: &Key) -> Option<Arc<R>> {
+        self.read().get(key).cloned()
+    }
+
+    /// Whether a complete listing has been taken in.
+    pub fn synced(&self) -> bool {
+        *self.shared.synced.borrow()
+    }
+
+    /// Waits for the first complete listing.
+    pub async fn wait_synced(&self) {
+        let mut synced = self.shared.synced.subscribe();
+        // Cannot fail: `self` keeps the sender alive.
+        let _ = synced.wait_for(|synced| *synced).await;
+    }
+
+    /// Takes in one event; see [`Rows::take`].
+    pub fn take(&self, event: Event<R>) -> Vec<Change<R>> {
+        let mut rows = writing(&self.shared.rows);
+        let changes = rows.take(event);
+        let synced = rows.synced();
+        drop(rows);
+        self.shared.synced.send_if_modified(|was| !std::mem::replace(was, synced) && synced);
+        changes
+    }
+
+    /// Takes in every event of `stream` and calls `on_change(old, new)` for each row that changed, after the change can
+    /// be read. Ends when the stream does: with [`watch`](crate::watch::watch), never.
+    pub async fn drive(
+        self,
+        stream: impl Stream<Item = Event<R>>,
+        mut on_change: impl FnMut(Option<&R>, Option<&R>),
+    ) {
+        let mut stream = std::pin::pin!(stream);
+        while let Some(event) = stream.next().await {
+            for change in self.take(event) {
+                on_change(change.old.as_deref(), change.new.as_deref());
+            }
+        }
+    }
+}

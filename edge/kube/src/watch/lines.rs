@@ -1,0 +1,77 @@
+//! Cuts a body into lines, however its frames are cut.
+
+use bytes::BytesMut;
+use http_body_util::BodyExt;
+
+use crate::api::{Stream, chain};
+
+/// Longest line kept, in bytes. Ten times what etcd accepts by default, so only a broken server exceeds it.
+pub(crate) const LINE_BYTES_MAX: usize = 16 << 20;
+
+/// What the next read gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// A complete line, without its newline. Never empty.
+    Whole(BytesMut),
+    /// A line longer than [`LINE_BYTES_MAX`] was thrown away.
+    TooLong,
+    /// The body ended; what came after the last newline is a cut line and was thrown away.
+    End,
+    /// The connection broke.
+    Broken(String),
+}
+
+/// Reads lines from a streaming body. Cancelling [`Lines::next`] loses nothing.
+pub(crate) struct Lines {
+    body: Stream,
+    buffer: BytesMut,
+    /// How much of `buffer` is known to hold no newline.
+    scanned: usize,
+    /// Inside a line that is being thrown away.
+    discarding: bool,
+}
+
+impl Lines {
+    pub(crate) fn new(body: Stream) -> Lines {
+        Lines { body, buffer: BytesMut::new(), scanned: 0, discarding: false }
+    }
+
+    pub(crate) async fn next(&mut self) -> Line {
+        loop {
+            if let Some(line) = self.buffered() {
+                return line;
+            }
+            match self.body.frame().await {
+                None => return Line::End,
+                Some(Err(error)) => return Line::Broken(chain(&error)),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.buffer.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next line that is already here, if any.
+    fn buffered(&mut self) -> Option<Line> {
+        while let Some(offset) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') {
+            let mut line = self.buffer.split_to(self.scanned + offset + 1);
+            self.scanned = 0;
+            line.truncate(line.len() - 1);
+            if std::mem::take(&mut self.discarding) || line.len() > LINE_BYTES_MAX {
+                return Some(Line::TooLong);
+            }
+            if !line.iter().all(u8::is_ascii_whitespace) {
+                return Some(Line::Whole(line));
+            }
+        }
+        self.scanned = self.buffer.len();
+        if self.buffer.len() > LINE_BYTES_MAX {
+            self.buffer.clear();
+            self.scanned = 0;
+            self.discarding = true;
+        }
+        None
+    }
+}
