@@ -1,0 +1,247 @@
+//! Prometheus' HTTP API: raw samples with the times they were scraped at, instant values, and what a metric
+//! looks like.
+//!
+//! Counts are decided on raw samples only: an instant vector looks back five minutes past a scrape gap and
+//! `rate()` makes up values at the window's borders. So the one range question is a range selector in an
+//! *instant* query, which every server answers with the samples as they were stored.
+
+mod ask;
+mod decode;
+mod pieces;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trimtab_promql::{Labels, Series};
+
+pub use pieces::{ended_at_ms, scrape_interval_ms};
+
+use crate::error::{Asked, ProviderError};
+use crate::http::HttpTransport;
+use crate::secret::SecretText;
+use ask::Client;
+use decode::Found;
+use pieces::{Gathered, cut};
+
+/// Samples of one series in one query, at the configured scrape interval. The number that Prometheus itself
+/// allows per series of a range query; an answer of a few hundred series then stays far below its default of
+/// 50 million samples.
+const POINTS_PER_QUERY: u32 = 11_000;
+/// Queries that one window may be cut into. At 15 s between scrapes this covers more than four months.
+const QUERIES_PER_WINDOW: usize = 64;
+/// Label that a presence query adds; chosen not to occur.
+const PRESENCE_LABEL: &str = "trimtab_present";
+
+/// What one question may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// From sending one HTTP query to the last byte of its answer.
+    pub timeout: Duration,
+    /// Bytes of JSON for one question, over all the queries it is cut into. Also bounds memory: about twice
+    /// this much.
+    pub response_bytes: usize,
+    /// Samples per series in one query.
+    pub points_per_query: u32,
+    /// HTTP queries in flight at one time.
+    pub concurrent_queries: usize,
+    /// Series in one answer.
+    pub max_series: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            response_bytes: 16 * 1024 * 1024,
+            points_per_query: POINTS_PER_QUERY,
+            concurrent_queries: 4,
+            max_series: 2_000,
+        }
+    }
+}
+
+/// One Prometheus server or something that speaks its API.
+#[derive(Debug, Clone)]
+pub struct PrometheusConfig {
+    /// What messages call it.
+    pub name: String,
+    /// Everything before `/api/v1`, such as `http://prometheus.monitoring:9090`. No user name, no query.
+    pub base_url: String,
+    /// Headers of every request, such as a tenant. Values are secrets.
+    pub headers: Vec<(http::HeaderName, SecretText)>,
+    /// Shortest expected time between two scrapes; decides how long a window one query covers.
+    pub scrape_interval: Duration,
+    /// Limits of one question.
+    pub limits: Limits,
+}
+
+impl PrometheusConfig {
+    /// Default limits, no headers, 15 s between scrapes.
+    #[must_use]
+    pub fn new(name: &str, base_url: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            base_url: base_url.to_owned(),
+            headers: Vec::new(),
+            scrape_interval: Duration::from_secs(15),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A value with what the server said about its quality: "partial response" in a warning means that data is
+/// missing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer<T> {
+    /// The answer.
+    pub value: T,
+    /// The server's warnings, each once, redacted.
+    pub warnings: Vec<String>,
+}
+
+/// How much of a metric carries a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelPresence {
+    /// No series at all: nothing is known about the label.
+    NoSeries,
+    /// No series has it.
+    Nowhere,
+    /// Some series have it, others do not.
+    Partly,
+    /// Every series has it.
+    Everywhere,
+}
+
+/// A client for one Prometheus. Cheap to share behind an `Arc`; the concurrency limit is per client.
+pub struct Prometheus {
+    client: Client,
+    piece_ms: i64,
+}
+
+impl Prometheus {
+    /// Prepares a client. Sends nothing.
+    ///
+    /// # Errors
+    /// [`ProviderError::Settings`] when the address is no http or https URL or a limit is zero.
+    pub fn new(transport: Arc<dyn HttpTransport>, config: PrometheusConfig) -> Result<Self, ProviderError> {
+        let interval_ms = i64::try_from(config.scrape_interval.as_millis()).unwrap_or(i64::MAX).max(1);
+        let piece_ms = interval_ms.saturating_mul(i64::from(config.limits.points_per_query)).max(1);
+        Ok(Self { client: Client::new(transport, config)?, piece_ms })
+    }
+
+    /// The samples of every series that matches `selector` (a plain vector selector: matchers, no range, no
+    /// function), with `from_ms <= time <= to_ms` in Unix milliseconds: the times are those of the scrapes,
+    /// each sample comes once, series are in label order, and a series without samples in the window is
+    /// absent. `NaN` and infinities are values.
+    ///
+    /// # Errors
+    /// Any [`ProviderError`]; never a part of the samples.
+    pub async fn raw_samples(
+        &self,
+        selector: &str,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Answer<Vec<Series>>, ProviderError> {
+        let limits = self.client.limits();
+        let too_large =
+            |what: String| ProviderError::TooLarge { asked: Asked::new(self.client.name(), selector), what };
+        let pieces = cut(from_ms, to_ms, self.piece_ms, QUERIES_PER_WINDOW)
+            .ok_or_else(|| too_large(format!("the window needs more than {QUERIES_PER_WINDOW} queries")))?;
+        let mut gathered = Gathered::default();
+        let mut warnings = Vec::new();
+        let mut budget_bytes = limits.response_bytes;
+        for piece in pieces {
+            let query = format!("{selector}[{}ms]", piece.window_ms());
+            let reply = self.client.ask(&query, piece.to_ms, budget_bytes).await?;
+            budget_bytes = budget_bytes.saturating_sub(reply.length_bytes);
+            let Found::Series(series) = reply.found else {
+                return Err(self.client.unexpected(&query, "a range of samples was expected, a scalar came"));
+            };
+            gathered.add(piece, series);
+            if gathered.series_count() > limits.max_series {
+                return Err(too_large(format!("more than {} series match", limits.max_series)));
+            }
+            keep_new(&mut warnings, reply.warnings);
+        }
+        Ok(Answer { value: gathered.finish(), warnings })
+    }
+
+    /// The value of `expression` at `at_ms` (Unix milliseconds), one row per series; a scalar is one row
+    /// without labels. An empty answer is `Ok`: what it means depends on the question. Not for counts, see
+    /// the module's text.
+    ///
+    /// # Errors
+    /// Any [`ProviderError`]; [`ProviderError::Decode`] when the expression yields a range.
+    pub async fn instant(
+        &self,
+        expression: &str,
+        at_ms: i64,
+    ) -> Result<Answer<Vec<(Labels, f64)>>, ProviderError> {
+        let reply = self.client.ask(expression, at_ms, self.client.limits().response_bytes).await?;
+        let value = match reply.found {
+            Found::Scalar(sample) => vec![(Labels::default(), sample.value)],
+            Found::Series(series) => series
+                .into_iter()
+                .map(|series| match series.samples.as_slice() {
+                    [sample] => Ok((series.labels, sample.value)),
+                    _ => Err(self
+                        .client
+                        .unexpected(expression, "one value per series was expected, a range came")),
+                })
+                .collect::<Result<_, _>>()?,
+        };
+        Ok(Answer { value, warnings: reply.warnings })
+    }
+
+    /// Whether any series matched `selector` with a sample in the `window` before `at_ms` (Unix
+    /// milliseconds).
+    ///
+    /// # Errors
+    /// Any [`ProviderError`].
+    pub async fn exists(
+        &self,
+        selector: &str,
+        window: Duration,
+        at_ms: i64,
+    ) -> Result<Answer<bool>, ProviderError> {
+        let query = format!("count(last_over_time({selector}[{}ms]))", window.as_millis().max(1));
+        let counts = self.instant(&query, at_ms).await?;
+        let value = counts.value.iter().any(|(_, count)| *count > 0.0);
+        Ok(Answer { value, warnings: counts.warnings })
+    }
+
+    /// How many of the series that matched `selector` in the `window` before `at_ms` carry `label` (a legal
+    /// label name) with a value. Tells whether arms can be told apart by it.
+    ///
+    /// # Errors
+    /// Any [`ProviderError`].
+    pub async fn label_presence(
+        &self,
+        selector: &str,
+        label: &str,
+        window: Duration,
+        at_ms: i64,
+    ) -> Result<Answer<LabelPresence>, ProviderError> {
+        let range = format!("last_over_time({selector}[{}ms])", window.as_millis().max(1));
+        let marked = format!("label_replace({range}, \"{PRESENCE_LABEL}\", \"yes\", \"{label}\", \".+\")");
+        let counts = self.instant(&format!("count by ({PRESENCE_LABEL}) ({marked})"), at_ms).await?;
+        let is_marked = |labels: &Labels| labels.get(PRESENCE_LABEL) == "yes";
+        let with = counts.value.iter().any(|(labels, count)| is_marked(labels) && *count > 0.0);
+        let without = counts.value.iter().any(|(labels, count)| !is_marked(labels) && *count > 0.0);
+        let value = match (with, without) {
+            (true, true) => LabelPresence::Partly,
+            (true, false) => LabelPresence::Everywhere,
+            (false, true) => LabelPresence::Nowhere,
+            (false, false) => LabelPresence::NoSeries,
+        };
+        Ok(Answer { value, warnings: counts.warnings })
+    }
+}
+
+fn keep_new(kept: &mut Vec<String>, new: Vec<String>) {
+    for warning in new {
+        if !kept.contains(&warning) {
+            kept.push(warning);
+        }
+    }
+}
