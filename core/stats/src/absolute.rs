@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AbsoluteLimit {
     /// More than this is a failure whatever the stable arm does.
+    #[serde(with = "crate::bits::one")]
     pub limit: f64,
     /// Less than this harms nobody, whatever the ratio to the stable arm.
+    #[serde(with = "crate::bits::one")]
     pub harmless: f64,
 }
 
@@ -200,7 +202,7 @@ mod tests {
     #[test]
     fn a_fail_needs_a_high_estimate_and_evidence() {
         let check = |bad, total, expect: Option<usize>| {
-            assert_eq!(ticks_to_fail(bad, total), expect, "{bad}/{total}")
+            assert_eq!(ticks_to_fail(bad, total), expect, "{bad}/{total}");
         };
         check(1, 1.0, Some(3));
         check(1, 2.0, Some(7));

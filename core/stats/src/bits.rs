@@ -9,7 +9,17 @@ pub(crate) fn serialize<S: Serializer, const N: usize>(values: &[f64; N], to: S)
     to.serialize_str(&values.iter().map(|value| format!("{:016x}", value.to_bits())).collect::<String>())
 }
 
+/// Accumulated evidence is finite by construction; anything else was damaged on the way.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(from: D) -> Result<[f64; N], D::Error> {
+    let values = parse::<D, N>(from)?;
+    if values.iter().all(|value| value.is_finite()) {
+        Ok(values)
+    } else {
+        Err(D::Error::custom("evidence is not a finite number"))
+    }
+}
+
+fn parse<'de, D: Deserializer<'de>, const N: usize>(from: D) -> Result<[f64; N], D::Error> {
     let text = String::deserialize(from)?;
     if text.len() != N * DIGITS || !text.is_ascii() {
         return Err(D::Error::custom(format!("expected {} hexadecimal digits of evidence", N * DIGITS)));
@@ -18,14 +28,11 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(from: D) ->
     for (index, value) in values.iter_mut().enumerate() {
         let digits = &text[index * DIGITS..(index + 1) * DIGITS];
         *value = f64::from_bits(u64::from_str_radix(digits, 16).map_err(D::Error::custom)?);
-        if !value.is_finite() {
-            return Err(D::Error::custom("evidence is not a finite number"));
-        }
     }
     Ok(values)
 }
 
-/// The same for one float.
+/// The same for one float, which may be a setting of any value.
 pub(crate) mod one {
     use super::{Deserializer, Serializer};
 
@@ -34,6 +41,25 @@ pub(crate) mod one {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-        super::deserialize::<D, 1>(from).map(|[value]| value)
+        super::parse::<D, 1>(from).map(|[value]| value)
+    }
+}
+
+/// The same for one float that may be absent.
+pub(crate) mod optional {
+    use super::{Deserialize, Deserializer, Serializer, one};
+
+    #[derive(Deserialize)]
+    struct One(#[serde(with = "one")] f64);
+
+    pub(crate) fn serialize<S: Serializer>(value: &Option<f64>, to: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => one::serialize(value, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+        Option::<One>::deserialize(from).map(|value| value.map(|One(value)| value))
     }
 }

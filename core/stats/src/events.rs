@@ -41,9 +41,11 @@ pub fn history_rate(events: u64, exposure_hours: f64) -> Option<f64> {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventGrid {
     /// Nearest alternative, above 1.
+    #[serde(with = "crate::bits::one")]
     pub nearest: f64,
     /// Farthest alternative. It caps what a single event can say: on a log-spaced grid of ends `a` and `b` one event at
     /// once is worth about `(b - a) / ln(b / a)`, because the mixture averages the ratios themselves.
+    #[serde(with = "crate::bits::one")]
     pub farthest: f64,
     /// Grid points, 2 to [`MAX_GRID_POINTS`].
     pub points: u16,

@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 /// Running count of failures beyond what the stable arm explains.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Harm {
+    #[serde(with = "crate::bits::one")]
     fair_ratio: f64,
     bad: u64,
+    #[serde(with = "crate::bits::one")]
     excess: f64,
+    #[serde(with = "crate::bits::one")]
     variance: f64,
 }
 

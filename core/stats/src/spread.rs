@@ -35,7 +35,9 @@ impl Default for FleetPrior {
 /// Running estimate of the spread, one past window of stable pods at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
+    #[serde(with = "crate::bits::one")]
     weighted_variance: f64,
+    #[serde(with = "crate::bits::one")]
     freedom: f64,
 }
 

@@ -44,22 +44,29 @@ pub fn average_log_evidence(log_evidence: &[f64]) -> f64 {
     log_mean_exp(log_evidence)
 }
 
-/// How a metric is judged; fixed before the release starts. Ranges as in the tests it names.
+/// How a metric is judged; fixed before the release starts. Ranges as in the tests it names. Its numbers are stored as
+/// bits, like the evidence they govern.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricPlan {
     /// Chance of a false FAIL granted to this metric over all runs of its evidence.
+    #[serde(with = "crate::bits::one")]
     pub alpha: f64,
     /// Chance of passing what must not ship.
+    #[serde(with = "crate::bits::one")]
     pub beta: f64,
     /// Overdispersion at the start.
+    #[serde(with = "crate::bits::one")]
     pub phi: f64,
     /// Harm ratio to the stable arm that is tolerated; none = no comparison.
+    #[serde(with = "crate::bits::optional")]
     pub margin: Option<f64>,
     /// Smallest harm ratio that must not ship.
+    #[serde(with = "crate::bits::one")]
     pub refused_ratio: f64,
     /// Absolute limits on the canary; none = no limit.
     pub limit: Option<AbsoluteLimit>,
     /// Events per pod-hour that history allows, see [`crate::events::history_rate`]; none = no history.
+    #[serde(with = "crate::bits::optional")]
     pub history_rate: Option<f64>,
 }
 
