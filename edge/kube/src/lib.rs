@@ -13,13 +13,21 @@
 
 pub mod api;
 pub mod clock;
+pub mod intern;
+mod metadata;
+pub mod pod_row;
+pub mod queue;
 pub mod resource;
 pub mod rng;
 pub mod store;
 mod sync;
+pub mod uid;
 pub mod watch;
+pub mod workload_rows;
 
 pub use api::{Api, ApiError};
 pub use clock::Clock;
+pub use tokio_util::sync::CancellationToken;
 pub use resource::{Key, Resource};
 pub use store::Store;
+pub use uid::{Moment, Uid};

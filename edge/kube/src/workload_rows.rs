@@ -1,0 +1,531 @@
+//! What is kept of Deployments, ReplicaSets, autoscalers, and of our own kinds.
+//!
+//! Pod templates stay raw JSON, one copy for a Deployment and its ReplicaSets.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use trimtab_units::IntOrPercent;
+
+use crate::intern::{Interner, LabelSet, Owner, Template, label};
+use crate::metadata::{Condition, Metadata, Text};
+use crate::resource::{Key, Resource};
+use crate::uid::{Moment, Uid};
+use crate::watch::{Project, ProjectError, Row};
+
+/// Prefix of the annotations that rows keep.
+pub const OUR_PREFIX: &str = "trimtab.dev/";
+
+/// Annotation with the revision number that the Deployment controller gives to templates.
+const REVISION_ANNOTATION: &str = "deployment.kubernetes.io/revision";
+
+/// Annotation with what a person said about a change; kept too.
+const CHANGE_CAUSE_ANNOTATION: &str = "kubernetes.io/change-cause";
+
+/// What every row of this module knows about its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Namespace and name.
+    pub key: Key,
+    /// Which incarnation.
+    pub uid: Uid,
+    /// Version of the object this was read from.
+    pub resource_version: u64,
+    /// Counts changes of the spec.
+    pub generation: i64,
+    /// When it was created.
+    pub created: Option<Moment>,
+    /// When it is to be gone; `None` unless it is being deleted.
+    pub deletion: Option<Moment>,
+    /// The controlling owner.
+    pub owner: Option<Arc<Owner>>,
+    /// All labels.
+    pub labels: LabelSet,
+    /// Annotations under [`OUR_PREFIX`], and the change cause.
+    pub annotations: LabelSet,
+}
+
+impl Identity {
+    /// The value of one of the kept annotations.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        label(&self.annotations, key)
+    }
+
+    fn read(metadata: &Metadata<'_>, interner: &Interner) -> Result<Identity, ProjectError> {
+        Ok(Identity {
+            key: metadata.key(interner),
+            uid: metadata.uid,
+            resource_version: metadata.version()?,
+            generation: metadata.generation,
+            created: metadata.creation_timestamp,
+            deletion: metadata.deletion_timestamp,
+            owner: metadata.owner(interner),
+            labels: metadata.label_set(interner),
+            annotations: metadata
+                .annotation_set(interner, |key| key.starts_with(OUR_PREFIX) || key == CHANGE_CAUSE_ANNOTATION),
+        })
+    }
+}
+
+/// A condition of an object's status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionRow {
+    /// Type, for example `Progressing`.
+    pub kind: Arc<str>,
+    /// `True`, `False` or `Unknown`.
+    pub status: Arc<str>,
+    /// Machine-readable reason, for example `ProgressDeadlineExceeded`.
+    pub reason: Arc<str>,
+    /// Words for people.
+    pub message: Arc<str>,
+    /// When `status` last changed.
+    pub changed: Option<Moment>,
+    /// When anything of it last changed.
+    pub updated: Option<Moment>,
+}
+
+impl ConditionRow {
+    /// Whether it is `True`.
+    pub fn is_true(&self) -> bool {
+        &*self.status == "True"
+    }
+
+    fn read(condition: &Condition<'_>, interner: &Interner) -> ConditionRow {
+        ConditionRow {
+            kind: interner.text(&condition.r#type),
+            status: interner.text(&condition.status),
+            reason: interner.text(&condition.reason),
+            message: Arc::from(&*condition.message),
+            changed: condition.last_transition_time,
+            updated: condition.last_update_time,
+        }
+    }
+}
+
+/// Who wrote the pod template, from the managed fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateManager {
+    /// Field manager, for example `kubectl-client-side-apply` or `argocd-controller`.
+    pub manager: Arc<str>,
+    /// `Apply` or `Update`.
+    pub operation: Arc<str>,
+    /// When it last wrote.
+    pub time: Option<Moment>,
+}
+
+/// How a Deployment replaces its pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// A few at a time.
+    RollingUpdate {
+        /// Pods above the desired count.
+        max_surge: IntOrPercent,
+        /// Pods below the desired count that may be unready.
+        max_unavailable: IntOrPercent,
+    },
+    /// All old ones first.
+    Recreate,
+}
+
+/// The lean row of one Deployment. Counts are pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeploymentRow {
+    /// Names, versions, labels.
+    pub identity: Identity,
+    /// Desired pods.
+    pub replicas: u32,
+    /// `spec.paused`.
+    pub paused: bool,
+    /// `spec.strategy`.
+    pub strategy: Strategy,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: u32,
+    /// `spec.progressDeadlineSeconds`.
+    pub progress_deadline_seconds: u32,
+    /// `spec.revisionHistoryLimit`.
+    pub revision_history_limit: u32,
+    /// `spec.selector` in canonical JSON.
+    pub selector: Arc<str>,
+    /// `spec.selector.matchLabels`.
+    pub match_labels: LabelSet,
+    /// `spec.template`.
+    pub template: Arc<Template>,
+    /// Who wrote the template, oldest first.
+    pub template_managers: Box<[TemplateManager]>,
+    /// Revision number of the current template, once the Deployment controller gave it one.
+    pub revision: Option<u64>,
+    /// The generation that the status below speaks of.
+    pub observed_generation: i64,
+    /// Pods the status counts.
+    pub status: ReplicaCounts,
+    /// `status.conditions`.
+    pub conditions: Box<[ConditionRow]>,
+}
+
+/// The lean row of one ReplicaSet. Counts are pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaSetRow {
+    /// Names, versions, labels.
+    pub identity: Identity,
+    /// Desired pods.
+    pub replicas: u32,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: u32,
+    /// `spec.selector` in canonical JSON.
+    pub selector: Arc<str>,
+    /// `spec.template`, without the `pod-template-hash` label.
+    pub template: Arc<Template>,
+    /// Revision number, if a Deployment owns it.
+    pub revision: Option<u64>,
+    /// The generation that the status below speaks of.
+    pub observed_generation: i64,
+    /// Pods the status counts.
+    pub status: ReplicaCounts,
+}
+
+/// What a status says about pods. Fields that a kind does not have are 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ReplicaCounts {
+    /// Existing.
+    pub replicas: u32,
+    /// Of the current template.
+    #[serde(rename = "updatedReplicas")]
+    pub updated: u32,
+    /// Ready.
+    #[serde(rename = "readyReplicas")]
+    pub ready: u32,
+    /// Ready for `minReadySeconds`.
+    #[serde(rename = "availableReplicas")]
+    pub available: u32,
+}
+
+/// The lean row of one HorizontalPodAutoscaler. Counts are pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HpaRow {
+    /// Names, versions, labels.
+    pub identity: Identity,
+    /// `apiVersion` of what it scales.
+    pub target_api_version: Arc<str>,
+    /// Kind of what it scales.
+    pub target_kind: Arc<str>,
+    /// Name of what it scales, in its own namespace.
+    pub target_name: Arc<str>,
+    /// `spec.minReplicas`.
+    pub min_replicas: u32,
+    /// `spec.maxReplicas`.
+    pub max_replicas: u32,
+    /// `status.currentReplicas`.
+    pub current_replicas: u32,
+    /// `status.desiredReplicas`.
+    pub desired_replicas: u32,
+    /// `status.conditions`.
+    pub conditions: Box<[ConditionRow]>,
+}
+
+/// An object of one of our own kinds, kept whole as raw JSON.
+#[derive(Clone, Debug)]
+pub struct JsonRow {
+    /// Names, versions, labels.
+    pub identity: Identity,
+    /// The object with `apiVersion` and `kind`, without `metadata.managedFields`.
+    pub object: Arc<RawValue>,
+}
+
+impl JsonRow {
+    /// Reads the object as `T`.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.object.get())
+    }
+}
+
+macro_rules! rows {
+    ($($row:ty),*) => {
+        $(impl Row for $row {
+            fn key(&self) -> &Key {
+                &self.identity.key
+            }
+
+            fn resource_version(&self) -> u64 {
+                self.identity.resource_version
+            }
+        })*
+    };
+}
+
+rows!(DeploymentRow, ReplicaSetRow, HpaRow, JsonRow);
+
+macro_rules! projections {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        $($(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name {
+            interner: Interner,
+        }
+
+        impl $name {
+            /// Shares values through `interner`.
+            pub fn new(interner: Interner) -> $name {
+                $name { interner }
+            }
+        })*
+    };
+}
+
+projections! {
+    /// Makes [`DeploymentRow`]s.
+    DeploymentProjection;
+    /// Makes [`ReplicaSetRow`]s.
+    ReplicaSetProjection;
+    /// Makes [`HpaRow`]s.
+    HpaProjection;
+}
+
+#[derive(Deserialize)]
+struct Workload<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    spec: WorkloadSpec,
+    #[serde(borrow, default)]
+    status: WorkloadStatus<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WorkloadSpec {
+    #[serde(default = "one")]
+    replicas: u32,
+    #[serde(default)]
+    paused: bool,
+    #[serde(default)]
+    strategy: WireStrategy,
+    #[serde(default)]
+    min_ready_seconds: u32,
+    #[serde(default = "ten_minutes")]
+    progress_deadline_seconds: u32,
+    #[serde(default = "ten")]
+    revision_history_limit: u32,
+    selector: Value,
+    #[serde(default)]
+    template: Value,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+const fn ten() -> u32 {
+    10
+}
+
+const fn ten_minutes() -> u32 {
+    600
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireStrategy {
+    r#type: String,
+    rolling_update: Option<WireRollingUpdate>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireRollingUpdate {
+    max_surge: Option<IntOrPercent>,
+    max_unavailable: Option<IntOrPercent>,
+}
+
+impl WireStrategy {
+    /// Kubernetes' own defaults: a quarter each way.
+    fn read(self) -> Strategy {
+        let rolling = self.rolling_update.unwrap_or_default();
+        match self.r#type.as_str() {
+            "Recreate" => Strategy::Recreate,
+            _ => Strategy::RollingUpdate {
+                max_surge: rolling.max_surge.unwrap_or(IntOrPercent::Percent(25)),
+                max_unavailable: rolling.max_unavailable.unwrap_or(IntOrPercent::Percent(25)),
+            },
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WorkloadStatus<'a> {
+    observed_generation: i64,
+    #[serde(flatten)]
+    counts: ReplicaCounts,
+    #[serde(borrow)]
+    conditions: Vec<Condition<'a>>,
+}
+
+impl Project for DeploymentProjection {
+    type Row = DeploymentRow;
+
+    fn project(&self, object: &[u8]) -> Result<DeploymentRow, ProjectError> {
+        let Workload { metadata, spec, status } = serde_json::from_slice(object)?;
+        let interner = &self.interner;
+        Ok(DeploymentRow {
+            identity: Identity::read(&metadata, interner)?,
+            replicas: spec.replicas,
+            paused: spec.paused,
+            strategy: spec.strategy.read(),
+            min_ready_seconds: spec.min_ready_seconds,
+            progress_deadline_seconds: spec.progress_deadline_seconds,
+            revision_history_limit: spec.revision_history_limit,
+            selector: interner.text(&trimtab_units::canonical::to_string(&spec.selector)),
+            match_labels: match_labels(&spec.selector, interner),
+            template: interner.template(spec.template),
+            template_managers: template_managers(&metadata, interner),
+            revision: revision(&metadata),
+            observed_generation: status.observed_generation,
+            status: status.counts,
+            conditions: conditions(&status.conditions, interner),
+        })
+    }
+}
+
+impl Project for ReplicaSetProjection {
+    type Row = ReplicaSetRow;
+
+    fn project(&self, object: &[u8]) -> Result<ReplicaSetRow, ProjectError> {
+        let Workload { metadata, spec, status } = serde_json::from_slice(object)?;
+        let interner = &self.interner;
+        Ok(ReplicaSetRow {
+            identity: Identity::read(&metadata, interner)?,
+            replicas: spec.replicas,
+            min_ready_seconds: spec.min_ready_seconds,
+            selector: interner.text(&trimtab_units::canonical::to_string(&spec.selector)),
+            template: interner.template(spec.template),
+            revision: revision(&metadata),
+            observed_generation: status.observed_generation,
+            status: status.counts,
+        })
+    }
+}
+
+fn match_labels(selector: &Value, interner: &Interner) -> LabelSet {
+    let labels = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
+    interner.labels(labels.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))))
+}
+
+fn revision(metadata: &Metadata<'_>) -> Option<u64> {
+    metadata.annotation(REVISION_ANNOTATION)?.parse().ok()
+}
+
+fn template_managers(metadata: &Metadata<'_>, interner: &Interner) -> Box<[TemplateManager]> {
+    let writers = metadata.managed_fields().filter(|fields| fields.touches_template());
+    let mut managers: Vec<TemplateManager> = writers
+        .map(|fields| TemplateManager {
+            manager: interner.text(&fields.manager),
+            operation: interner.text(&fields.operation),
+            time: fields.time,
+        })
+        .collect();
+    managers.sort_by_key(|manager| manager.time);
+    managers.into()
+}
+
+fn conditions(conditions: &[Condition<'_>], interner: &Interner) -> Box<[ConditionRow]> {
+    conditions.iter().map(|condition| ConditionRow::read(condition, interner)).collect()
+}
+
+#[derive(Deserialize)]
+struct Hpa<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    #[serde(borrow)]
+    spec: HpaSpec<'a>,
+    #[serde(borrow, default)]
+    status: HpaStatus<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HpaSpec<'a> {
+    #[serde(borrow)]
+    scale_target_ref: ScaleTarget<'a>,
+    #[serde(default = "one")]
+    min_replicas: u32,
+    max_replicas: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ScaleTarget<'a> {
+    #[serde(borrow, default)]
+    api_version: Text<'a>,
+    #[serde(borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    name: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct HpaStatus<'a> {
+    current_replicas: u32,
+    desired_replicas: u32,
+    #[serde(borrow)]
+    conditions: Option<Vec<Condition<'a>>>,
+}
+
+impl Project for HpaProjection {
+    type Row = HpaRow;
+
+    fn project(&self, object: &[u8]) -> Result<HpaRow, ProjectError> {
+        let Hpa { metadata, spec, status } = serde_json::from_slice(object)?;
+        let interner = &self.interner;
+        Ok(HpaRow {
+            identity: Identity::read(&metadata, interner)?,
+            target_api_version: interner.text(&spec.scale_target_ref.api_version),
+            target_kind: interner.text(&spec.scale_target_ref.kind),
+            target_name: interner.text(&spec.scale_target_ref.name),
+            min_replicas: spec.min_replicas,
+            max_replicas: spec.max_replicas,
+            current_replicas: status.current_replicas,
+            desired_replicas: status.desired_replicas,
+            conditions: conditions(status.conditions.as_deref().unwrap_or_default(), interner),
+        })
+    }
+}
+
+/// Makes [`JsonRow`]s of one kind.
+#[derive(Clone)]
+pub struct JsonProjection {
+    interner: Interner,
+    resource: &'static Resource,
+}
+
+impl JsonProjection {
+    /// Rows of `resource`, sharing labels through `interner`.
+    pub fn new(resource: &'static Resource, interner: Interner) -> JsonProjection {
+        JsonProjection { interner, resource }
+    }
+}
+
+impl Project for JsonProjection {
+    type Row = JsonRow;
+
+    fn project(&self, object: &[u8]) -> Result<JsonRow, ProjectError> {
+        #[derive(Deserialize)]
+        struct Object<'a> {
+            #[serde(borrow)]
+            metadata: Metadata<'a>,
+        }
+        let Object { metadata } = serde_json::from_slice(object)?;
+        let identity = Identity::read(&metadata, &self.interner)?;
+        let mut object: Value = serde_json::from_slice(object)?;
+        // Items of a list come without them.
+        object["apiVersion"] = Value::from(self.resource.api_version());
+        object["kind"] = Value::from(&*self.resource.kind);
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("managedFields");
+        }
+        Ok(JsonRow { identity, object: serde_json::value::to_raw_value(&object)?.into() })
+    }
+}
