@@ -3,3 +3,5 @@
 
 pub mod behaviour;
 pub mod kubelet;
+pub mod object;
+mod row;

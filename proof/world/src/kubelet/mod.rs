@@ -1,3 +1,21 @@
 //! Kubelets: pods in the API become running containers, and what happens to those becomes pod status.
+//!
+//! ```text
+//! watch ──▶ agent ──▶ pod (pure) ──▶ effects ──▶ runtime (modelled, or real processes)
+//!             ▲  └──▶ status patches, removals      │
+//!             └───────────── happenings ────────────┘
+//! ```
 
+mod agent;
+pub mod container;
+mod modelled;
+pub mod pod;
 pub mod runtime;
+mod script;
+#[cfg(test)]
+mod tests;
+mod tracked;
+mod wire;
+
+pub use self::agent::{Binding, Kubelet, KubeletConfig};
+pub use self::modelled::Modelled;

@@ -99,9 +99,9 @@ pub enum Happening {
         /// Words for people.
         message: String,
     },
-    /// The container's process runs. A container without a readiness probe is ready from now on.
+    /// The container's process runs. It is not ready until [`Happening::Ready`] says so.
     Running,
-    /// The readiness probe passed.
+    /// The readiness probe passed; without a probe the runtime says so right after [`Happening::Running`].
     Ready,
     /// The readiness probe failed after it had passed.
     NotReady,
