@@ -1,0 +1,39 @@
+//! Conditions as Kubernetes shapes them.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One condition of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Condition {
+    /// What it speaks of, such as `Claimed`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// One word for machines.
+    pub reason: String,
+    /// One line for people.
+    pub message: String,
+    /// When `status` last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<Timestamp>,
+    /// Generation that it speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+/// Carries over the transition times of conditions whose status did not change; the only place where they are set.
+#[must_use]
+pub fn merge_conditions(old: &[Condition], new: Vec<Condition>, now: Timestamp) -> Vec<Condition> {
+    new.into_iter()
+        .map(|condition| {
+            let since = old
+                .iter()
+                .find(|o| o.kind == condition.kind && o.status == condition.status)
+                .and_then(|o| o.last_transition_time);
+            Condition { last_transition_time: Some(since.unwrap_or(now)), ..condition }
+        })
+        .collect()
+}

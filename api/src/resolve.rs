@@ -1,0 +1,8 @@
+//! From what people wrote to what is judged: validation and merging are one pass, so that nothing unchecked gets through.
+
+mod rules;
+mod scaling;
+mod settings;
+
+pub use rules::{merge_rules, rule};
+pub use settings::{Policies, check_app, check_policy, settings};

@@ -1,0 +1,258 @@
+//! What the policies and a service's own spec come to, field by field, most specific first.
+
+use std::time::Duration;
+
+use trimtab_delivery::rule::{Origin, RuleKind};
+use trimtab_delivery::snapshot::{Notify, Settings, Strategy};
+use trimtab_units::GoDuration;
+
+use super::rules::{duration, merge_rules};
+use super::scaling;
+use crate::fleet_policy::{FleetPolicy, MatchSpec};
+use crate::managed_app::{ManagedApp, ManagedAppSpec, NotifySpec, WebhookSpec};
+use crate::problem::Problem;
+
+/// How long a release is judged where nobody says otherwise.
+const WATCH_DEFAULT: &str = "5m";
+/// Longest judgement.
+const WATCH_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Chance that a good release is rolled back, where no policy says otherwise.
+const ALPHA_DEFAULT: f64 = 0.005;
+/// Finished releases remembered where nobody says otherwise.
+const HISTORY_DEFAULT: u32 = 10;
+
+/// The policies of a cluster, from general to specific as far as one service is concerned.
+pub struct Policies<'a>(Vec<&'a FleetPolicy>);
+
+impl<'a> Policies<'a> {
+    /// The policies that match `app`. The more fields a match names the more specific it is; among equals the name decides.
+    #[must_use]
+    pub fn matching(all: impl IntoIterator<Item = &'a FleetPolicy>, app: &ManagedApp) -> Self {
+        let mut matching: Vec<&FleetPolicy> = all.into_iter().filter(|policy| matches(policy, app)).collect();
+        matching.sort_by(|a, b| {
+            let key = |policy: &FleetPolicy| policy.spec.matches.as_ref().map_or(0, specificity);
+            (key(a), &a.metadata.name).cmp(&(key(b), &b.metadata.name))
+        });
+        Self(matching)
+    }
+
+    /// The most specific value of a field, the service's own first, and where it came from.
+    pub fn pick<T>(&self, own: &ManagedAppSpec, field: impl Fn(&ManagedAppSpec) -> Option<T>) -> Option<(T, Origin)> {
+        field(own).map(|value| (value, Origin::Service)).or_else(|| {
+            self.0.iter().rev().find_map(|policy| {
+                let value = policy.spec.defaults.as_ref().and_then(&field)?;
+                Some((value, Origin::Policy(policy.metadata.name.clone())))
+            })
+        })
+    }
+
+    /// The policies, from general to specific.
+    pub fn iter(&self) -> impl Iterator<Item = &'a FleetPolicy> {
+        self.0.iter().copied()
+    }
+}
+
+fn specificity(matches: &MatchSpec) -> usize {
+    usize::from(!matches.namespaces.is_empty()) + matches.labels.len() + usize::from(!matches.tiers.is_empty())
+}
+
+fn matches(policy: &FleetPolicy, app: &ManagedApp) -> bool {
+    let Some(wanted) = &policy.spec.matches else { return true };
+    let namespace = wanted.namespaces.is_empty() || wanted.namespaces.contains(&app.metadata.namespace);
+    let labels = wanted.labels.iter().all(|(name, value)| app.metadata.labels.get(name) == Some(value));
+    let tier = wanted.tiers.is_empty() || app.spec.tier.is_some_and(|tier| wanted.tiers.contains(&tier));
+    namespace && labels && tier
+}
+
+/// What the policies and the service's own spec come to. Problems of the service's own spec are returned; those of a
+/// policy stand on the policy, and its wrong fields count as not written.
+#[must_use]
+pub fn settings(app: &ManagedApp, policies: &Policies<'_>) -> (Settings, Vec<Problem>) {
+    let mut problems = check_app(app);
+    let own = &app.spec;
+    let pick_word = |field: fn(&ManagedAppSpec) -> Option<String>| policies.pick(own, field).map(|(value, _)| value);
+    let word = pick_word(|spec| spec.delivery.as_ref()?.strategy.clone());
+    let strategy = word.as_deref().and_then(strategy).unwrap_or(Strategy::Guarded);
+    let watch = pick_word(|spec| spec.delivery.as_ref()?.watch.clone());
+    // Whose field is wrong is told by the check of the object that holds it.
+    let watch = duration(watch.as_deref().unwrap_or(WATCH_DEFAULT), "", WATCH_MAX, &mut Vec::new());
+    let history = policies.pick(own, |spec| spec.delivery.as_ref()?.history).map_or(HISTORY_DEFAULT, |(value, _)| value);
+    let mut layers: Vec<(Origin, &[crate::rule::RuleSpec], &str)> = Vec::new();
+    for policy in policies.iter() {
+        let origin = || Origin::Policy(policy.metadata.name.clone());
+        layers.push((origin(), &policy.spec.rules, "spec.rules"));
+        if let Some(delivery) = policy.spec.defaults.as_ref().and_then(|defaults| defaults.delivery.as_ref()) {
+            layers.push((origin(), &delivery.rules, "spec.defaults.delivery.rules"));
+        }
+    }
+    let own_rules = own.delivery.as_ref().map_or(&[][..], |delivery| &delivery.rules);
+    layers.push((Origin::Service, own_rules, "spec.delivery.rules"));
+    let rules = merge_rules(&layers, &mut Vec::new());
+    let alpha = policies.iter().filter_map(|policy| policy.spec.alpha).rfind(|alpha| sane_alpha(*alpha));
+    let settings = Settings {
+        target: own.target.as_ref().map(|target| target.name.clone()).filter(|name| !name.is_empty()).unwrap_or_else(|| app.metadata.name.clone()),
+        strategy,
+        watch,
+        rules,
+        alpha: alpha.unwrap_or(ALPHA_DEFAULT),
+        history: history.clamp(2, 100) as usize,
+        not_acted_on: not_acted_on(own, strategy, policies),
+        notify: notify(own, policies),
+    };
+    problems.sort_by(|a, b| a.path.cmp(&b.path));
+    (settings, problems)
+}
+
+fn sane_alpha(alpha: f64) -> bool {
+    alpha > 0.0 && alpha <= 0.2
+}
+
+fn strategy(word: &str) -> Option<Strategy> {
+    [Strategy::Rolling, Strategy::Guarded, Strategy::Progressive, Strategy::BlueGreen]
+        .into_iter()
+        .find(|strategy| strategy.word() == word)
+}
+
+fn not_acted_on(own: &ManagedAppSpec, strategy: Strategy, policies: &Policies<'_>) -> Vec<String> {
+    let mut fields = Vec::new();
+    if matches!(strategy, Strategy::Progressive | Strategy::BlueGreen) {
+        fields.push(format!("delivery.strategy {} (shipped as Guarded)", strategy.word()));
+    }
+    let mut note = |present: bool, field: &str| {
+        if present {
+            fields.push(field.to_owned());
+        }
+    };
+    note(own.delivery.as_ref().is_some_and(|delivery| !delivery.steps.is_empty()), "delivery.steps");
+    note(own.scaling.is_some(), "scaling");
+    let latency = |rules: &[crate::rule::RuleSpec]| rules.iter().any(|rule| rule.latency.is_some());
+    note(own.delivery.as_ref().is_some_and(|delivery| latency(&delivery.rules)), "delivery.rules with latency");
+    for policy in policies.iter() {
+        let spec = &policy.spec;
+        note(latency(&spec.rules), &format!("rules with latency of FleetPolicy {}", policy.metadata.name));
+        note(!spec.freeze.is_empty(), &format!("freeze of FleetPolicy {}", policy.metadata.name));
+    }
+    fields
+}
+
+/// Where notifications go: `slack` and `webhook`, each from the most specific place that names it.
+fn notify(own: &ManagedAppSpec, policies: &Policies<'_>) -> Notify {
+    let specs: Vec<&NotifySpec> = notify_specs(own, policies);
+    let slack = specs.iter().any(|spec| spec.slack_url_from.is_some());
+    let webhook = specs.iter().any(|spec| spec.webhook.is_some());
+    let destinations = [("slack", slack), ("webhook", webhook)];
+    Notify {
+        destinations: destinations.into_iter().filter(|(_, set)| *set).map(|(name, _)| name.to_owned()).collect(),
+        on: specs.iter().map(|spec| &spec.on).find(|on| !on.is_empty()).cloned().unwrap_or_default(),
+    }
+}
+
+/// Notification settings that concern a service, most specific first.
+fn notify_specs<'a>(own: &'a ManagedAppSpec, policies: &Policies<'a>) -> Vec<&'a NotifySpec> {
+    let mut specs: Vec<&NotifySpec> = own.notify.iter().collect();
+    let general: Vec<&FleetPolicy> = policies.iter().collect();
+    for policy in general.into_iter().rev() {
+        specs.extend(policy.spec.defaults.as_ref().and_then(|defaults| defaults.notify.as_ref()));
+        specs.extend(policy.spec.notify.as_ref());
+    }
+    specs
+}
+
+/// What is wrong with a `ManagedApp`, field by field.
+#[must_use]
+pub fn check_app(app: &ManagedApp) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    check_app_spec(&app.spec, Origin::Service, "spec", &mut problems);
+    problems
+}
+
+fn check_app_spec(spec: &ManagedAppSpec, origin: Origin, path: &str, problems: &mut Vec<Problem>) {
+    if spec.tier.is_some_and(|tier| tier > 4) {
+        problems.push(Problem::new(format!("{path}.tier"), "must be from 0 (most critical) to 4"));
+    }
+    if let Some(target) = &spec.target {
+        if target.kind != "Deployment" && !target.kind.is_empty() {
+            let cause = format!("`{}` cannot be claimed; only `Deployment` can", target.kind);
+            problems.push(Problem::new(format!("{path}.target.kind"), cause));
+        }
+        if let Err(error) = trimtab_units::names::check_dns_subdomain(&target.name) {
+            problems.push(Problem::new(format!("{path}.target.name"), error.to_string()));
+        }
+    }
+    if let Some(delivery) = &spec.delivery {
+        let path = format!("{path}.delivery");
+        if let Some(word) = delivery.strategy.as_deref().filter(|word| strategy(word).is_none()) {
+            let cause = format!("`{word}` is none of `Rolling`, `Guarded`, `Progressive`, `BlueGreen`");
+            problems.push(Problem::new(format!("{path}.strategy"), cause));
+        }
+        if let Some(watch) = &delivery.watch {
+            duration(watch, &format!("{path}.watch"), WATCH_MAX, problems);
+        }
+        if delivery.history.is_some_and(|history| !(2..=100).contains(&history)) {
+            problems.push(Problem::new(format!("{path}.history"), "must be from 2 to 100"));
+        }
+        let _ = merge_rules(&[(origin, &delivery.rules, &format!("{path}.rules"))], problems);
+    }
+    if let Some(scaling) = &spec.scaling {
+        scaling::check(scaling, &format!("{path}.scaling"), problems);
+    }
+    if let Some(notify) = &spec.notify {
+        check_notify(notify, &format!("{path}.notify"), problems);
+    }
+}
+
+fn check_notify(notify: &NotifySpec, path: &str, problems: &mut Vec<Problem>) {
+    for (index, word) in notify.on.iter().enumerate() {
+        if trimtab_delivery::snapshot::Happening::parse(word).is_none() {
+            let cause = format!("`{word}` is none of `Started`, `Kept`, `RolledBack`, `Held`, `NeedsHuman`");
+            problems.push(Problem::new(format!("{path}.on[{index}]"), cause));
+        }
+    }
+    if let Some(WebhookSpec { url, .. }) = &notify.webhook
+        && !url.starts_with("https://")
+        && !url.starts_with("http://")
+    {
+        problems.push(Problem::new(format!("{path}.webhook.url"), "must start with https:// or http://"));
+    }
+    if notify.slack.is_some() && notify.slack_url_from.is_none() && path.starts_with("spec.notify.") {
+        problems.push(Problem::new(format!("{path}.slackUrlFrom"), "is needed to reach Slack"));
+    }
+}
+
+/// What is wrong with a `FleetPolicy`, field by field.
+#[must_use]
+pub fn check_policy(policy: &FleetPolicy) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let spec = &policy.spec;
+    let origin = || Origin::Policy(policy.metadata.name.clone());
+    let _ = merge_rules(&[(origin(), &spec.rules, "spec.rules")], &mut problems);
+    if let Some(defaults) = &spec.defaults {
+        check_app_spec(defaults, origin(), "spec.defaults", &mut problems);
+    }
+    if let Some(notify) = &spec.notify {
+        check_notify(notify, "spec.notify", &mut problems);
+    }
+    if spec.alpha.is_some_and(|alpha| !sane_alpha(alpha)) {
+        problems.push(Problem::new("spec.alpha", "must be more than 0 and at most 0.2"));
+    }
+    if let Some(tiers) = spec.matches.as_ref().map(|matches| &matches.tiers)
+        && tiers.iter().any(|tier| *tier > 4)
+    {
+        problems.push(Problem::new("spec.match.tiers", "tiers go from 0 (most critical) to 4"));
+    }
+    for (index, freeze) in spec.freeze.iter().enumerate() {
+        if freeze.cron.split_whitespace().count() != 5 {
+            problems.push(Problem::new(format!("spec.freeze[{index}].cron"), "needs five fields: minute hour day month weekday"));
+        }
+        if let Err(error) = freeze.duration.parse::<GoDuration>() {
+            problems.push(Problem::new(format!("spec.freeze[{index}].duration"), error.to_string()));
+        }
+    }
+    problems
+}
+
+/// Whether any rule of the settings asks Prometheus.
+#[must_use]
+pub fn asks_prometheus(settings: &Settings) -> bool {
+    settings.rules.iter().any(|rule| !matches!(&rule.kind, RuleKind::Crashes(crashes) if crashes.counters.is_empty()))
+}

@@ -1,0 +1,216 @@
+//! Judging one release: measurements in, one finding per rule out.
+//!
+//! The shell asks [`Judge::needs`] what to measure, hands the answers to [`Judge::absorb`], shows it the pods with
+//! [`Judge::observe`], and reads [`Judge::findings`]. All evidence is a function of sample timestamps, never of when the
+//! shell happened to look, so a successor that asks Prometheus for the same window comes to the same findings.
+
+mod alert;
+mod arms;
+mod counter;
+mod crashes;
+mod describe;
+mod events;
+mod pairing;
+mod ratio;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use trimtab_promql::Series;
+
+pub use arms::{ArmPod, Arms};
+
+use crate::finding::{Finding, FindingState};
+use crate::names::Phase;
+use crate::rule::{Rule, RuleKind};
+
+/// How far back a service's own past is read to learn its usual rates and the spread between its pods.
+pub const HISTORY: Duration = Duration::from_secs(3600);
+/// Samples younger than this are left for the next look: a scrape is not visible the instant it happens.
+const INGEST_DELAY: Duration = Duration::from_millis(500);
+/// Windows of consecutive questions overlap by this much; the overlap is recognised by timestamp.
+const OVERLAP_MS: i64 = 30_000;
+/// New pods that are ready this long without a single sample have lost their telemetry.
+const TELEMETRY_PATIENCE_MS: i64 = 45_000;
+/// Confidence intervals shown to people miss the truth this rarely.
+const INTERVAL_MISS: f64 = 0.05;
+
+/// Something to measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Index of the rule that asks.
+    rule: usize,
+    /// Which of the rule's questions this is.
+    part: Part,
+    /// The question.
+    pub query: Query,
+}
+
+/// Which of a rule's questions a [`Need`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Total(usize),
+    Bad,
+    Counter(usize),
+    Alert(Phase, i64),
+}
+
+/// A question to a metrics server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// Raw samples of a vector selector in a closed window, in milliseconds since the epoch.
+    Samples {
+        /// PromQL vector selector.
+        selector: String,
+        /// Start, inclusive.
+        from_ms: i64,
+        /// End, inclusive.
+        to_ms: i64,
+    },
+    /// The value of an expression at one instant.
+    Instant {
+        /// PromQL expression.
+        expr: String,
+        /// The instant.
+        at_ms: i64,
+    },
+}
+
+/// An answer to a [`Query`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Raw samples.
+    Samples(Vec<Series>),
+    /// How many series the expression returned.
+    Returned(usize),
+    /// No answer, and why.
+    Failed(String),
+}
+
+/// The evidence about one release.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    start_ms: i64,
+    rules: Vec<(Rule, RuleJudge)>,
+    arms: Arms,
+}
+
+#[derive(Clone, Debug)]
+enum RuleJudge {
+    Ratio(Box<ratio::RatioJudge>),
+    Events(Box<events::EventsJudge>),
+    Crashes(Box<crashes::CrashesJudge>),
+    Alert(alert::AlertJudge),
+}
+
+impl Judge {
+    /// Starts with no evidence about a release that began at `started_at`. `alpha` is the chance that a good release is
+    /// failed by any of `rules`.
+    #[must_use]
+    pub fn new(started_at: Timestamp, rules: &[Rule], alpha: f64) -> Self {
+        let start_ms = started_at.as_millisecond();
+        // An alert spends no share: it is the owner's own threshold, not a test.
+        let weight = |rule: &Rule| if matches!(rule.kind, RuleKind::Alert(_)) { 0.0 } else { rule.weight };
+        let weights: Vec<f64> = rules.iter().map(weight).collect();
+        let shares = trimtab_stats::alpha::split(alpha, &weights);
+        let judge = |(rule, share): (&Rule, f64)| {
+            let judge = match &rule.kind {
+                RuleKind::Ratio(ratio) => RuleJudge::Ratio(Box::new(ratio::RatioJudge::new(ratio, share, start_ms))),
+                RuleKind::Events(events) => RuleJudge::Events(Box::new(events::EventsJudge::new(events, share, start_ms))),
+                RuleKind::Crashes(crashes) => RuleJudge::Crashes(Box::new(crashes::CrashesJudge::new(crashes, share, start_ms))),
+                RuleKind::Alert(alert) => RuleJudge::Alert(alert::AlertJudge::new(alert, start_ms)),
+            };
+            (rule.clone(), judge)
+        };
+        Self { start_ms, rules: rules.iter().zip(shares).map(judge).collect(), arms: Arms::default() }
+    }
+
+    /// Shows the pods as they are now; evidence from the Kubernetes API is taken here.
+    pub fn observe(&mut self, arms: Arms, now: Timestamp) {
+        self.arms = arms;
+        for (rule, judge) in &mut self.rules {
+            match judge {
+                RuleJudge::Crashes(crashes) => crashes.observe(&self.arms, now),
+                RuleJudge::Alert(alert) => alert.check(&self.arms, &rule.arms),
+                RuleJudge::Ratio(_) | RuleJudge::Events(_) => {}
+            }
+        }
+    }
+
+    /// What to measure at `now`.
+    #[must_use]
+    pub fn needs(&self, now: Timestamp) -> Vec<Need> {
+        if self.arms.is_empty() {
+            return Vec::new();
+        }
+        let to_ms = now.as_millisecond();
+        let mut needs = Vec::new();
+        for (index, (rule, judge)) in self.rules.iter().enumerate() {
+            let asked: Vec<(Part, Query)> = match judge {
+                RuleJudge::Ratio(ratio) => ratio.needs(&self.arms, &rule.arms, to_ms),
+                RuleJudge::Events(events) => events.needs(&self.arms, &rule.arms, to_ms),
+                RuleJudge::Crashes(crashes) => crashes.needs(&self.arms, &rule.arms, to_ms),
+                RuleJudge::Alert(alert) => alert.needs(&self.arms, &rule.arms, self.watermark(now)),
+            };
+            needs.extend(asked.into_iter().map(|(part, query)| Need { rule: index, part, query }));
+        }
+        needs
+    }
+
+    /// Takes in the answers to all of [`Self::needs`] at `now`, in any order.
+    pub fn absorb(&mut self, answers: Vec<(Need, Answer)>, now: Timestamp) {
+        let watermark_ms = self.watermark(now);
+        let mut by_rule: Vec<Vec<(Part, Query, Answer)>> = vec![Vec::new(); self.rules.len()];
+        for (need, answer) in answers {
+            if let Some(bucket) = by_rule.get_mut(need.rule) {
+                bucket.push((need.part, need.query, answer));
+            }
+        }
+        for ((rule, judge), answers) in self.rules.iter_mut().zip(by_rule) {
+            match judge {
+                RuleJudge::Ratio(ratio) => ratio.absorb(answers, &self.arms, &rule.arms, watermark_ms),
+                RuleJudge::Events(events) => events.absorb(answers, &self.arms, &rule.arms, watermark_ms),
+                RuleJudge::Crashes(crashes) => crashes.absorb(answers, &self.arms, &rule.arms, watermark_ms),
+                RuleJudge::Alert(alert) => alert.absorb(&answers),
+            }
+        }
+    }
+
+    /// What is known at `now`, one finding per rule, in the order of the rules.
+    #[must_use]
+    pub fn findings(&self, now: Timestamp) -> Vec<Finding> {
+        let now_ms = now.as_millisecond();
+        self.rules
+            .iter()
+            .map(|(rule, judge)| match judge {
+                RuleJudge::Ratio(ratio) => ratio.finding(&rule.name, &self.arms, now_ms),
+                RuleJudge::Events(events) => events.finding(&rule.name, &self.arms, now_ms),
+                RuleJudge::Crashes(crashes) => crashes.finding(&rule.name),
+                RuleJudge::Alert(alert) => alert.finding(&rule.name, now_ms),
+            })
+            .collect()
+    }
+
+    /// When the release began, in milliseconds since the epoch.
+    #[must_use]
+    pub fn start_ms(&self) -> i64 {
+        self.start_ms
+    }
+
+    fn watermark(&self, now: Timestamp) -> i64 {
+        now.as_millisecond() - i64::try_from(INGEST_DELAY.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Whether the new pods' telemetry is missing, for rules whose series are known to exist.
+fn telemetry(arms: &Arms, last_canary_ms: Option<i64>, failing: Option<&(i64, String)>, now_ms: i64) -> FindingState {
+    if let Some((since, why)) = failing.filter(|(since, _)| now_ms - since > TELEMETRY_PATIENCE_MS) {
+        return FindingState::TelemetryLost(format!("no answer for {} s: {why}", (now_ms - since) / 1000));
+    }
+    let Some(ready_ms) = arms.canary_ready_since_ms() else { return FindingState::Judged };
+    let silent_ms = now_ms - last_canary_ms.map_or(ready_ms, |last| last.max(ready_ms));
+    if silent_ms > TELEMETRY_PATIENCE_MS {
+        return FindingState::TelemetryLost(format!("the new pods are ready and were not scraped for {} s", silent_ms / 1000));
+    }
+    FindingState::Judged
+}

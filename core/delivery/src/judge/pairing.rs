@@ -1,0 +1,174 @@
+//! From increments of single pods to ticks that compare both arms.
+//!
+//! A tick closes as soon as both arms were exposed in it. That depends on timestamps and exposure alone, never on what
+//! went wrong in the tick, so closing early does not favour either verdict.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use trimtab_stats::TickCounts;
+use trimtab_stats::spread::PodCounts;
+
+use super::counter::Increment;
+use crate::names::Phase;
+
+/// Shortest tick.
+const TICK_MIN_MS: i64 = 1_000;
+/// New pods exposed this long without a word from an old one are compared with the service's own past.
+const ALONE_MS: i64 = 20_000;
+/// The past is cut into slices of this length; each is used once.
+const SLICE_MS: i64 = 5_000;
+/// Slices kept: an hour.
+const SLICES_MAX: usize = 720;
+
+/// What an increment counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// Bad events.
+    Bad,
+    /// Exposure.
+    Exposure,
+}
+
+/// A closed tick.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Tick {
+    /// What both arms counted.
+    pub(super) counts: TickCounts,
+    /// New pods in it.
+    pub(super) canary_pods: u32,
+    /// Old pods in it.
+    pub(super) stable_pods: u32,
+}
+
+/// Pairs increments into ticks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pairing {
+    start_ms: i64,
+    waiting: BTreeMap<i64, Vec<(Counts, Increment)>>,
+    open: Open,
+    slices: BTreeMap<i64, (f64, f64)>,
+    past_pods: BTreeMap<String, PodCounts>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Open {
+    since_ms: Option<i64>,
+    canary: (f64, f64),
+    stable: (f64, f64),
+    canary_pods: BTreeSet<String>,
+    stable_pods: BTreeSet<String>,
+}
+
+impl Pairing {
+    pub(super) fn new(start_ms: i64) -> Self {
+        Self { start_ms, ..Self::default() }
+    }
+
+    /// Adds increments, in any order.
+    pub(super) fn add(&mut self, counts: Counts, increments: Vec<Increment>) {
+        for increment in increments {
+            if increment.at_ms >= self.start_ms {
+                self.waiting.entry(increment.at_ms).or_default().push((counts, increment));
+            } else if increment.arm == Phase::Stable {
+                self.remember(counts, increment);
+            }
+        }
+    }
+
+    fn remember(&mut self, counts: Counts, increment: Increment) {
+        let slice = self.slices.entry(increment.at_ms / SLICE_MS).or_default();
+        let pod = self.past_pods.entry(increment.pod).or_default();
+        match counts {
+            Counts::Bad => {
+                slice.0 += increment.amount;
+                pod.bad += whole(increment.amount);
+            }
+            Counts::Exposure => {
+                slice.1 += increment.amount;
+                pod.total += increment.amount;
+            }
+        }
+        while self.slices.len() > SLICES_MAX {
+            self.slices.pop_first();
+        }
+    }
+
+    /// What each old pod counted before the release.
+    pub(super) fn past_pods(&self) -> Vec<PodCounts> {
+        self.past_pods.values().copied().collect()
+    }
+
+    /// Bad events and exposure of all old pods before the release.
+    pub(super) fn past(&self) -> (u64, f64) {
+        self.past_pods.values().fold((0, 0.0), |(bad, total), pod| (bad + pod.bad, total + pod.total))
+    }
+
+    /// Exposure of old pods that is not in a tick yet.
+    pub(super) fn stable_waiting(&self) -> f64 {
+        self.open.stable.1
+    }
+
+    /// Closes every tick that ends at or before `watermark_ms`.
+    pub(super) fn close(&mut self, watermark_ms: i64) -> Vec<Tick> {
+        let mut ticks = Vec::new();
+        while let Some(entry) = self.waiting.first_entry().filter(|entry| *entry.key() <= watermark_ms) {
+            let (at_ms, group) = entry.remove_entry();
+            for (counts, increment) in group {
+                self.open.take(counts, increment);
+            }
+            let since_ms = *self.open.since_ms.get_or_insert(at_ms - TICK_MIN_MS);
+            let exposed = (self.open.canary.1 > 0.0, self.open.stable.1 > 0.0);
+            match exposed {
+                (true, true) if at_ms - since_ms >= TICK_MIN_MS => ticks.push(self.finish(at_ms)),
+                (true, false) if at_ms - since_ms >= ALONE_MS => {
+                    let past = self.slices.pop_last().map_or((0.0, 0.0), |(_, slice)| slice);
+                    self.open.stable = past;
+                    // The canary goes on alone from here: later ticks need not wait as long to know it.
+                    ticks.push(self.finish(at_ms - ALONE_MS + SLICE_MS));
+                }
+                _ => {}
+            }
+        }
+        ticks
+    }
+
+    fn finish(&mut self, at_ms: i64) -> Tick {
+        let open = std::mem::replace(&mut self.open, Open { since_ms: Some(at_ms), ..Open::default() });
+        let pods = |pods: &BTreeSet<String>| u32::try_from(pods.len()).unwrap_or(u32::MAX);
+        let past_pods = u32::try_from(self.past_pods.len()).unwrap_or(u32::MAX);
+        Tick {
+            counts: TickCounts {
+                canary_bad: whole(open.canary.0),
+                canary_total: open.canary.1,
+                stable_bad: whole(open.stable.0),
+                stable_total: open.stable.1,
+            },
+            canary_pods: pods(&open.canary_pods),
+            stable_pods: if open.stable_pods.is_empty() { past_pods } else { pods(&open.stable_pods) },
+        }
+    }
+}
+
+impl Open {
+    fn take(&mut self, counts: Counts, increment: Increment) {
+        let (arm, pods) = match increment.arm {
+            Phase::Canary => (&mut self.canary, &mut self.canary_pods),
+            Phase::Stable => (&mut self.stable, &mut self.stable_pods),
+        };
+        match counts {
+            Counts::Bad => arm.0 += increment.amount,
+            Counts::Exposure => {
+                arm.1 += increment.amount;
+                if increment.amount > 0.0 {
+                    pods.insert(increment.pod);
+                }
+            }
+        }
+    }
+}
+
+/// Counters count whole events; a server that stores something else is rounded.
+pub(super) fn whole(amount: f64) -> u64 {
+    // `as` saturates: a counter beyond 2^64 is as good as that.
+    amount.round() as u64
+}

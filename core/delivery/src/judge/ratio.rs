@@ -1,0 +1,194 @@
+//! Bad requests over all requests.
+
+use trimtab_stats::spread::{FleetPrior, Spread, margin, overdispersion};
+use trimtab_stats::{AbsoluteLimit, Harm, MetricPlan, MetricTest, Verdict};
+
+use super::arms::Arms;
+use super::counter::Counter;
+use super::pairing::{Counts as CountsAs, Pairing};
+use super::{Answer, HISTORY, Part, Query, describe, telemetry};
+use crate::finding::{Counts, Finding, FindingState};
+use crate::names::Phase;
+use crate::rule::{ArmLabel, RatioRule};
+
+/// New pods that are scraped this long without a request get none.
+const TRAFFIC_PATIENCE_MS: i64 = 60_000;
+
+/// Judges one ratio rule.
+#[derive(Clone, Debug)]
+pub(super) struct RatioJudge {
+    rule: RatioRule,
+    alpha: f64,
+    start_ms: i64,
+    totals: Vec<Counter>,
+    bad: Counter,
+    bound: Option<usize>,
+    pairing: Pairing,
+    test: Option<MetricTest>,
+    spread: f64,
+    harm: Harm,
+    counts: Counts,
+    failing: Option<(i64, String)>,
+    refused: Option<String>,
+    bad_family_known: bool,
+}
+
+impl RatioJudge {
+    pub(super) fn new(rule: &RatioRule, alpha: f64, start_ms: i64) -> Self {
+        Self {
+            totals: vec![Counter::default(); rule.sources.len()],
+            rule: rule.clone(),
+            alpha,
+            start_ms,
+            bad: Counter::default(),
+            bound: None,
+            pairing: Pairing::new(start_ms),
+            test: None,
+            spread: 0.0,
+            harm: Harm::new(1.0),
+            counts: Counts::default(),
+            failing: None,
+            refused: None,
+            bad_family_known: false,
+        }
+    }
+
+    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
+        let from_ms = history_from(self.start_ms);
+        let mut asked = Vec::new();
+        let mut ask = |part, selector: &str, counter: &Counter| {
+            if let Ok(selector) = arms.narrow(selector, label, None) {
+                let (from_ms, to_ms) = counter.window(from_ms, to_ms);
+                asked.push((part, Query::Samples { selector, from_ms, to_ms }));
+            }
+        };
+        for (index, (source, counter)) in self.rule.sources.iter().zip(&self.totals).enumerate() {
+            if self.bound.is_none_or(|bound| bound == index) {
+                ask(Part::Total(index), &source.total, counter);
+            }
+        }
+        if let Some(source) = self.bound.and_then(|bound| self.rule.sources.get(bound)) {
+            ask(Part::Bad, &source.bad, &self.bad);
+        }
+        asked
+    }
+
+    pub(super) fn absorb(&mut self, answers: Vec<(Part, Query, Answer)>, arms: &Arms, label: &ArmLabel, watermark_ms: i64) {
+        self.refused = self.rule.sources.first().and_then(|source| arms.narrow(&source.total, label, None).err());
+        let mut bad = None;
+        for (part, _, answer) in answers {
+            match (part, answer) {
+                (_, Answer::Failed(why)) => {
+                    self.failing.get_or_insert((watermark_ms, why));
+                    return;
+                }
+                (Part::Total(index), Answer::Samples(series)) => {
+                    let Some(counter) = self.totals.get_mut(index) else { continue };
+                    let increments = counter.absorb(series, arms, label, watermark_ms, |_| None);
+                    if counter.exists() && self.bound.is_none_or(|bound| bound == index) {
+                        self.bound = Some(index);
+                        self.pairing.add(CountsAs::Exposure, increments);
+                    }
+                }
+                (Part::Bad, Answer::Samples(series)) => bad = Some(series),
+                _ => {}
+            }
+        }
+        self.failing = None;
+        // The bad counter is read second: a pod that was scraped without it had none.
+        let Some((series, total)) = bad.zip(self.bound.and_then(|bound| self.totals.get(bound))) else { return };
+        let increments = self.bad.absorb(series, arms, label, watermark_ms, |pod| total.first_scrape_ms(pod));
+        self.bad_family_known = self.bad_family_known || self.bad.exists() || self.one_family();
+        self.pairing.add(CountsAs::Bad, increments);
+        self.judge(watermark_ms);
+    }
+
+    /// Whether the bad requests are a part of the same metric, so that no series of them means none of them.
+    fn one_family(&self) -> bool {
+        let Some(source) = self.bound.and_then(|bound| self.rule.sources.get(bound)) else { return false };
+        let family = |selector: &str| selector.split(['{', ' ']).next().map(str::to_owned);
+        family(&source.bad) == family(&source.total)
+    }
+
+    fn judge(&mut self, watermark_ms: i64) {
+        if !self.bad_family_known {
+            return;
+        }
+        let ticks = self.pairing.close(watermark_ms);
+        let test = self.test.get_or_insert_with(|| {
+            let past = self.pairing.past_pods();
+            let mut spread = Spread::default();
+            spread.observe(&past);
+            self.spread = spread.sigma(&FleetPrior { sigma: 0.2, ..FleetPrior::default() });
+            MetricTest::new(MetricPlan {
+                alpha: self.alpha,
+                phi: overdispersion(&past),
+                margin: Some(self.rule.tolerate),
+                limit: self.rule.limit.map(AbsoluteLimit::new),
+                ..MetricPlan::default()
+            })
+        });
+        for tick in ticks {
+            test.set_margin(margin(self.rule.tolerate, self.spread, tick.canary_pods, tick.stable_pods));
+            test.observe(&tick.counts);
+            self.harm.observe(&tick.counts);
+            self.counts.canary_bad += tick.counts.canary_bad;
+            self.counts.canary_total += tick.counts.canary_total;
+            self.counts.stable_bad += tick.counts.stable_bad;
+            self.counts.stable_total += tick.counts.stable_total;
+        }
+    }
+
+    pub(super) fn finding(&self, name: &str, arms: &Arms, now_ms: i64) -> Finding {
+        let state = self.state(arms, now_ms);
+        let verdict = self.test.as_ref().map_or(Verdict::Undecided, MetricTest::verdict);
+        let verdict = if state == FindingState::Judged || verdict == Verdict::Fail { verdict } else { Verdict::Undecided };
+        let ratio = self.test.as_ref().and_then(describe::ratio);
+        let summary = match &state {
+            FindingState::Unbound(why) | FindingState::TelemetryLost(why) if verdict != Verdict::Fail => why.clone(),
+            FindingState::NoTraffic if verdict != Verdict::Fail => "the new pods are scraped and get no requests".to_owned(),
+            _ => format!("{}{}", describe::comparison(&self.counts, ratio.as_ref()), describe::because(verdict)),
+        };
+        let state = if verdict == Verdict::Fail { FindingState::Judged } else { state };
+        Finding {
+            rule: name.to_owned(),
+            verdict,
+            state,
+            counts: self.counts,
+            ratio,
+            evidence: self.test.as_ref().and_then(describe::evidence),
+            harmed: self.test.as_ref().map(|_| self.harm.estimate().requests),
+            summary,
+        }
+    }
+
+    fn state(&self, arms: &Arms, now_ms: i64) -> FindingState {
+        if let Some(why) = &self.refused {
+            return FindingState::Unbound(why.clone());
+        }
+        let canary = |pod: &str| arms.pods.get(pod).is_some_and(|pod| pod.arm == Phase::Canary);
+        let Some(total) = self.bound.and_then(|bound| self.totals.get(bound)) else {
+            if self.failing.is_some() {
+                return telemetry(arms, None, self.failing.as_ref(), now_ms);
+            }
+            let tried: Vec<&str> = self.rule.sources.iter().map(|source| source.total.as_str()).collect();
+            return FindingState::Unbound(format!("no series of this service for {}", tried.join(", ")));
+        };
+        if !self.bad_family_known && self.failing.is_none() {
+            let bad = self.bound.and_then(|bound| self.rule.sources.get(bound)).map(|source| source.bad.as_str());
+            return FindingState::Unbound(format!("no series of this service for {}", bad.unwrap_or_default()));
+        }
+        let telemetry = telemetry(arms, total.last_scrape_ms(canary), self.failing.as_ref(), now_ms);
+        let waited = arms.canary_ready_since_ms().is_some_and(|ready_ms| now_ms - ready_ms > TRAFFIC_PATIENCE_MS);
+        let unserved = self.counts.canary_total == 0.0 && (self.pairing.stable_waiting() > 0.0 || self.pairing.past().1 > 0.0);
+        match telemetry {
+            FindingState::Judged if waited && unserved => FindingState::NoTraffic,
+            state => state,
+        }
+    }
+}
+
+/// Where a service's own past begins.
+pub(super) fn history_from(start_ms: i64) -> i64 {
+    start_ms - i64::try_from(HISTORY.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,44 @@
+//! May this Deployment be claimed at all?
+
+use crate::snapshot::{Snapshot, Target};
+
+/// Why a Deployment is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// One word for machines.
+    pub(super) reason: &'static str,
+    /// The cause, naming the object.
+    pub(super) message: String,
+    /// What a person can do.
+    pub(super) next: String,
+}
+
+/// The Deployment to look after, or why it is left alone.
+pub(super) fn claimable<'a>(snapshot: &Snapshot<'a>) -> Result<&'a Target, Refusal> {
+    let app = snapshot.app;
+    if let Some(problem) = app.problems.first() {
+        return Err(Refusal {
+            reason: "Invalid",
+            message: format!("ManagedApp {}/{} is invalid: {problem}", app.namespace, app.name),
+            next: format!("a valid spec: `trimtab lint` names every problem, `kubectl edit managedapp {}`", app.name),
+        });
+    }
+    let Some(target) = snapshot.target else {
+        return Err(Refusal {
+            reason: "TargetNotFound",
+            message: format!("Deployment {}/{} does not exist", app.namespace, snapshot.settings.target),
+            next: "the Deployment to be created, or `spec.target.name` to name another".to_owned(),
+        });
+    };
+    if let Some(owner) = &target.owner {
+        return Err(Refusal {
+            reason: "TargetOwned",
+            message: format!(
+                "Deployment {}/{} is managed by {owner}, which would undo a restored template",
+                app.namespace, target.name
+            ),
+            next: format!("`spec.target` to name a Deployment without an owner, or {owner} to let go of it"),
+        });
+    }
+    Ok(target)
+}

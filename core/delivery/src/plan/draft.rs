@@ -1,0 +1,114 @@
+//! A plan being written: the snapshot it is about, the writes so far, and the report beside them.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::claim::Refusal;
+use super::status::{self, Standing};
+use super::{Plan, Write};
+use crate::report::{Report, Step};
+use crate::snapshot::{Happening, Release, ReleasePhase, ReleaseStatus, Snapshot, Told};
+
+/// A plan being written.
+pub(super) struct Draft<'a> {
+    pub(super) snapshot: &'a Snapshot<'a>,
+    writes: Vec<Write>,
+    steps: Vec<Step>,
+    wake_at: Option<Timestamp>,
+    standing: Standing,
+    refusal: Option<Refusal>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot<'a>) -> Self {
+        let standing = Standing::of(snapshot);
+        Self { snapshot, writes: Vec::new(), steps: Vec::new(), wake_at: None, standing, refusal: None }
+    }
+
+    /// Adds a write.
+    pub(super) fn write(&mut self, write: Write) {
+        self.writes.push(write);
+    }
+
+    /// Whether nothing is due so far.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// Records what was seen and decided.
+    pub(super) fn decided(&mut self, saw: impl Into<String>, decided: impl Into<String>) {
+        self.steps.push(Step { saw: saw.into(), decided: decided.into(), waits_for: None });
+    }
+
+    /// Records what is being waited for.
+    pub(super) fn waits(&mut self, saw: impl Into<String>, decided: impl Into<String>, waits_for: impl Into<String>) {
+        let waits_for = Some(waits_for.into());
+        self.steps.push(Step { saw: saw.into(), decided: decided.into(), waits_for });
+    }
+
+    /// Asks for another look at `at`; the earliest wish wins.
+    pub(super) fn wake_at(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Replaces the status of `release` and counts it from here on as standing where the new status says.
+    pub(super) fn release_status(&mut self, release: &Release, status: ReleaseStatus) {
+        self.standing.moved(release, &status);
+        if status != release.status {
+            self.writes.push(Write::ReleaseStatus { number: release.number, status: Box::new(status) });
+        }
+    }
+
+    /// Records an Event, to come before the status write that makes it due no more.
+    pub(super) fn event(&mut self, number: u64, happening: Happening, note: impl Into<String>) {
+        self.writes.push(Write::Event { number, happening, note: note.into() });
+    }
+
+    /// The service is not claimed.
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        self.waits(refusal.message.clone(), "leaves the Deployment alone", refusal.next.clone());
+        self.refusal = Some(refusal);
+    }
+
+    pub(super) fn finish(self) -> (Plan, Report) {
+        let status = status::render(self.snapshot, &self.standing, self.refusal.as_ref());
+        let report = Report {
+            service: format!("{}/{}", self.snapshot.app.namespace, self.snapshot.app.name),
+            summary: status.summary.clone(),
+            steps: self.steps,
+            findings: self.snapshot.findings.to_vec(),
+        };
+        (Plan { writes: self.writes, status, wake_at: self.wake_at }, report)
+    }
+}
+
+/// Adds the messages owed for `happening`, once per destination; entries that exist are never touched.
+pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, happening: Happening) {
+    let notify = &snapshot.settings.notify;
+    if !notify.on.is_empty() && !notify.on.iter().any(|word| word == happening.word()) {
+        return;
+    }
+    for destination in &notify.destinations {
+        let owed = status.told.iter().any(|told| told.event == happening && told.destination == *destination);
+        if !owed {
+            status.told.push(Told {
+                event: happening,
+                destination: destination.clone(),
+                state: String::new(),
+                at: Some(snapshot.now),
+            });
+        }
+    }
+}
+
+/// The status of `release` moved to `phase`.
+pub(super) fn moved_to(release: &Release, phase: ReleasePhase, summary: impl Into<String>) -> ReleaseStatus {
+    ReleaseStatus { phase, summary: summary.into(), ..release.status.clone() }
+}
+
+/// `at` plus `span`, saturating: a deadline beyond the calendar is as good as never.
+pub(super) fn after(at: Timestamp, span: Duration) -> Timestamp {
+    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+    at.checked_add(span).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,70 @@
+//! A settled service, and a rejected template that somebody applied again.
+
+use super::draft::{Draft, moved_to, owe};
+use super::{Pause, Write, judging, rolling_back};
+use crate::names::{Claim, release_word};
+use crate::snapshot::{Happening, Keep, Release, ReleasePhase, Target};
+
+/// Whether `paused` is the admission policy's doing: it leaves no field manager, people and tools do.
+pub(super) fn held_by_admission(target: &Target) -> bool {
+    target.paused && target.paused_by.is_none() && target.claim.is_some_and(|claim| claim != Claim::Open)
+}
+
+/// The Deployment holds what was kept: the claim says what may pass from here on.
+pub(super) fn settle(draft: &mut Draft<'_>, target: &Target, current: &Release) {
+    let word = release_word(current.number);
+    let rejected: Vec<&Release> = draft.snapshot.rejected().collect();
+    for release in rejected.iter().filter(|release| release.status.held) {
+        let status = crate::snapshot::ReleaseStatus { held: false, ..release.status.clone() };
+        draft.release_status(release, status);
+    }
+    let claim = if rejected.is_empty() { Claim::Open } else { Claim::HoldChanges };
+    let pause = if held_by_admission(target) { Pause::Clear } else { Pause::Leave };
+    if target.claim != Some(claim) || pause == Pause::Clear {
+        draft.write(Write::Claim { claim, pause });
+    }
+    match &target.paused_by {
+        Some(manager) if target.paused => draft.waits(
+            format!("the Deployment runs {word} and is paused by {manager}"),
+            "leaves the pause alone",
+            format!("a change, and `kubectl rollout resume deployment/{}`", target.name),
+        ),
+        _ => draft.waits(format!("the Deployment runs {word}, which was kept"), "nothing is due", "a change of its pod template"),
+    }
+}
+
+/// The Deployment holds a rejected template: admission paused it, and it stays so until a person or another template
+/// says otherwise.
+pub(super) fn hold(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    let word = release_word(release.number);
+    let saw = format!("the Deployment holds the template of {word}, which was rejected");
+    if let Some(decision) = release.decision.as_ref().filter(|decision| decision.keep == Keep::Keep) {
+        draft.decided(saw, format!("keeps {word}: {} said so because {}", decision.actor, decision.because));
+        return judging::keep_by_decision(draft, release, decision);
+    }
+    if let Some(other) = draft.snapshot.in_flight() {
+        draft.decided(saw, format!("brings back {}, which is under way", release_word(other.number)));
+        return rolling_back::bring_back(draft, target, other);
+    }
+    if !target.paused {
+        draft.decided(saw, "restores the previous template: nothing held this one at admission");
+        return rolling_back::begin_restore(draft, target, release);
+    }
+    if target.paused_by.is_some() || (target.claim == Some(Claim::Held) && release.status.held) {
+        return draft.waits(
+            saw,
+            "holds it; the pods of the previous release keep running",
+            format!("another template, or `trimtab promote {} --because ...`", draft.snapshot.app.name),
+        );
+    }
+    let note = format!("{word} was rejected and applied again by {}: held, no pod is touched", target.template_manager);
+    draft.event(release.number, Happening::Held, note.clone());
+    let mut status = moved_to(release, ReleasePhase::RolledBack, release.status.summary.clone());
+    status.held = true;
+    owe(&mut status, draft.snapshot, Happening::Held);
+    draft.release_status(release, status);
+    if target.claim != Some(Claim::Held) {
+        draft.write(Write::Claim { claim: Claim::Held, pause: Pause::Leave });
+    }
+    draft.decided(saw, note);
+}

@@ -1,0 +1,46 @@
+//! Bounded memory: numbers that came to nothing, and releases beyond the history limit.
+
+use super::draft::{Draft, after, moved_to};
+use super::{PENDING_MAX, Write};
+use crate::snapshot::{Release, ReleasePhase, Target};
+
+/// Records forgotten in one plan; the rest follows on the next event.
+const FORGET_PER_PLAN_MAX: usize = 4;
+
+/// Closes numbers that came to nothing and forgets the oldest finished releases. Housekeeping waits for a quiet moment.
+pub(super) fn forget(draft: &mut Draft<'_>, target: &Target) {
+    let snapshot = draft.snapshot;
+    for release in snapshot.releases.iter().filter(|release| release.status.phase == ReleasePhase::Pending) {
+        close_pending(draft, target, release);
+    }
+    if !draft.is_quiet() {
+        return;
+    }
+    let current = snapshot.current().map(|release| release.number);
+    let finished: Vec<&Release> = snapshot
+        .releases
+        .iter()
+        .filter(|release| matches!(release.status.phase, ReleasePhase::Kept | ReleasePhase::RolledBack | ReleasePhase::Superseded))
+        .filter(|release| Some(release.number) != current)
+        .filter(|release| !snapshot.rejected().any(|rejected| rejected.number == release.number))
+        .collect();
+    let surplus = finished.len().saturating_sub(snapshot.settings.history.saturating_sub(1));
+    for release in finished.into_iter().take(surplus.min(FORGET_PER_PLAN_MAX)) {
+        draft.write(Write::DeleteRelease { number: release.number });
+    }
+}
+
+fn close_pending(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    let awaited = target.release_annotation == Some(release.number) && target.paused;
+    let Some(created) = release.created_at else { return };
+    let deadline = after(created, PENDING_MAX);
+    if awaited {
+        return;
+    }
+    if draft.snapshot.now < deadline {
+        draft.wake_at(deadline);
+        return;
+    }
+    let status = moved_to(release, ReleasePhase::Superseded, "its template never reached the Deployment");
+    draft.release_status(release, status);
+}

@@ -1,0 +1,300 @@
+//! A release from its first pod to its verdict.
+
+use trimtab_stats::verdict::Verdict;
+
+use super::draft::{Draft, after, moved_to, owe};
+use super::held::held_by_admission;
+use super::{NewRelease, Pause, Write, rolling_back};
+use crate::finding::{Finding, FindingState};
+use crate::names::{Claim, release_word};
+use crate::report::{duration_words, finding_line};
+use crate::snapshot::{Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, Target};
+
+/// What runs when a service is claimed becomes its first kept release, numbered like the Deployment's own revision so that
+/// `kubectl rollout history` and `trimtab history` speak of the same thing.
+pub(super) fn adopt_baseline(draft: &mut Draft<'_>, target: &Target) {
+    if let Some(release) = draft.snapshot.releases.iter().rev().find(|release| shows(release, target)) {
+        let mut status = moved_to(release, ReleasePhase::Kept, "was running when the service was claimed");
+        status.low_evidence = true;
+        status.started_at = release.created_at;
+        draft.decided("what runs was not judged", format!("keeps it as {}", release_word(release.number)));
+        return draft.release_status(release, status);
+    }
+    let number = target.revision.unwrap_or(1).max(draft.snapshot.last_number() + 1);
+    draft.decided("no release is recorded", format!("records what runs as {}", release_word(number)));
+    draft.write(Write::CreateRelease(NewRelease {
+        number,
+        previous: None,
+        template_hash: target.template_hash.clone(),
+        actor: target.template_manager.clone(),
+        reason: Some("was running when the service was claimed".to_owned()),
+    }));
+}
+
+fn shows(release: &Release, target: &Target) -> bool {
+    release.template_hash.as_deref() == Some(target.template_hash.as_str())
+}
+
+/// The Deployment holds a new template: give it a number, and take over from whatever was under way.
+pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
+    let snapshot = draft.snapshot;
+    let person = target.paused_by.as_ref().filter(|_| target.paused);
+    if let Some(manager) = person {
+        return draft.waits(
+            "the Deployment holds a new template and is paused",
+            format!("waits: {manager} paused it"),
+            format!("`kubectl rollout resume deployment/{}`", target.name),
+        );
+    }
+    let previous = snapshot.current().map(|release| release.number);
+    let numbered = snapshot.releases.iter().find(|release| {
+        release.status.phase == ReleasePhase::Pending && target.release_annotation == Some(release.number)
+    });
+    let number = numbered.map_or(snapshot.last_number() + 1, |release| release.number);
+    if let Some(old) = snapshot.in_flight() {
+        supersede(draft, old, number);
+    }
+    let template_hash = target.template_hash.clone();
+    match numbered {
+        Some(_) => draft.write(Write::AdoptRelease { number, previous, template_hash }),
+        None => draft.write(Write::CreateRelease(NewRelease {
+            number,
+            previous,
+            template_hash,
+            actor: target.template_manager.clone(),
+            reason: None,
+        })),
+    }
+    draft.decided("the Deployment holds a new template", format!("records it as {}", release_word(number)));
+}
+
+fn supersede(draft: &mut Draft<'_>, old: &Release, by: u64) {
+    let word = release_word(by);
+    // A failed release stays rejected even when a newer template arrived before the old one was back.
+    let (phase, summary) = match old.status.phase {
+        ReleasePhase::RollingBack => (ReleasePhase::RolledBack, format!("{}; replaced by {word}", old.status.summary)),
+        _ => (ReleasePhase::Superseded, format!("replaced by {word} before a verdict")),
+    };
+    let mut status = moved_to(old, phase, summary);
+    status.decided_at = status.decided_at.or(Some(draft.snapshot.now));
+    draft.release_status(old, status);
+}
+
+/// The template that is being judged is out.
+pub(super) fn judge(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    let snapshot = draft.snapshot;
+    if release.status.started_at.is_none() {
+        return start(draft, target, release);
+    }
+    if held_by_admission(target) {
+        draft.write(Write::Claim { claim: Claim::HoldChanges, pause: Pause::Clear });
+        return draft.decided(
+            "admission held the new template until it was compared with the rejected ones",
+            "lets it through: it is not one of them",
+        );
+    }
+    if target.claim.is_none() {
+        draft.write(Write::Claim { claim: claim_beside(snapshot, None), pause: Pause::Leave });
+    }
+    match &release.decision {
+        Some(decision) if decision.keep == Keep::Keep => return keep_by_decision(draft, release, decision),
+        Some(decision) => {
+            let summary = format!("rolled back by {}: {}", decision.actor, decision.because);
+            return fail(draft, target, release, summary);
+        }
+        None => {}
+    }
+    if let Some(summary) = failure(snapshot, target) {
+        return fail(draft, target, release, summary);
+    }
+    if !is_out(snapshot, target, release) && target.replicas > 0 {
+        return waits_for_pods(draft, target, release);
+    }
+    let Some(ready_at) = release.status.ready_at else {
+        let mut status = release.status.clone();
+        status.ready_at = Some(snapshot.now);
+        status.findings = snapshot.findings.to_vec();
+        draft.release_status(release, status);
+        draft.wake_at(after(snapshot.now, snapshot.settings.watch));
+        return draft.waits("all pods are ready", "judges on", until(snapshot));
+    };
+    conclude(draft, target, release, ready_at);
+}
+
+/// The record exists and says nothing yet: the release begins.
+fn start(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    let snapshot = draft.snapshot;
+    let word = release_word(release.number);
+    let back = snapshot.current().map(|current| release_word(current.number)).unwrap_or_default();
+    let note = format!("{word} by {} begins: {}", release.actor, target.image);
+    let mut status = moved_to(release, ReleasePhase::Judging, format!("judged against {back}"));
+    status.started_at = Some(snapshot.now);
+    owe(&mut status, snapshot, Happening::Started);
+    draft.event(release.number, Happening::Started, note);
+    draft.release_status(release, status);
+    draft.decided(format!("{word} is out"), format!("judges it against {back}"));
+}
+
+fn claim_beside(snapshot: &Snapshot<'_>, kept: Option<u64>) -> Claim {
+    let remembered = snapshot.rejected().any(|release| kept.is_none_or(|number| release.number > number));
+    if remembered { Claim::HoldChanges } else { Claim::Open }
+}
+
+/// The reason to roll back, if there is one.
+fn failure(snapshot: &Snapshot<'_>, target: &Target) -> Option<String> {
+    if !snapshot.settings.strategy.judges() {
+        return None;
+    }
+    if let Some(finding) = snapshot.findings.iter().find(|finding| finding.verdict == Verdict::Fail) {
+        return Some(format!("{}: {}", finding.rule, finding.summary));
+    }
+    let stuck = target.progress_deadline_exceeded.as_ref()?;
+    let why = snapshot.pods.iter().find_map(|pod| pod.waiting.as_deref());
+    Some(match why {
+        Some(why) => format!("progress: {why}; {stuck}"),
+        None => format!("progress: {stuck}"),
+    })
+}
+
+/// Whether every pod of the Deployment runs the release and is available.
+fn is_out(snapshot: &Snapshot<'_>, target: &Target, release: &Release) -> bool {
+    let (mut new, mut old) = (0, 0);
+    for set in snapshot.replica_sets {
+        if Some(set.template_hash.as_str()) == release.template_hash.as_deref() {
+            new += set.available;
+        } else {
+            old += set.replicas;
+        }
+    }
+    target.observed_generation >= target.generation && new >= target.replicas && old == 0
+}
+
+fn waits_for_pods(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    let snapshot = draft.snapshot;
+    let word = release_word(release.number);
+    let ready: i32 = snapshot
+        .replica_sets
+        .iter()
+        .filter(|set| Some(set.template_hash.as_str()) == release.template_hash.as_deref())
+        .map(|set| set.available)
+        .sum();
+    let saw = format!("{ready} of {} pods of {word} are available", target.replicas);
+    match (&target.paused_by, target.paused) {
+        (Some(manager), true) => draft.waits(
+            saw,
+            format!("waits: {manager} paused the Deployment"),
+            format!("`kubectl rollout resume deployment/{}`", target.name),
+        ),
+        _ => draft.waits(saw, "judges what there is", "the other pods"),
+    }
+}
+
+fn until(snapshot: &Snapshot<'_>) -> String {
+    format!("{} after the last pod became ready", duration_words(snapshot.settings.watch))
+}
+
+/// All pods are out: is there time left, and if not, what do the findings come to?
+fn conclude(draft: &mut Draft<'_>, target: &Target, release: &Release, ready_at: jiff::Timestamp) {
+    let snapshot = draft.snapshot;
+    let judged = snapshot.settings.strategy.judges() && target.replicas > 0;
+    let lost = snapshot.findings.iter().find(|finding| matches!(finding.state, FindingState::TelemetryLost(_)));
+    let watch = if lost.is_some() { snapshot.settings.watch.saturating_mul(2) } else { snapshot.settings.watch };
+    let deadline = after(ready_at, watch);
+    if judged && snapshot.now < deadline {
+        draft.wake_at(deadline);
+        for finding in snapshot.findings {
+            draft.waits(finding_line(finding), "goes on judging", until(snapshot));
+        }
+        return;
+    }
+    let passed = snapshot.findings.iter().any(|finding| finding.verdict == Verdict::Pass);
+    let (verdict, summary) = if !snapshot.settings.strategy.judges() {
+        (None, "rolled out; strategy Rolling does not judge".to_owned())
+    } else if target.replicas == 0 {
+        (Some(Verdict::Undecided), "low evidence: the Deployment has zero replicas".to_owned())
+    } else if let Some(finding) = lost {
+        (Some(Verdict::Undecided), format!("low evidence: {}", finding.summary))
+    } else if passed {
+        (Some(Verdict::Pass), passed_summary(snapshot.findings))
+    } else {
+        (Some(Verdict::Undecided), undecided_summary(snapshot.findings))
+    };
+    keep(draft, release, verdict, summary);
+}
+
+fn passed_summary(findings: &[Finding]) -> String {
+    let passed: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Pass)
+        .map(|finding| format!("{}: {}", finding.rule, finding.summary))
+        .collect();
+    passed.join("; ")
+}
+
+fn undecided_summary(findings: &[Finding]) -> String {
+    let why = findings.iter().find(|finding| finding.rule != "panics-and-crashes");
+    match why {
+        Some(finding) => format!("low evidence: {}: {}", finding.rule, finding.summary),
+        None => "low evidence: no rule measures this service's requests".to_owned(),
+    }
+}
+
+fn keep(draft: &mut Draft<'_>, release: &Release, verdict: Option<Verdict>, summary: String) {
+    let snapshot = draft.snapshot;
+    let mut status = moved_to(release, ReleasePhase::Kept, summary);
+    status.verdict = verdict;
+    status.low_evidence = verdict == Some(Verdict::Undecided);
+    close(&mut status, snapshot, snapshot.findings);
+    owe(&mut status, snapshot, Happening::Kept);
+    let word = release_word(release.number);
+    draft.event(release.number, Happening::Kept, format!("{word} is kept: {}", status.summary));
+    draft.decided(format!("{word} was out long enough"), format!("keeps it: {}", status.summary));
+    let claim = claim_beside(snapshot, Some(release.number));
+    draft.release_status(release, status);
+    if snapshot.target.is_some_and(|target| target.claim != Some(claim)) {
+        draft.write(Write::Claim { claim, pause: Pause::Leave });
+    }
+}
+
+/// A person said to keep it; the pause, if there is one, is lifted once the record says so.
+pub(super) fn keep_by_decision(draft: &mut Draft<'_>, release: &Release, decision: &Decision) {
+    let summary = format!("kept by {}: {}", decision.actor, decision.because);
+    keep(draft, release, release.status.verdict, summary);
+}
+
+fn close(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, findings: &[Finding]) {
+    status.decided_at = Some(snapshot.now);
+    if !findings.is_empty() {
+        status.findings = findings.to_vec();
+    }
+    status.harmed = findings.iter().filter_map(|finding| finding.harmed).reduce(f64::max).or(status.harmed);
+}
+
+fn fail(draft: &mut Draft<'_>, target: &Target, release: &Release, summary: String) {
+    let snapshot = draft.snapshot;
+    let mut status = moved_to(release, ReleasePhase::RollingBack, summary);
+    status.verdict = Some(Verdict::Fail);
+    close(&mut status, snapshot, snapshot.findings);
+    let ordered = release.decision.as_ref().is_some_and(|decision| decision.keep == Keep::RollBack);
+    if release.rollback_to.is_some() && !ordered {
+        // A person went back to this release on purpose; undoing that would bring back what they fled from.
+        let note = format!("{} is itself a rollback, and fails too: {}", release_word(release.number), status.summary);
+        status.phase = ReleasePhase::Kept;
+        status.summary.clone_from(&note);
+        return rolling_back::ask_for_a_person(draft, release, status, &note);
+    }
+    rolling_back::restore_with(draft, target, release, status);
+}
+
+/// Somebody put the previous template back: nothing is left to judge, and nothing was rejected.
+pub(super) fn reverted(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    let ordered = release.decision.as_ref().filter(|decision| decision.keep == Keep::RollBack);
+    let (phase, summary) = match ordered {
+        Some(decision) => (ReleasePhase::RollingBack, format!("rolled back by {}: {}", decision.actor, decision.because)),
+        None => (ReleasePhase::Superseded, format!("{} put the previous template back", target.template_manager)),
+    };
+    let mut status = moved_to(release, phase, summary.clone());
+    close(&mut status, draft.snapshot, draft.snapshot.findings);
+    draft.release_status(release, status);
+    draft.decided("the previous template is back", summary);
+}

@@ -1,0 +1,35 @@
+//! Phase labels on pods: `canary` on the new ones and `stable` on the old ones while a release is judged, and back.
+
+use super::Write;
+use super::draft::Draft;
+use crate::names::Phase;
+use crate::snapshot::{Pod, ReleasePhase};
+
+/// Labels moved in one plan; the rest follows on the next event, so that a huge service cannot delay a rollback.
+const LABELS_PER_PLAN_MAX: usize = 50;
+
+/// Moves the labels that are out of date. A pod is labelled at most twice in a release: when it is first judged, and when
+/// its release is kept.
+pub(super) fn label(draft: &mut Draft<'_>) {
+    let snapshot = draft.snapshot;
+    if !snapshot.settings.strategy.judges() {
+        return;
+    }
+    let judged = snapshot.in_flight();
+    let wanted = |pod: &Pod| match judged {
+        Some(release) if release.status.phase == ReleasePhase::Judging => Some(snapshot.arm(pod, release)),
+        Some(_) => None,
+        None => pod.phase.filter(|phase| *phase == Phase::Canary).map(|_| Phase::Stable),
+    };
+    let due: Vec<Write> = snapshot
+        .pods
+        .iter()
+        .filter(|pod| !pod.deleting)
+        .filter_map(|pod| wanted(pod).filter(|phase| pod.phase != Some(*phase)).map(|phase| (pod, phase)))
+        .take(LABELS_PER_PLAN_MAX)
+        .map(|(pod, phase)| Write::LabelPod { pod: pod.name.clone(), uid: pod.uid.clone(), phase })
+        .collect();
+    for write in due {
+        draft.write(write);
+    }
+}

@@ -1,0 +1,96 @@
+//! A release that failed: the previous template comes back, and stays.
+
+use super::draft::{Draft, after, moved_to, owe};
+use super::{RECOVERY_MAX, RESTORES_MAX, Write, judging};
+use crate::names::{Phase, release_word};
+use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Target};
+
+/// Starts, or starts again, to restore the previous template. The decision is written before it is acted on, so a
+/// successor that takes over between the two writes finishes the job.
+pub(super) fn begin_restore(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    let status = moved_to(release, ReleasePhase::RollingBack, release.status.summary.clone());
+    restore_with(draft, target, release, status);
+}
+
+/// The Deployment still, or again, holds the failed template.
+pub(super) fn restore(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    if let Some(decision) = release.decision.as_ref().filter(|decision| decision.keep == Keep::Keep) {
+        return judging::keep_by_decision(draft, release, decision);
+    }
+    begin_restore(draft, target, release);
+}
+
+/// Writes `status` and restores, or asks for a person where somebody keeps undoing it.
+pub(super) fn restore_with(draft: &mut Draft<'_>, target: &Target, release: &Release, mut status: ReleaseStatus) {
+    let word = release_word(release.number);
+    let Some(current) = draft.snapshot.current() else { return };
+    let back = release_word(current.number);
+    if status.restores >= RESTORES_MAX {
+        let note = format!(
+            "{word} failed, but {} wrote its template back after {back} was restored {} times: stopped",
+            target.template_manager, status.restores
+        );
+        ask_for_a_person(draft, release, status, &note);
+        let next = format!("the writer to stop, or `trimtab promote {} --because ...`", draft.snapshot.app.name);
+        return draft.waits(note, "does nothing more", next);
+    }
+    status.restores += 1;
+    draft.release_status(release, status);
+    draft.write(Write::Restore { number: current.number });
+    draft.decided(format!("the Deployment holds {word}, which failed"), format!("restores the template of {back}"));
+}
+
+/// A rejected template was written over the release under way: that one comes back, a bounded number of times.
+pub(super) fn bring_back(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    let mut status = release.status.clone();
+    if status.restores >= RESTORES_MAX {
+        let note = format!("{} keeps writing a rejected template over {}", target.template_manager, release_word(release.number));
+        return ask_for_a_person(draft, release, status, &note);
+    }
+    status.restores += 1;
+    draft.release_status(release, status);
+    draft.write(Write::Restore { number: release.number });
+}
+
+/// The previous template is back: wait for its pods, then close the record.
+pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    let snapshot = draft.snapshot;
+    let word = release_word(release.number);
+    let Some(current) = snapshot.current() else { return };
+    let back = release_word(current.number);
+    let left = snapshot.pods.iter().filter(|pod| !pod.deleting && snapshot.arm(pod, release) == Phase::Canary).count();
+    let available: i32 = snapshot
+        .replica_sets
+        .iter()
+        .filter(|set| Some(set.template_hash.as_str()) == current.template_hash.as_deref())
+        .map(|set| set.available)
+        .sum();
+    let seen = target.observed_generation >= target.generation;
+    if seen && left == 0 && available >= target.replicas {
+        let mut status = moved_to(release, ReleasePhase::RolledBack, release.status.summary.clone());
+        status.recovered_at = Some(snapshot.now);
+        owe(&mut status, snapshot, Happening::RolledBack);
+        draft.event(release.number, Happening::RolledBack, status.summary.clone());
+        draft.release_status(release, status);
+        return draft.decided(format!("all {available} pods run {back} again"), format!("closes {word} as rolled back"));
+    }
+    let saw = format!("{back} is back on {available} of {} pods, {left} pods of {word} are left", target.replicas);
+    let deadline = after(release.status.decided_at.unwrap_or(snapshot.now), RECOVERY_MAX);
+    if snapshot.now >= deadline {
+        let note = format!("the previous release does not come back: {saw}");
+        ask_for_a_person(draft, release, release.status.clone(), &note);
+    } else {
+        draft.wake_at(deadline);
+    }
+    draft.waits(saw, "waits", format!("the pods of {back}"));
+}
+
+/// Says once that Trimtab cannot go on alone.
+pub(super) fn ask_for_a_person(draft: &mut Draft<'_>, release: &Release, mut status: ReleaseStatus, note: &str) {
+    if !status.needs_human {
+        draft.event(release.number, Happening::NeedsHuman, note);
+        status.needs_human = true;
+        owe(&mut status, draft.snapshot, Happening::NeedsHuman);
+    }
+    draft.release_status(release, status);
+}

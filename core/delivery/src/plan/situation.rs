@@ -1,0 +1,46 @@
+//! Which of the few situations a claimed service is in: a pure reading of the snapshot, on which everything else branches.
+
+use crate::snapshot::{Release, ReleasePhase, Snapshot, Target};
+
+/// Where a claimed service stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Situation<'a> {
+    /// No release is recorded: what runs now becomes the first one that was kept.
+    Unknown,
+    /// The Deployment holds the template that was kept last, and nothing is under way.
+    Settled(&'a Release),
+    /// The Deployment holds a template that no record speaks of.
+    Fresh,
+    /// The Deployment holds the template that is being judged.
+    Judging(&'a Release),
+    /// The Deployment holds the previous template although the release under way did not fail: somebody put it back.
+    Reverted(&'a Release),
+    /// The Deployment still, or again, holds a template that failed.
+    RollingBack(&'a Release),
+    /// The previous template is back; its pods are not all there yet.
+    Recovering(&'a Release),
+    /// The Deployment holds a rejected template, and the service runs on the previous one.
+    Rejected(&'a Release),
+}
+
+/// Reads the situation.
+pub(super) fn situation<'a>(snapshot: &Snapshot<'a>, target: &Target) -> Situation<'a> {
+    let shows = |release: &Release| release.template_hash.as_deref() == Some(target.template_hash.as_str());
+    let Some(current) = snapshot.current() else {
+        return snapshot.in_flight().map_or(Situation::Unknown, Situation::Judging);
+    };
+    if let Some(release) = snapshot.in_flight() {
+        let failed = release.status.phase == ReleasePhase::RollingBack;
+        match (shows(release), shows(current), failed) {
+            (true, _, false) => return Situation::Judging(release),
+            (true, _, true) => return Situation::RollingBack(release),
+            (false, true, false) => return Situation::Reverted(release),
+            (false, true, true) => return Situation::Recovering(release),
+            (false, false, _) => {}
+        }
+    } else if shows(current) {
+        return Situation::Settled(current);
+    }
+    let rejected = snapshot.rejected().filter(|release| shows(release)).last();
+    rejected.map_or(Situation::Fresh, Situation::Rejected)
+}

@@ -1,0 +1,237 @@
+//! The service's status: state words tell health, not bookkeeping. Nothing in it changes with time alone, so a settled
+//! service is never written.
+
+use trimtab_stats::verdict::Verdict;
+
+use super::claim::Refusal;
+use crate::finding::FindingState;
+use crate::names::release_word;
+use crate::snapshot::{Release, ReleasePhase, ReleaseStatus, Snapshot};
+
+/// The status of a service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AppStatus {
+    /// Generation of the spec that this speaks of.
+    pub observed_generation: i64,
+    /// One word.
+    pub phase: AppPhase,
+    /// One line for people.
+    pub summary: String,
+    /// Uid of the claimed Deployment.
+    pub target_uid: Option<String>,
+    /// The release that was kept last.
+    pub current: Option<u64>,
+    /// The release under way.
+    pub in_flight: Option<u64>,
+    /// Highest number given so far.
+    pub last_release: Option<u64>,
+    /// Releases whose templates are held at admission.
+    pub rejected: Vec<Rejected>,
+    /// Conditions, without their transition times.
+    pub conditions: Vec<Condition>,
+}
+
+/// One word for the state of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AppPhase {
+    /// Nothing is claimed.
+    #[default]
+    Unclaimed,
+    /// Runs what was kept.
+    Healthy,
+    /// A release is judged.
+    Releasing,
+    /// The previous release is being restored.
+    RollingBack,
+    /// Runs what was kept, while a rejected template waits in the spec.
+    Held,
+}
+
+impl AppPhase {
+    /// The word in the API.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unclaimed => "Unclaimed",
+            Self::Healthy => "Healthy",
+            Self::Releasing => "Releasing",
+            Self::RollingBack => "RollingBack",
+            Self::Held => "Held",
+        }
+    }
+
+    /// Reads [`Self::word`]; an unknown word is [`AppPhase::Unclaimed`].
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        [Self::Healthy, Self::Releasing, Self::RollingBack, Self::Held]
+            .into_iter()
+            .find(|phase| phase.word() == word)
+            .unwrap_or_default()
+    }
+}
+
+/// A rejected release.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its number.
+    pub number: u64,
+    /// Hash of its template.
+    pub template_hash: String,
+    /// When it was rejected.
+    pub at: Option<jiff::Timestamp>,
+}
+
+/// A condition without its transition time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// What it speaks of.
+    pub kind: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// One word for machines.
+    pub reason: String,
+    /// One line for people.
+    pub message: String,
+}
+
+impl Condition {
+    fn new(kind: &str, holds: bool, reason: &str, message: impl Into<String>) -> Self {
+        Self { kind: kind.to_owned(), holds, reason: reason.to_owned(), message: message.into() }
+    }
+}
+
+/// Where the releases stand, counting what the plan itself is about to write.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Standing {
+    current: Option<u64>,
+    in_flight: Option<(u64, ReleasePhase)>,
+    rejected: Vec<Rejected>,
+    held: bool,
+}
+
+impl Standing {
+    pub(super) fn of(snapshot: &Snapshot<'_>) -> Self {
+        Self {
+            current: snapshot.current().map(|release| release.number),
+            in_flight: snapshot.in_flight().map(|release| (release.number, release.status.phase)),
+            rejected: snapshot.rejected().map(remember).collect(),
+            held: snapshot.rejected().any(|release| release.status.held),
+        }
+    }
+
+    /// Counts a release as moved to where `status` says.
+    pub(super) fn moved(&mut self, release: &Release, status: &ReleaseStatus) {
+        if self.in_flight.is_some_and(|(number, _)| number == release.number) {
+            self.in_flight = None;
+        }
+        match status.phase {
+            ReleasePhase::Judging | ReleasePhase::RollingBack => {
+                self.in_flight = Some((release.number, status.phase));
+                self.rejected.retain(|rejected| rejected.number != release.number);
+            }
+            ReleasePhase::Kept => {
+                self.current = self.current.max(Some(release.number));
+                self.rejected.retain(|rejected| Some(rejected.number) > self.current);
+                self.held = false;
+            }
+            ReleasePhase::RolledBack => {
+                if !self.rejected.iter().any(|rejected| rejected.number == release.number) {
+                    self.rejected.push(Rejected { at: status.decided_at, ..remember(release) });
+                }
+                self.held = status.held;
+            }
+            ReleasePhase::Pending | ReleasePhase::Superseded => {}
+        }
+    }
+}
+
+fn remember(release: &Release) -> Rejected {
+    Rejected {
+        number: release.number,
+        template_hash: release.template_hash.clone().unwrap_or_default(),
+        at: release.status.decided_at,
+    }
+}
+
+/// Renders the status of a service.
+pub(super) fn render(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Option<&Refusal>) -> AppStatus {
+    let (phase, summary) = match refusal {
+        Some(refusal) => (AppPhase::Unclaimed, refusal.message.clone()),
+        None => words(standing),
+    };
+    let last = snapshot.last_number();
+    AppStatus {
+        observed_generation: snapshot.app.generation,
+        phase,
+        summary,
+        target_uid: snapshot.target.filter(|_| refusal.is_none()).map(|target| target.uid.clone()),
+        current: standing.current,
+        in_flight: standing.in_flight.map(|(number, _)| number),
+        last_release: (last > 0).then_some(last),
+        rejected: standing.rejected.clone(),
+        conditions: conditions(snapshot, refusal),
+    }
+}
+
+fn words(standing: &Standing) -> (AppPhase, String) {
+    let current = standing.current.map_or_else(|| "nothing yet".to_owned(), release_word);
+    let rejected: Vec<String> = standing.rejected.iter().map(|rejected| release_word(rejected.number)).collect();
+    let aside = if rejected.is_empty() { String::new() } else { format!(" ({} rejected)", rejected.join(", ")) };
+    match standing.in_flight {
+        Some((number, ReleasePhase::RollingBack)) => {
+            (AppPhase::RollingBack, format!("Rolling back {} to {current}", release_word(number)))
+        }
+        Some((number, _)) => (AppPhase::Releasing, format!("Releasing {}, judged against {current}{aside}", release_word(number))),
+        None if standing.current.is_none() => (AppPhase::Unclaimed, "Claiming".to_owned()),
+        None if standing.held => (AppPhase::Held, format!("Healthy on {current}{aside}")),
+        None => (AppPhase::Healthy, format!("Healthy on {current}{aside}")),
+    }
+}
+
+fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Condition> {
+    let mut conditions = vec![match refusal {
+        Some(refusal) => Condition::new("Claimed", false, refusal.reason, format!("{}; waits for {}", refusal.message, refusal.next)),
+        None => Condition::new("Claimed", true, "Claimed", "the Deployment is looked after in place"),
+    }];
+    conditions.push(match snapshot.app.problems.as_slice() {
+        [] => Condition::new("Valid", true, "Valid", "the spec is valid"),
+        problems => Condition::new("Valid", false, "Invalid", problems.join("; ")),
+    });
+    if let Some(condition) = rules_bound(snapshot) {
+        conditions.push(condition);
+    }
+    if !snapshot.settings.not_acted_on.is_empty() {
+        let message = format!("valid, and not acted on by this version: {}", snapshot.settings.not_acted_on.join(", "));
+        conditions.push(Condition::new("ActedOn", false, "NotInThisVersion", message));
+    }
+    if let Some(target) = snapshot.target.filter(|_| refusal.is_none()) {
+        if let Some(manager) = target.paused_by.as_ref().filter(|_| target.paused) {
+            let message = format!("{manager} paused the Deployment; Trimtab does not lift a pause that is not its own");
+            conditions.push(Condition::new("Progressing", false, "PausedByOther", message));
+        }
+        if target.recreate {
+            let message = "strategy Recreate replaces all pods at once: releases are judged against history alone";
+            conditions.push(Condition::new("Comparable", false, "Recreate", message));
+        }
+    }
+    conditions
+}
+
+/// Whether every rule found its series, as of the last judgement; unknown before the first.
+fn rules_bound(snapshot: &Snapshot<'_>) -> Option<Condition> {
+    let findings = match snapshot.findings {
+        [] => snapshot.releases.iter().rev().map(|release| &release.status.findings).find(|findings| !findings.is_empty())?,
+        findings => findings,
+    };
+    let unbound: Vec<&str> = findings
+        .iter()
+        .filter(|finding| matches!(finding.state, FindingState::Unbound(_)) && finding.verdict == Verdict::Undecided)
+        .map(|finding| finding.rule.as_str())
+        .collect();
+    Some(if unbound.is_empty() {
+        Condition::new("RulesBound", true, "Bound", "every rule found its series")
+    } else {
+        let message = format!("no series for {}; `trimtab rules {}` tells what was looked for", unbound.join(", "), snapshot.app.name);
+        Condition::new("RulesBound", false, "RuleUnbound", message)
+    })
+}

@@ -1,0 +1,76 @@
+//! What was seen, what was decided, what is waited for, and why: the value behind conditions, Events, `trimtab explain`
+//! and messages.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use trimtab_stats::verdict::Verdict;
+
+use crate::finding::{Finding, FindingState};
+
+/// Why the plan beside it is what it is.
+#[must_use = "an unread report helps nobody"]
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// `namespace/name`.
+    pub service: String,
+    /// The service's state in one line.
+    pub summary: String,
+    /// The steps that led to the plan, in order.
+    pub steps: Vec<Step>,
+    /// What the rules found.
+    pub findings: Vec<Finding>,
+}
+
+/// One step of a decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// What was seen.
+    pub saw: String,
+    /// What was decided.
+    pub decided: String,
+    /// What has to happen before the decision changes; `None` where nothing is waited for.
+    pub waits_for: Option<String>,
+}
+
+impl Report {
+    /// The report as text, one line a step.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!("{}: {}\n", self.service, self.summary);
+        for step in &self.steps {
+            let _ = write!(text, "  {}\n    -> {}", step.saw, step.decided);
+            if let Some(waits_for) = &step.waits_for {
+                let _ = write!(text, "; waits for {waits_for}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A finding in one line: rule, verdict, and what was measured.
+#[must_use]
+pub fn finding_line(finding: &Finding) -> String {
+    let word = match (&finding.state, finding.verdict) {
+        (FindingState::Judged, Verdict::Fail) => "FAIL",
+        (FindingState::Judged, Verdict::Pass) => "PASS",
+        (FindingState::Judged, Verdict::Undecided) => "undecided",
+        (state, _) => state.reason().unwrap_or("undecided"),
+    };
+    format!("{} {word}: {}", finding.rule, finding.summary)
+}
+
+/// A duration as people say it: `5m`, `1h30m`, `45s`.
+#[must_use]
+pub fn duration_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes, rest) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
+    let mut words = String::new();
+    for (count, unit) in [(hours, 'h'), (minutes, 'm'), (rest, 's')] {
+        if count > 0 {
+            let _ = write!(words, "{count}{unit}");
+        }
+    }
+    if words.is_empty() { "0s".to_owned() } else { words }
+}

@@ -1,0 +1,1 @@
+//! Scenario scripts, crash points, oracles.
