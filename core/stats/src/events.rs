@@ -56,23 +56,23 @@ impl Default for EventGrid {
     /// quiet pod-hours is evidence beyond 1/0.001: a service that crashes as it starts has a rate of hundreds per hour,
     /// tens of thousands of times its baseline. With the end at 5000 that event is worth 639 at most, and an owner whose
     /// share of the budget is 0.001 would have to wait for the second crash. Rates that the exposure already excludes
-    /// drop out of the mixture by themselves, so the far end costs 22 % of the evidence on slower ones.
+    /// drop out of the mixture by themselves, so the far end costs 23 % of the evidence on slower ones.
     fn default() -> Self {
         Self { nearest: 2.0, farthest: 50_000.0, points: 56 }
     }
 }
 
 impl EventGrid {
-    fn multiples(&self) -> ([f64; MAX_GRID_POINTS], usize) {
+    fn log_multiples(&self) -> ([f64; MAX_GRID_POINTS], usize) {
         let nearest = if self.nearest > 1.0 && self.nearest.is_finite() { self.nearest } else { 2.0 };
         let farthest = if self.farthest.is_finite() { self.farthest.max(nearest) } else { nearest };
         let points = usize::from(self.points).clamp(2, MAX_GRID_POINTS);
-        let mut multiples = [0.0; MAX_GRID_POINTS];
-        for (index, multiple) in multiples.iter_mut().take(points).enumerate() {
+        let mut logs = [0.0; MAX_GRID_POINTS];
+        for (index, log) in logs.iter_mut().take(points).enumerate() {
             let along = index as f64 / (points - 1) as f64;
-            *multiple = ln(nearest) + (ln(farthest) - ln(nearest)) * along;
+            *log = ln(nearest) + (ln(farthest) - ln(nearest)) * along;
         }
-        (multiples, points)
+        (logs, points)
     }
 }
 
@@ -112,7 +112,7 @@ impl EventsTest {
 
     /// Natural logarithm of the evidence now; always finite.
     pub fn log_evidence(&self) -> f64 {
-        let (mut logs, points) = self.grid.multiples();
+        let (mut logs, points) = self.grid.log_multiples();
         for log in &mut logs[..points] {
             *log = self.events as f64 * *log - (exp(*log) - 1.0) * self.baseline * self.hours;
         }

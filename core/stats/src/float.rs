@@ -8,10 +8,12 @@ const LN_2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
 const MANTISSA: u64 = (1 << 52) - 1;
 const EXPONENT_OF_ONE: u64 = 1023 << 52;
 const TWO_POW_54: f64 = 18_014_398_509_481_984.0;
-/// `0.172^(2 * 12)` is below one unit in the last place, 0.172 being the largest argument after reduction.
-const ATANH_TERMS: i32 = 12;
-/// `0.347^15 / 15!` is below one unit in the last place, 0.347 being the largest argument after reduction.
-const EXP_TERMS: i32 = 15;
+/// Coefficients of `s^3, s^5, ...`; `0.172^(2 * 12)` is below one unit in the last place, 0.172 being the largest argument
+/// after reduction.
+const ATANH: [f64; 11] = odd_reciprocals();
+/// Coefficients of `1, x, x^2, ...`; `0.347^15 / 15!` is below one unit in the last place, 0.347 being the largest argument
+/// after reduction.
+const EXP: [f64; 15] = reciprocal_factorials();
 
 /// Natural logarithm; `-inf` at zero, NaN below it. Within two units in the last place.
 pub const fn ln(x: f64) -> f64 {
@@ -54,12 +56,7 @@ pub const fn exp(x: f64) -> f64 {
     let scaled = x * std::f64::consts::LOG2_E;
     let power = (if scaled < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i64;
     let rest = (x - power as f64 * LN_2_HIGH) - power as f64 * LN_2_LOW;
-    let mut sum = 1.0;
-    let mut term = EXP_TERMS;
-    while term > 0 {
-        sum = 1.0 + sum * rest / term as f64;
-        term -= 1;
-    }
+    let sum = polynomial(&EXP, rest);
     // Two steps, because 2^power alone may be subnormal or infinite where the product is not.
     let half = power / 2;
     sum * two_to(half) * two_to(power - half)
@@ -77,13 +74,40 @@ pub fn log_mean_exp(values: &[f64]) -> f64 {
 
 const fn twice_atanh(s: f64) -> f64 {
     let square = s * s;
-    let mut sum = 0.0;
-    let mut term = ATANH_TERMS;
-    while term > 0 {
-        sum = square * (1.0 / (2 * term + 1) as f64 + sum);
-        term -= 1;
+    2.0 * s + 2.0 * s * square * polynomial(&ATANH, square)
+}
+
+/// From the highest coefficient down: the order is part of the result.
+const fn polynomial<const N: usize>(coefficients: &[f64; N], x: f64) -> f64 {
+    let mut sum = coefficients[N - 1];
+    let mut index = N - 1;
+    while index > 0 {
+        index -= 1;
+        sum = sum * x + coefficients[index];
     }
-    2.0 * s + 2.0 * s * sum
+    sum
+}
+
+const fn odd_reciprocals<const N: usize>() -> [f64; N] {
+    let mut coefficients = [0.0; N];
+    let mut index = 0;
+    while index < N {
+        coefficients[index] = 1.0 / (2 * index + 3) as f64;
+        index += 1;
+    }
+    coefficients
+}
+
+const fn reciprocal_factorials<const N: usize>() -> [f64; N] {
+    let mut coefficients = [1.0; N];
+    let mut factorial = 1.0;
+    let mut index = 1;
+    while index < N {
+        factorial *= index as f64;
+        coefficients[index] = 1.0 / factorial;
+        index += 1;
+    }
+    coefficients
 }
 
 const fn two_to(power: i64) -> f64 {

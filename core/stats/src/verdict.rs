@@ -109,7 +109,7 @@ impl MetricTest {
     }
 
     /// Starts the evidence again, because the stable revision or the sizing of an arm changed under it. The budgets of
-    /// all runs together stay within the plan's.
+    /// all runs together stay within the plan's; margin and overdispersion stay as last set.
     pub fn restart(&mut self) {
         *self = Self::of_run(self.plan, self.run.saturating_add(1));
     }
@@ -136,11 +136,13 @@ impl MetricTest {
     pub fn set_margin(&mut self, margin: f64) {
         if let Some(comparison) = &mut self.comparison {
             comparison.worse.set_margin(margin);
+            self.plan.margin = Some(margin);
         }
     }
 
     /// Sets the overdispersion for the ticks to come.
     pub fn set_phi(&mut self, phi: f64) {
+        self.plan.phi = phi;
         if let Some(Comparison { worse, milder, interval }) = &mut self.comparison {
             worse.set_phi(phi);
             milder.set_phi(phi);
@@ -297,8 +299,10 @@ mod tests {
         let mut test = MetricTest::new(MetricPlan::default());
         let first = test.comparison().map(RatioTest::log_threshold).expect("compared");
         test.observe(&tick(6, 1000.0, 2, 2000.0));
+        test.set_margin(3.1);
         test.restart();
         let restarted = test.comparison().expect("compared");
+        assert_eq!(restarted.margin(), 3.1);
         assert_eq!(restarted.log_evidence(), 0.0);
         assert!((restarted.log_threshold() - first - 2.0_f64.ln()).abs() < 1e-12);
         assert_eq!(test.ratio(0.05), None);

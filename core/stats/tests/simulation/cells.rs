@@ -69,12 +69,19 @@ pub(crate) fn simulate(cell: &Cell, runs: u32) -> Vec<f64> {
 }
 
 fn release(cell: &Cell, random: &mut Random) -> Option<usize> {
-    let traffic = &cell.traffic;
+    let mut referee = Referee::new(cell, random);
+    ticks(&cell.traffic, random).position(|tick| referee.fails(&tick))
+}
+
+/// What the ticks of one release count.
+pub(crate) fn ticks<'a>(
+    traffic: &'a Traffic,
+    random: &'a mut Random,
+) -> impl Iterator<Item = TickCounts> + 'a {
     let burst = (random.uniform() < 0.5).then(|| random.below(TICKS - BURST_TICKS));
     let canary_pods = random.mean_lognormal(traffic.sigma, traffic.pods.0);
     let stable_pods = random.mean_lognormal(traffic.sigma, traffic.pods.1);
-    let mut referee = Referee::new(cell, random);
-    (0..TICKS).find(|&tick| {
+    (0..TICKS).map(move |tick| {
         let in_burst = burst.is_some_and(|start| (start..start + BURST_TICKS).contains(&tick));
         let shared = traffic.bad_share * if in_burst { traffic.burst } else { 1.0 };
         let share = |arm: f64| (shared * arm).min(HIGHEST_RATE);
@@ -82,12 +89,7 @@ fn release(cell: &Cell, random: &mut Random) -> Option<usize> {
         let (canary_bad, canary) =
             random.requests(mean * traffic.canary_share, share(traffic.harm * canary_pods));
         let (stable_bad, stable) = random.requests(mean * (1.0 - traffic.canary_share), share(stable_pods));
-        referee.fails(&TickCounts {
-            canary_bad,
-            canary_total: canary as f64,
-            stable_bad,
-            stable_total: stable as f64,
-        })
+        TickCounts { canary_bad, canary_total: canary as f64, stable_bad, stable_total: stable as f64 }
     })
 }
 
