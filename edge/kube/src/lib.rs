@@ -13,7 +13,10 @@
 
 pub mod api;
 pub mod clock;
+pub mod events;
+pub mod host;
 pub mod intern;
+pub mod lease;
 mod metadata;
 pub mod pod_row;
 pub mod queue;

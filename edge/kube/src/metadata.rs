@@ -80,8 +80,8 @@ pub(crate) struct ManagedFields<'a> {
 }
 
 impl ManagedFields<'_> {
-    /// Whether this manager owns anything in `spec.template`.
-    pub(crate) fn touches_template(&self) -> bool {
+    /// Which parts of the spec, of those that somebody asks about, this manager owns.
+    pub(crate) fn owned(&self) -> OwnedFields {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Fields<'a> {
@@ -93,10 +93,21 @@ impl ManagedFields<'_> {
         struct SpecFields<'a> {
             #[serde(borrow, rename = "f:template")]
             template: Option<&'a RawValue>,
+            #[serde(borrow, rename = "f:paused")]
+            paused: Option<&'a RawValue>,
         }
         let fields = self.fields.and_then(|fields| serde_json::from_str::<Fields<'_>>(fields.get()).ok());
-        fields.is_some_and(|fields| fields.spec.template.is_some())
+        let spec = fields.unwrap_or_default().spec;
+        OwnedFields { template: spec.template.is_some(), paused: spec.paused.is_some() }
     }
+}
+
+/// Parts of a workload's spec that a field manager owns.
+pub(crate) struct OwnedFields {
+    /// Anything in `spec.template`.
+    pub(crate) template: bool,
+    /// `spec.paused`.
+    pub(crate) paused: bool,
 }
 
 impl<'a> Metadata<'a> {

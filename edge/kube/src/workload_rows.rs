@@ -139,6 +139,8 @@ pub struct DeploymentRow {
     pub replicas: u32,
     /// `spec.paused`.
     pub paused: bool,
+    /// Field manager that owns `spec.paused`; what admission sets has none.
+    pub paused_manager: Option<Arc<str>>,
     /// `spec.strategy`.
     pub strategy: Strategy,
     /// `spec.minReadySeconds`.
@@ -373,6 +375,7 @@ impl Project for DeploymentProjection {
             identity: Identity::read(&metadata, interner)?,
             replicas: spec.replicas,
             paused: spec.paused,
+            paused_manager: paused_manager(&metadata, interner),
             strategy: spec.strategy.read(),
             min_ready_seconds: spec.min_ready_seconds,
             progress_deadline_seconds: spec.progress_deadline_seconds,
@@ -418,7 +421,7 @@ fn revision(metadata: &Metadata<'_>) -> Option<u64> {
 }
 
 fn template_managers(metadata: &Metadata<'_>, interner: &Interner) -> Box<[TemplateManager]> {
-    let writers = metadata.managed_fields().filter(|fields| fields.touches_template());
+    let writers = metadata.managed_fields().filter(|fields| fields.owned().template);
     let mut managers: Vec<TemplateManager> = writers
         .map(|fields| TemplateManager {
             manager: interner.text(&fields.manager),
@@ -428,6 +431,11 @@ fn template_managers(metadata: &Metadata<'_>, interner: &Interner) -> Box<[Templ
         .collect();
     managers.sort_by_key(|manager| manager.time);
     managers.into()
+}
+
+fn paused_manager(metadata: &Metadata<'_>, interner: &Interner) -> Option<Arc<str>> {
+    let owner = metadata.managed_fields().find(|fields| fields.owned().paused)?;
+    Some(interner.text(&owner.manager))
 }
 
 fn conditions(conditions: &[Condition<'_>], interner: &Interner) -> Box<[ConditionRow]> {

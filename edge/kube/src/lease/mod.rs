@@ -1,0 +1,182 @@
+//! Leader election on a `coordination.k8s.io/v1` Lease.
+//!
+//! Nobody's wall clock is trusted. A candidate remembers the *local monotonic* instant at which it last saw the record
+//! change, and takes over only a whole lease duration later. The leader counts its own validity from the instant it
+//! *sent* the renewal that was accepted, and stops earlier than anybody may take over. While all machines' clocks run at
+//! about the same rate, no two [`Leadership`]s are valid at once, however long a process was frozen.
+
+mod record;
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::record::{Keeping, Record};
+use crate::api::{Api, ApiError, Leadership, LeadershipGrant};
+use crate::clock::Clock;
+use crate::resource::{Key, LEASES};
+
+/// Which lease to compete for, as whom, and how patiently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseConfig {
+    /// Namespace and name of the Lease; it is created if missing.
+    pub key: Key,
+    /// Who we are: unique per process, for example the pod's name and UID.
+    pub identity: String,
+    /// How long others wait after the last change they saw before they take over.
+    pub lease_duration: Duration,
+    /// How long after sending its last accepted renewal a leader may write. Shorter than `lease_duration`: the
+    /// difference is the margin for clocks that run at different rates and writes that are under way.
+    pub renew_deadline: Duration,
+    /// How often to try.
+    pub retry_period: Duration,
+}
+
+impl LeaseConfig {
+    /// The usual patience: lease 15 s, renewal 10 s, retry 2 s.
+    pub fn new(key: Key, identity: impl Into<String>) -> LeaseConfig {
+        LeaseConfig {
+            key,
+            identity: identity.into(),
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Competes for one lease. Made by [`elect`]; does nothing until [run](Elector::run).
+pub struct Elector {
+    api: Api,
+    clock: Clock,
+    config: LeaseConfig,
+    grant: LeadershipGrant,
+    /// The record as last seen, and since when we have seen it so.
+    seen: Option<(Record, Instant)>,
+    /// What we last tried to write. If it shows up, it was us, even if no answer told us.
+    attempted: Option<(Value, Instant)>,
+}
+
+/// A leadership that is not held yet, and the elector that competes for it. `api` must not be fenced by it.
+pub fn elect(api: Api, clock: Clock, config: LeaseConfig) -> (Leadership, Elector) {
+    let (grant, leadership) = Leadership::vacant();
+    (leadership, Elector { api, clock, config, grant, seen: None, attempted: None })
+}
+
+impl Elector {
+    /// Competes and renews until `stop` is cancelled; then stops leading at once and releases the lease, so that the next
+    /// leader need not wait. Stop it only after the last fenced write has been answered.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let round = async {
+                let started = Instant::now();
+                if let Err(error) = self.round().await {
+                    tracing::warn!(lease = %self.config.key, %error, "lease round failed, trying again");
+                }
+                tokio::time::sleep_until(started + self.config.retry_period).await;
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = round => {}
+            }
+        }
+        self.grant.revoke();
+        if let Err(error) = self.release().await {
+            tracing::info!(lease = %self.config.key, %error, "lease not released, others wait for it to run out");
+        }
+    }
+
+    /// One look at the record, and a write if it is ours to write.
+    async fn round(&mut self) -> Result<(), ApiError> {
+        let (namespace, name) = (self.config.key.namespace.clone(), self.config.key.name.clone());
+        let found = self.limited(self.api.get(LEASES, Some(&namespace), &name)).await?;
+        let Some(object) = found else {
+            return self.write(None).await;
+        };
+        let record = self.observe(&object);
+        if self.is_ours(&record) || self.may_take(&record) {
+            self.write(Some((&object, &record))).await
+        } else {
+            self.grant.revoke();
+            Ok(())
+        }
+    }
+
+    /// Notes when we first saw this record.
+    fn observe(&mut self, object: &Value) -> Record {
+        let record = Record::read(object);
+        if self.seen.as_ref().is_none_or(|(seen, _)| *seen != record) {
+            self.seen = Some((record.clone(), Instant::now()));
+        }
+        record
+    }
+
+    /// Whether the record is what we last tried to write. The name alone proves nothing: two processes may share it.
+    fn is_ours(&self, record: &Record) -> bool {
+        self.attempted.as_ref().is_some_and(|(spec, _)| *spec == record.spec && !record.holder.is_empty())
+    }
+
+    fn may_take(&self, record: &Record) -> bool {
+        if record.holder.is_empty() {
+            return true;
+        }
+        // The holder's own promise counts, if it is longer than ours.
+        let patience = record.duration.max(self.config.lease_duration);
+        self.seen.as_ref().is_some_and(|(_, since)| since.elapsed() >= patience)
+    }
+
+    async fn write(&mut self, held: Option<(&Value, &Record)>) -> Result<(), ApiError> {
+        let sent = Instant::now();
+        let now = self.clock.now();
+        let ours = held.is_some_and(|(_, record)| self.is_ours(record));
+        let keeping = if ours { Keeping::Yes } else { Keeping::No };
+        let spec = record::claim(&self.config, now, held.map(|(_, record)| record), keeping);
+        self.attempted = Some((spec.clone(), sent));
+        let namespace = self.config.key.namespace.clone();
+        let name = self.config.key.name.clone();
+        let stored = match held {
+            None => {
+                let object = record::object(&self.config.key, spec);
+                self.limited(self.api.create(LEASES, Some(&namespace), &object)).await?
+            }
+            Some((object, _)) => {
+                // The resource version makes it conditional: of two candidates one gets a conflict.
+                let mut object = object.clone();
+                object["spec"] = spec;
+                self.limited(self.api.replace(LEASES, Some(&namespace), &name, &object)).await?
+            }
+        };
+        self.observe(&stored);
+        self.grant.grant(sent + self.config.renew_deadline);
+        Ok(())
+    }
+
+    /// No single request may outlast the renewal deadline.
+    async fn limited<T>(&self, call: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+        let limit = self.config.renew_deadline / 2;
+        tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(record::too_slow(&self.config.key, limit)))
+    }
+
+    async fn release(&mut self) -> Result<(), ApiError> {
+        let (namespace, name) = (self.config.key.namespace.clone(), self.config.key.name.clone());
+        let Some(mut object) = self.limited(self.api.get(LEASES, Some(&namespace), &name)).await? else {
+            return Ok(());
+        };
+        let record = Record::read(&object);
+        if self.is_ours(&record) {
+            object["spec"] = record::released(&record, self.clock.now());
+            self.limited(self.api.replace(LEASES, Some(&namespace), &name, &object)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Elector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Elector").field("config", &self.config).finish_non_exhaustive()
+    }
+}
