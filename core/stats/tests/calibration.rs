@@ -52,12 +52,12 @@ fn intervals_hold_at_every_tick_and_the_bill_is_right() {
         sigma: 0.0,
     };
     let (mut ratio_misses, mut rate_misses, mut billed, mut owed) = (0, 0, 0.0, 0.0);
-    for seed in 0..u64::from(RUNS / 2) {
+    for seed in 0..RUNS / 2 {
         let mut ratio = RatioInterval::new(1.0);
         let mut rate = AbsoluteTest::new(AbsoluteLimit::new(0.2), 0.005, MISS, 1.0);
         let mut harm = Harm::new(1.0);
         let (mut ratio_missed, mut rate_missed) = (false, false);
-        for tick in ticks(&traffic, &mut Random::new(seed << 32)) {
+        for tick in ticks(&traffic, &mut Random::of_run(20_260_823, seed)) {
             ratio.observe(&tick);
             rate.observe(tick.canary_bad, tick.canary_total);
             harm.observe(&tick);

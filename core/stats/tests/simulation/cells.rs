@@ -61,8 +61,7 @@ pub(crate) struct Cell {
 pub(crate) fn simulate(cell: &Cell, runs: u32) -> Vec<f64> {
     (0..runs)
         .map(|run| {
-            // Far apart in the sequence, so that no two runs share draws.
-            let mut random = Random::new(cell.seed.wrapping_add(u64::from(run) << 32));
+            let mut random = Random::of_run(cell.seed, run);
             release(cell, &mut random).map_or(f64::INFINITY, |tick| (tick + 1) as f64 * TICK_SECONDS)
         })
         .collect()

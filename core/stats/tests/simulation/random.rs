@@ -2,6 +2,8 @@
 
 use trimtab_stats::gamma::ln_gamma;
 
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// SplitMix64: one addition and three mixing steps a draw, and any seed is a good seed.
 pub(crate) struct Random {
     state: u64,
@@ -12,8 +14,15 @@ impl Random {
         Self { state: seed }
     }
 
+    /// The generator of one run of a cell. Its seed is drawn from the cell's own generator: seeds that differ by a
+    /// constant would make neighbouring runs alike.
+    pub(crate) fn of_run(seed: u64, run: u32) -> Self {
+        let mut seeds = Self::new(seed.wrapping_add(u64::from(run).wrapping_mul(STEP)));
+        Self::new(seeds.next())
+    }
+
     fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.state = self.state.wrapping_add(STEP);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
