@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::labels::Labels;
 use crate::matcher::{Matcher, matches};
 
@@ -23,11 +25,13 @@ pub struct Sample {
 }
 
 /// The samples of one identity, in rising order of time, each time once.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// The identity, with the metric's name.
+    #[serde(rename = "metric")]
     pub labels: Labels,
     /// The samples.
+    #[serde(rename = "values", default)]
     pub samples: Vec<Sample>,
 }
 

@@ -1,0 +1,263 @@
+//! Instant evaluation of an expression, as Prometheus does it.
+//!
+//! One walk over the tree, once for the time asked for and once per step of a subquery. Leaves are pure: [`range`]
+//! turns the samples of one window into a number, [`aggregate`], [`binary`], [`functions`] and [`histogram`] turn
+//! vectors into vectors. This module only reads series, moves time and keeps the budget.
+
+mod aggregate;
+mod binary;
+mod functions;
+mod histogram;
+mod range;
+mod select;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use promql_parser::parser::{AggregateExpr, BinaryExpr, Expr as Ast};
+use serde::{Deserialize, Serialize};
+
+use crate::expr::Expr;
+use crate::labels::{Labels, METRIC_NAME};
+use crate::series::{Sample, Series, SeriesSource};
+
+/// Most work one evaluation may do: about a second. A unit is a sample read, or a node of the expression evaluated once.
+pub const MAX_WORK: u64 = 2_000_000;
+/// Most steps of one subquery, Prometheus' own limit for a range query.
+pub const MAX_SUBQUERY_STEPS: i64 = 11_000;
+/// The resolution of a subquery that names none (`[1h:]`), in milliseconds: Prometheus' default evaluation interval.
+pub const DEFAULT_SUBQUERY_STEP_MS: i64 = 60_000;
+/// How far back an instant selector looks for its last sample, in milliseconds, unless a server is set up differently.
+pub const DEFAULT_LOOKBACK_MS: i64 = 300_000;
+
+/// Does a window include a sample exactly at its start?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RangeWindows {
+    /// No, as in Prometheus 3. `rate` applies its threshold before it looks for the counter's zero.
+    #[default]
+    LeftOpen,
+    /// Yes, as in Prometheus 2. `rate` looks for the counter's zero first, as releases before 2.53 did.
+    Closed,
+}
+
+/// What differs between servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvalOptions {
+    /// See [`RangeWindows`].
+    pub range_windows: RangeWindows,
+    /// How far back an instant selector looks, in milliseconds.
+    pub lookback_ms: i64,
+}
+
+impl Default for EvalOptions {
+    fn default() -> Self {
+        EvalOptions { range_windows: RangeWindows::default(), lookback_ms: DEFAULT_LOOKBACK_MS }
+    }
+}
+
+/// The result of an evaluation; reads and writes the `data` of Prometheus' HTTP API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
+pub enum EvalValue {
+    /// One number per identity.
+    Vector(Vec<InstantSample>),
+    /// Samples per identity.
+    Matrix(Vec<Series>),
+    /// One number.
+    Scalar(ScalarValue),
+    /// A text.
+    String(TextValue),
+}
+
+/// One element of a vector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstantSample {
+    /// The identity.
+    #[serde(rename = "metric")]
+    pub labels: Labels,
+    /// The number, at the time of the evaluation.
+    #[serde(rename = "value")]
+    pub sample: Sample,
+}
+
+/// A number without identity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScalarValue {
+    /// The time of the evaluation, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The number.
+    pub value: f64,
+}
+
+/// A text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextValue {
+    /// The time of the evaluation, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The text.
+    pub text: String,
+}
+
+/// Evaluates `expr` at `at_ms` (milliseconds since 1970). Never panics, whatever the expression and the series.
+///
+/// # Errors
+/// When a function is not supported, series cannot be matched as written, or the work exceeds [`MAX_WORK`].
+pub fn evaluate(
+    expr: &Expr,
+    source: &dyn SeriesSource,
+    at_ms: i64,
+    options: EvalOptions,
+) -> Result<EvalValue, EvalError> {
+    let mut evaluator = Evaluator { source, options, query_ms: at_ms, work_left: MAX_WORK };
+    Ok(match evaluator.eval(&expr.0, at_ms)? {
+        Value::Scalar(value) => EvalValue::Scalar(ScalarValue { at_ms, value }),
+        Value::Text(text) => EvalValue::String(TextValue { at_ms, text }),
+        Value::Matrix(series) => EvalValue::Matrix(series),
+        Value::Vector(items) => {
+            let stamp = |Item { labels, value }| InstantSample { labels, sample: Sample { at_ms, value } };
+            EvalValue::Vector(items.into_iter().map(stamp).collect())
+        }
+    })
+}
+
+/// One element of a vector under evaluation.
+#[derive(Clone, Debug)]
+struct Item {
+    labels: Labels,
+    value: f64,
+}
+
+impl Item {
+    /// The same identity without the metric's name, which most operations give up, and another value.
+    fn renamed(&self, value: f64) -> Item {
+        Item { labels: self.labels.without_metric(), value }
+    }
+}
+
+enum Value {
+    Scalar(f64),
+    Text(String),
+    Vector(Vec<Item>),
+    Matrix(Vec<Series>),
+}
+
+impl Value {
+    fn into_vector(self, what: &str) -> Result<Vec<Item>, EvalError> {
+        match self {
+            Value::Vector(items) => Ok(items),
+            _ => Err(EvalError::Invalid(format!("{what} needs an instant vector"))),
+        }
+    }
+
+    fn into_scalar(self, what: &str) -> Result<f64, EvalError> {
+        match self {
+            Value::Scalar(value) => Ok(value),
+            _ => Err(EvalError::Invalid(format!("{what} needs a number"))),
+        }
+    }
+
+    fn into_text(self, what: &str) -> Result<String, EvalError> {
+        match self {
+            Value::Text(text) => Ok(text),
+            _ => Err(EvalError::Invalid(format!("{what} needs a text"))),
+        }
+    }
+}
+
+struct Evaluator<'a> {
+    source: &'a dyn SeriesSource,
+    options: EvalOptions,
+    /// The time asked for, to which `@ start()` and `@ end()` refer inside subqueries too.
+    query_ms: i64,
+    work_left: u64,
+}
+
+impl Evaluator<'_> {
+    fn spend(&mut self, work: usize) -> Result<(), EvalError> {
+        match self.work_left.checked_sub(work as u64) {
+            Some(left) => {
+                self.work_left = left;
+                Ok(())
+            }
+            None => Err(EvalError::TooMuchWork),
+        }
+    }
+
+    fn eval(&mut self, ast: &Ast, at_ms: i64) -> Result<Value, EvalError> {
+        self.spend(1)?;
+        match ast {
+            Ast::NumberLiteral(number) => Ok(Value::Scalar(number.val)),
+            Ast::StringLiteral(text) => Ok(Value::Text(text.val.clone())),
+            Ast::Paren(paren) => self.eval(&paren.expr, at_ms),
+            Ast::VectorSelector(selector) => Ok(Value::Vector(self.instant(selector, at_ms)?)),
+            Ast::MatrixSelector(_) | Ast::Subquery(_) => Ok(Value::Matrix(self.window(ast, at_ms)?.series)),
+            Ast::Unary(unary) => match self.eval(&unary.expr, at_ms)? {
+                Value::Scalar(value) => Ok(Value::Scalar(-value)),
+                other => {
+                    let items = other.into_vector("unary minus")?;
+                    distinct(items.iter().map(|item| item.renamed(-item.value)).collect())
+                }
+            },
+            Ast::Binary(binary) => self.binary(binary, at_ms),
+            Ast::Aggregate(aggregation) => self.aggregate(aggregation, at_ms),
+            Ast::Call(call) => self.call(call, at_ms),
+            Ast::Extension(_) => Err(EvalError::Unsupported("an extension".to_owned())),
+        }
+    }
+
+    fn binary(&mut self, node: &BinaryExpr, at_ms: i64) -> Result<Value, EvalError> {
+        let left = self.eval(&node.lhs, at_ms)?;
+        let right = self.eval(&node.rhs, at_ms)?;
+        match binary::combine(node, left, right)? {
+            Value::Vector(items) => distinct(items),
+            other => Ok(other),
+        }
+    }
+
+    fn aggregate(&mut self, node: &AggregateExpr, at_ms: i64) -> Result<Value, EvalError> {
+        let items = self.eval(&node.expr, at_ms)?.into_vector("an aggregation")?;
+        self.spend(items.len())?;
+        let parameter = node.param.as_deref().map(|parameter| self.eval(parameter, at_ms)).transpose()?;
+        aggregate::aggregate(node, items, parameter).map(Value::Vector)
+    }
+}
+
+/// Every identity of a vector is unique; dropping names can break that.
+fn distinct(items: Vec<Item>) -> Result<Value, EvalError> {
+    let mut seen = BTreeSet::new();
+    match items.iter().find(|item| !seen.insert(&item.labels)) {
+        Some(twice) => Err(EvalError::Invalid(format!(
+            "the result has {} twice: without {METRIC_NAME} these series are the same",
+            twice.labels
+        ))),
+        None => Ok(Value::Vector(items)),
+    }
+}
+
+/// Why an expression has no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EvalError {
+    /// The expression uses something that only a Prometheus server evaluates; this names it.
+    Unsupported(String),
+    /// The evaluation would do more than [`MAX_WORK`] or [`MAX_SUBQUERY_STEPS`].
+    TooMuchWork,
+    /// The series do not fit the expression: this says which and how.
+    Invalid(String),
+}
+
+impl fmt::Display for EvalError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EvalError::Unsupported(what) => {
+                write!(formatter, "{what} is not supported here; ask a Prometheus server")
+            }
+            EvalError::TooMuchWork => write!(
+                formatter,
+                "the expression reads too much: more than {MAX_WORK} samples or {MAX_SUBQUERY_STEPS} subquery steps; narrow its selectors or ranges"
+            ),
+            EvalError::Invalid(reason) => write!(formatter, "cannot evaluate: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for EvalError {}
