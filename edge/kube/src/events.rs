@@ -208,13 +208,21 @@ impl Publisher {
         self.make_room();
         let namespace = note.namespace().to_owned();
         let next_write = Instant::now() + SERIES_PERIOD;
-        let written = match self.api.create(EVENTS, Some(&namespace), &self.body(&name, &note, now)).await {
-            Ok(_) => 1,
+        let (count, written) = match self.api.create(EVENTS, Some(&namespace), &self.body(&name, &note, now)).await {
+            Ok(_) => (1, 1),
             // Said before, by an earlier process of ours: count on from there.
-            Err(ApiError::AlreadyExists { .. }) => 0,
+            Err(ApiError::AlreadyExists { .. }) => {
+                let said = self.said_before(&namespace, &name).await;
+                (said + 1, said)
+            }
             Err(error) => return tracing::warn!(%error, reason = note.reason, "event not written"),
         };
-        self.series.insert(name, Series { namespace, count: 1, written, last: now, next_write });
+        self.series.insert(name, Series { namespace, count, written, last: now, next_write });
+    }
+
+    async fn said_before(&self, namespace: &str, name: &str) -> u64 {
+        let event = self.api.get(EVENTS, Some(namespace), name).await.ok().flatten().unwrap_or_default();
+        event.pointer("/series/count").and_then(Value::as_u64).unwrap_or(1)
     }
 
     fn make_room(&mut self) {

@@ -19,6 +19,9 @@ use crate::api::{Api, ApiError, Leadership, LeadershipGrant};
 use crate::clock::Clock;
 use crate::resource::{Key, LEASES};
 
+/// Writes of unknown fate remembered. More cannot be under way within one lease duration.
+const ATTEMPTS_MAX: usize = 16;
+
 /// Which lease to compete for, as whom, and how patiently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseConfig {
@@ -56,14 +59,15 @@ pub struct Elector {
     grant: LeadershipGrant,
     /// The record as last seen, and since when we have seen it so.
     seen: Option<(Record, Instant)>,
-    /// What we last tried to write. If it shows up, it was us, even if no answer told us.
-    attempted: Option<(Value, Instant)>,
+    /// The specs that would be ours if they showed up: the last one accepted, and every later one whose fate is unknown.
+    /// Each was conditional on the version it replaced, so at most one of them can ever follow the accepted one.
+    ours: Vec<Value>,
 }
 
 /// A leadership that is not held yet, and the elector that competes for it. `api` must not be fenced by it.
 pub fn elect(api: Api, clock: Clock, config: LeaseConfig) -> (Leadership, Elector) {
     let (grant, leadership) = Leadership::vacant();
-    (leadership, Elector { api, clock, config, grant, seen: None, attempted: None })
+    (leadership, Elector { api, clock, config, grant, seen: None, ours: Vec::new() })
 }
 
 impl Elector {
@@ -115,9 +119,9 @@ impl Elector {
         record
     }
 
-    /// Whether the record is what we last tried to write. The name alone proves nothing: two processes may share it.
+    /// Whether the record is one that we wrote. The name alone proves nothing: two processes may share it.
     fn is_ours(&self, record: &Record) -> bool {
-        self.attempted.as_ref().is_some_and(|(spec, _)| *spec == record.spec && !record.holder.is_empty())
+        self.ours.contains(&record.spec)
     }
 
     fn may_take(&self, record: &Record) -> bool {
@@ -135,24 +139,40 @@ impl Elector {
         let ours = held.is_some_and(|(_, record)| self.is_ours(record));
         let keeping = if ours { Keeping::Yes } else { Keeping::No };
         let spec = record::claim(&self.config, now, held.map(|(_, record)| record), keeping);
-        self.attempted = Some((spec.clone(), sent));
-        let namespace = self.config.key.namespace.clone();
-        let name = self.config.key.name.clone();
-        let stored = match held {
+        if self.ours.len() == ATTEMPTS_MAX {
+            self.ours.remove(0);
+        }
+        self.ours.push(spec.clone());
+        match self.store(held, spec).await {
+            Ok(stored) => {
+                self.ours.drain(..self.ours.len() - 1);
+                self.observe(&stored);
+                self.grant.grant(sent + self.config.renew_deadline);
+                Ok(())
+            }
+            Err(error) => {
+                if !error.outcome_unknown() {
+                    self.ours.pop();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn store(&self, held: Option<(&Value, &Record)>, spec: Value) -> Result<Value, ApiError> {
+        let Key { namespace, name } = &self.config.key;
+        match held {
             None => {
                 let object = record::object(&self.config.key, spec);
-                self.limited(self.api.create(LEASES, Some(&namespace), &object)).await?
+                self.limited(self.api.create(LEASES, Some(namespace), &object)).await
             }
             Some((object, _)) => {
                 // The resource version makes it conditional: of two candidates one gets a conflict.
                 let mut object = object.clone();
                 object["spec"] = spec;
-                self.limited(self.api.replace(LEASES, Some(&namespace), &name, &object)).await?
+                self.limited(self.api.replace(LEASES, Some(namespace), name, &object)).await
             }
-        };
-        self.observe(&stored);
-        self.grant.grant(sent + self.config.renew_deadline);
-        Ok(())
+        }
     }
 
     /// No single request may outlast the renewal deadline.
@@ -169,6 +189,7 @@ impl Elector {
         let record = Record::read(&object);
         if self.is_ours(&record) {
             object["spec"] = record::released(&record, self.clock.now());
+            // Conditional: somebody who took over meanwhile keeps it.
             self.limited(self.api.replace(LEASES, Some(&namespace), &name, &object)).await?;
         }
         Ok(())

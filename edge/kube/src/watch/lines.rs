@@ -1,5 +1,7 @@
 //! Cuts a body into lines, however its frames are cut.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 
@@ -7,6 +9,9 @@ use crate::api::{Stream, chain};
 
 /// Longest line kept, in bytes. Ten times what etcd accepts by default, so only a broken server exceeds it.
 pub(crate) const LINE_BYTES_MAX: usize = 16 << 20;
+
+/// Silence after which a connection is taken for dead. Servers send a bookmark about every minute.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// What the next read gave.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,10 +46,11 @@ impl Lines {
             if let Some(line) = self.buffered() {
                 return line;
             }
-            match self.body.frame().await {
-                None => return Line::End,
-                Some(Err(error)) => return Line::Broken(chain(&error)),
-                Some(Ok(frame)) => {
+            match tokio::time::timeout(IDLE_TIMEOUT, self.body.frame()).await {
+                Err(_) => return Line::Broken(format!("nothing heard for {} s", IDLE_TIMEOUT.as_secs())),
+                Ok(None) => return Line::End,
+                Ok(Some(Err(error))) => return Line::Broken(chain(&error)),
+                Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
                         self.buffer.extend_from_slice(&data);
                     }

@@ -18,9 +18,6 @@ use crate::resource::Resource;
 /// After how many seconds the server is asked to end a watch connection; below the five minutes many proxies allow.
 const CONNECTION_SECONDS: u64 = 290;
 
-/// Silence after which a connection is taken for dead. Servers send a bookmark about every minute.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
-
 /// First and longest wait between attempts.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 const BACKOFF_LONGEST: Duration = Duration::from_secs(30);
@@ -178,10 +175,7 @@ impl<P: Project> Machine<P> {
     }
 
     async fn follow(&mut self, version: String, mut connection: Box<Connection>) -> Phase {
-        let line = match tokio::time::timeout(IDLE_TIMEOUT, connection.lines.next()).await {
-            Ok(line) => line,
-            Err(_) => Line::Broken(format!("nothing heard for {} s", IDLE_TIMEOUT.as_secs())),
-        };
+        let line = connection.lines.next().await;
         if connection.since.elapsed() >= HEALTHY_AFTER {
             self.backoff.reset();
         }
