@@ -1,0 +1,81 @@
+//! `trimtab-lab`: the lab by hand.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tokio::process::Command;
+use trimtab_lab::{Lab, LabOptions, Tools, reexec_in_namespace, service};
+
+/// A real control plane, Prometheus and pods as local processes.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Build or fetch the programs that the lab runs, and print where they are
+    Tools,
+    /// Start a lab, run a command in it (a shell, if none is given) with KUBECONFIG and PROMETHEUS_URL set, and end it
+    Run {
+        /// The command and its arguments
+        #[arg(trailing_var_arg = true)]
+        command: Vec<String>,
+    },
+    /// Be the demo service that runs in the lab's pods
+    Service(service::ServiceArguments),
+}
+
+fn main() -> ExitCode {
+    match act(Arguments::parse().action) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(action: Action) -> Result<ExitCode> {
+    match action {
+        Action::Tools => {
+            let tools = Tools::ensure()?;
+            for path in [&tools.controlplane, &tools.prometheus, &tools.kubectl, &tools.helm] {
+                println!("{}", path.display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Run { command } => {
+            let tools = Tools::ensure()?;
+            let namespace = reexec_in_namespace(&tools)?;
+            let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
+            runtime.block_on(async {
+                let lab = Lab::start(&tools, &namespace, LabOptions::new()?).await?;
+                let code = run(&lab, &tools, &command).await?;
+                lab.stop().await?;
+                Ok(code)
+            })
+        }
+        Action::Service(arguments) => {
+            let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
+            runtime.block_on(service::serve(arguments))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn run(lab: &Lab, tools: &Tools, command: &[String]) -> Result<ExitCode> {
+    let shell = [std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned())];
+    let command = if command.is_empty() { &shell } else { command };
+    let (program, arguments) = command.split_first().context("no command was given")?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let bin = tools.kubectl.parent().context("kubectl is in no folder")?.to_owned();
+    let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path)))?;
+    let mut child = Command::new(program);
+    child.args(arguments).env("KUBECONFIG", &lab.admin().kubeconfig).env("PATH", path);
+    child.env("PROMETHEUS_URL", lab.prometheus()?.url());
+    let status = child.status().await.with_context(|| format!("cannot start {program}"))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
