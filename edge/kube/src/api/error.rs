@@ -176,6 +176,11 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// The error of an object that a write needs and that is not there.
+    pub fn missing(resource: &Resource, namespace: Option<&str>, name: &str) -> ApiError {
+        ApiError::NotFound { target: Target::new("get", resource, namespace, Some(name), None) }
+    }
+
     /// Whether the same request, sent again later, may succeed. A conflict is not: decide again on fresh state.
     pub fn is_retryable(&self) -> bool {
         matches!(
