@@ -257,6 +257,8 @@ fn vectors_match_by_labels() {
         "one + on (a) h",
         "error: cannot evaluate: {a=\"1\"} has several partners on the other side, one of them h{a=\"1\", b=\"x\"}; match on more labels or aggregate first",
     );
+    check("absentmetric + on (a) h", "");
+    check("h + on (a) absentmetric", "");
     check("one + fill (0) g", "error: fill is not supported here; ask a Prometheus server");
 }
 

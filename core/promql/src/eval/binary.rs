@@ -131,6 +131,10 @@ impl Matching<'_> {
     fn join(&self, left: Vec<Item>, right: Vec<Item>) -> Result<Vec<Item>, EvalError> {
         let swapped = matches!(self.modifier.card, VectorMatchCardinality::OneToMany(_));
         let (many, one) = if swapped { (right, left) } else { (left, right) };
+        // With nothing to match there is nothing ambiguous either.
+        if many.is_empty() || one.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut by_key: BTreeMap<Labels, Item> = BTreeMap::new();
         for item in one {
             let key = self.key(&item.labels);

@@ -18,10 +18,12 @@ pub(super) fn over_time(function: &str, samples: &[Sample], borders: Borders) ->
     let values = || samples.iter().map(|sample| sample.value);
     let (first, last) = (samples.first()?, samples.last()?);
     match function {
-        "rate" => extrapolated(samples, borders, increase_of(samples), true)
-            .map(|increase| increase / seconds(borders.start_ms, borders.end_ms)),
-        "increase" => extrapolated(samples, borders, increase_of(samples), true),
-        "delta" => extrapolated(samples, borders, last.value - first.value, false),
+        "rate" => stretch(samples, borders, Growth::Counter).map(|(growth, factor)| {
+            // Divides the factor, not the product: resets of a rate of a rate hang on the last bit.
+            growth * (factor / seconds(borders.start_ms, borders.end_ms))
+        }),
+        "increase" => stretch(samples, borders, Growth::Counter).map(|(growth, factor)| growth * factor),
+        "delta" => stretch(samples, borders, Growth::Gauge).map(|(growth, factor)| growth * factor),
         "irate" => last_two(samples).map(|(before, after)| {
             let increase = if after.value < before.value { after.value } else { after.value - before.value };
             increase / seconds(before.at_ms, after.at_ms)
@@ -64,33 +66,37 @@ fn seconds(from_ms: i64, to_ms: i64) -> f64 {
     to_ms.saturating_sub(from_ms) as f64 / 1000.0
 }
 
-/// How much a counter grew from its first to its last sample. A fall is a restart from zero.
-fn increase_of(samples: &[Sample]) -> f64 {
-    let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return 0.0 };
-    let lost: f64 =
-        samples.windows(2).filter(|pair| pair[1].value < pair[0].value).map(|pair| pair[0].value).sum();
-    last.value - first.value + lost
+/// What may happen between two samples.
+#[derive(Clone, Copy, PartialEq)]
+enum Growth {
+    /// Only growth: a fall is a restart from zero.
+    Counter,
+    /// Anything.
+    Gauge,
 }
 
-/// Stretches `growth` from the time between the first and last sample to the whole window: up to a border that is
-/// within 1.1 sample intervals, else by half an interval; a counter not below the point where it was zero.
-fn extrapolated(samples: &[Sample], borders: Borders, growth: f64, is_counter: bool) -> Option<f64> {
+fn growth_of(samples: &[Sample], first: f64, last: f64, kind: Growth) -> f64 {
+    let resets = samples.windows(2).filter(|pair| kind == Growth::Counter && pair[1].value < pair[0].value);
+    resets.fold(last - first, |growth, pair| growth + pair[0].value)
+}
+
+/// The growth between the first and last sample, and the factor that stretches it to the whole window: up to a border
+/// that is within 1.1 sample intervals, else by half an interval; a counter not below the point where it was zero.
+fn stretch(samples: &[Sample], borders: Borders, kind: Growth) -> Option<(f64, f64)> {
     let [first, .., last] = samples else { return None };
+    let growth = growth_of(samples, first.value, last.value, kind);
     let sampled = seconds(first.at_ms, last.at_ms);
     let interval = sampled / (samples.len() - 1) as f64;
     let within = |gap: f64| if gap < interval * 1.1 { gap } else { interval / 2.0 };
     let to_start = seconds(borders.start_ms, first.at_ms);
     let to_end = within(seconds(last.at_ms, borders.end_ms));
-    let since_zero = if is_counter && growth > 0.0 && first.value >= 0.0 {
-        sampled * (first.value / growth)
-    } else {
-        f64::INFINITY
-    };
+    let has_zero = kind == Growth::Counter && growth > 0.0 && first.value >= 0.0;
+    let since_zero = if has_zero { sampled * (first.value / growth) } else { f64::INFINITY };
     let to_start = match borders.windows {
         RangeWindows::LeftOpen => within(to_start).min(since_zero),
         RangeWindows::Closed => within(to_start.min(since_zero)),
     };
-    Some(growth * ((sampled + to_start + to_end) / sampled))
+    Some((growth, (sampled + to_start + to_end) / sampled))
 }
 
 /// The last two samples, unless they carry the same time.
