@@ -16,6 +16,8 @@ pub use dial::{Resolve, SystemResolver};
 pub use egress::{EgressPolicy, Network, NetworkError};
 pub use tls::{ClientIdentity, Roots, TlsFiles, TlsFloor};
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt as _};
@@ -103,6 +105,14 @@ pub async fn collect(mut body: BodyStream, limit_bytes: usize) -> Result<Collect
         whole.extend_from_slice(&chunk);
     }
     Ok(Collected::Whole(whole))
+}
+
+/// How long the peer asks to be left alone. Only the form in seconds is read: the form with a date needs a
+/// clock. Not bounded; bound it.
+#[must_use]
+pub fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// A body made of chunks that are already there, for transports that live in process.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use tokio::sync::Semaphore;
 
 use super::decode::{self, Envelope, Found, Unreadable};
 use super::{Limits, PrometheusConfig};
 use crate::error::{Asked, ProviderError};
-use crate::http::{BodyStream, Collected, HttpTransport, TransportError, collect};
+use crate::http::{BodyStream, Collected, HttpTransport, TransportError, collect, retry_after};
 use crate::secret::{SecretText, printable};
 
 /// How long a query waits for its turn while the provider's other queries run.
@@ -181,7 +181,7 @@ impl Client {
             }
             429 => {
                 let cause = "the server answers too many requests".to_owned();
-                return ProviderError::Overloaded { asked, cause, retry_after: retry_after(headers) };
+                return ProviderError::Overloaded { asked, cause, retry_after: asked_wait(headers) };
             }
             _ => {}
         }
@@ -197,7 +197,7 @@ impl Client {
             }
             (StatusCode::SERVICE_UNAVAILABLE, _) => {
                 let cause = "the server is unavailable".to_owned();
-                ProviderError::Overloaded { asked, cause, retry_after: retry_after(headers) }
+                ProviderError::Overloaded { asked, cause, retry_after: asked_wait(headers) }
             }
             (StatusCode::UNPROCESSABLE_ENTITY, _) if envelope.error.contains("too many samples") => {
                 ProviderError::TooLarge { asked, what: "the server would load too many samples".to_owned() }
@@ -251,10 +251,8 @@ fn announced_bytes(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Only the form in seconds: the form with a date would need a clock.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_AT_MOST))
+fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
+    retry_after(headers).map(|wait| wait.min(RETRY_AFTER_AT_MOST))
 }
 
 /// Unix seconds with exactly three decimals: the server rounds to milliseconds, so this loses nothing.

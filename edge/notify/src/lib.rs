@@ -1,0 +1,21 @@
+//! Tells people and programs what became of a release.
+//!
+//! A [`Notice`] is a value. [`slack`] and [`webhook`] turn it into requests, [`outbox`] says what may be sent
+//! after a restart, [`schedule`] when to try again: all pure. Only [`Sender`] talks, through the transport it
+//! is given.
+
+mod answer;
+mod destination;
+mod lanes;
+mod notice;
+pub mod outbox;
+pub mod schedule;
+mod sender;
+pub mod slack;
+pub mod webhook;
+mod words;
+
+pub use destination::{Destination, DestinationKind, NotifyError};
+pub use notice::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
+pub use sender::{Letter, Outcome, OutcomeState, Sender, SenderPolicy};
+pub use trimtab_providers::secret::SecretText;
