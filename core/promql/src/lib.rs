@@ -32,7 +32,8 @@
 //! Every operator except `fill`; `sum avg min max count group stddev stdvar topk bottomk quantile count_values`;
 //! `rate increase delta irate idelta deriv predict_linear changes resets` and the `..._over_time` family;
 //! `histogram_quantile` over classic buckets; `abs ceil floor round sqrt exp ln log2 log10 sgn clamp clamp_min
-//! clamp_max scalar vector time timestamp sort sort_desc absent label_replace label_join`; subqueries, `offset`, `@`.
+//! clamp_max scalar vector time timestamp
+//! minute hour day_of_week day_of_month month year sort sort_desc absent label_replace label_join`; subqueries, `offset`, `@`.
 //! Anything else is an [`EvalError::Unsupported`] that names it. Native histograms are not read.
 //!
 //! # Invariants

@@ -302,8 +302,30 @@ fn functions_of_vectors() {
         "label_join(service_a, \"j\", \"-\", \"app\", \"src\")",
         "service_a{app=\"shop\", j=\"shop-svc-7\", src=\"svc-7\"} 1",
     );
-    check("hour()", "error: the function hour() is not supported here; ask a Prometheus server");
+    check(
+        "days_in_month()",
+        "error: the function days_in_month() is not supported here; ask a Prometheus server",
+    );
     check("exp(NaN)", "error: cannot evaluate: exp needs an instant vector");
+}
+
+#[test]
+fn dates_have_fields() {
+    // 2024-02-29 13:45:59, a Thursday; 1969-12-31 23:59:59, a Wednesday; 2000-03-01 00:00:00, a Wednesday.
+    for (seconds, fields) in [
+        ("1709214359", [45, 13, 4, 29, 2, 2024]),
+        ("-1", [59, 23, 3, 31, 12, 1969]),
+        ("951868800", [0, 0, 3, 1, 3, 2000]),
+    ] {
+        for (function, field) in
+            ["minute", "hour", "day_of_week", "day_of_month", "month", "year"].iter().zip(fields)
+        {
+            check(&format!("{function}(vector({seconds}))"), &format!("{{}} {field}"));
+        }
+    }
+    check("minute()", "{} 2");
+    check("g and on () hour() < 9", "g{a=\"1\"} 3; g{a=\"2\"} 8");
+    check("year(vector(NaN)) + hour(vector(Inf)) * 0", "{} 1970");
 }
 
 #[test]

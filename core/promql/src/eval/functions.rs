@@ -7,7 +7,7 @@ use promql_parser::parser::{Call, Expr as Ast, VectorSelector};
 use super::aggregate::{ascending, descending};
 use super::histogram::histogram_quantile;
 use super::range::{Borders, over_time, predict_linear, quantile_over_time};
-use super::{EvalError, Evaluator, Item, Value, distinct};
+use super::{EvalError, Evaluator, Item, Value, calendar, distinct};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::matcher::is_closed_pattern;
 use crate::series::Series;
@@ -208,10 +208,22 @@ impl Evaluator<'_> {
                 }
                 Box::new(move |value| clamp(value, low, high))
             }
+            _ if calendar::field(name, 0.0).is_some() => return self.calendar_call(call, at_ms),
             other => return Err(EvalError::Unsupported(format!("the function {other}()"))),
         };
         let items = self.vector(call, 0, at_ms)?;
         distinct(items.iter().map(|item| item.renamed(function(item.value))).collect())
+    }
+
+    /// Fields of the dates in a vector, or of the time of the evaluation.
+    fn calendar_call(&mut self, call: &Call, at_ms: i64) -> Result<Value, EvalError> {
+        let items = match call.args.is_empty() {
+            true => vec![Item { labels: Labels::new(), value: at_ms as f64 / 1000.0 }],
+            false => self.vector(call, 0, at_ms)?,
+        };
+        let fields =
+            items.iter().filter_map(|item| Some(item.renamed(calendar::field(call.func.name, item.value)?)));
+        distinct(fields.collect())
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod binary;
+mod calendar;
 mod functions;
 mod histogram;
 mod range;
