@@ -161,14 +161,12 @@ fn check_number(before: &[Token<'_>], token: Token<'_>) -> Result<(), ParseError
             }
         }
         Kind::Number if as_duration => {
-            let in_range = |seconds: f64| (MIN_BARE_SECONDS..=MAX_BARE_SECONDS).contains(&seconds);
-            // Leading zeros mean octal, 0x hexadecimal: neither is a sensible way to write a duration.
-            if !lower.starts_with('0') && lower.parse().is_ok_and(in_range)
-                || lower.starts_with("0.") && lower.parse().is_ok_and(in_range)
-            {
-                Ok(())
-            } else {
-                Err(ParseError::at(token.start, "a duration such as 5m is expected".to_owned()))
+            // A leading zero means octal or hexadecimal: no sensible way to write a duration.
+            let decimal = !lower.starts_with('0') || lower.starts_with("0.");
+            let seconds: f64 = lower.parse().unwrap_or(f64::NAN);
+            match decimal && (MIN_BARE_SECONDS..=MAX_BARE_SECONDS).contains(&seconds) {
+                true => Ok(()),
+                false => Err(ParseError::at(token.start, "a duration such as 5m is expected".to_owned())),
             }
         }
         _ => Ok(()),
