@@ -1,6 +1,7 @@
 //! A real Prometheus that discovers and scrapes the lab's pods.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,11 +24,13 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub struct PrometheusOptions {
     /// Time between two scrapes of a pod, in whole seconds.
     pub scrape_interval: Duration,
+    /// Addresses that are scraped besides the pods, under the job name `targets`. Timestamps in what they answer are kept.
+    pub targets: Vec<SocketAddr>,
 }
 
 impl Default for PrometheusOptions {
     fn default() -> Self {
-        Self { scrape_interval: Duration::from_secs(5) }
+        Self { scrape_interval: Duration::from_secs(5), targets: Vec::new() }
     }
 }
 
@@ -172,6 +175,9 @@ fn configuration(access: &Access, options: &PrometheusOptions) -> Value {
                 copy("pod_label_pod_template_hash", "pod_template_hash"),
                 copy("pod_label_trimtab_dev_phase", "trimtab_dev_phase"),
             ],
+        }, {
+            "job_name": "targets",
+            "static_configs": [{"targets": options.targets}],
         }],
     })
 }
