@@ -79,8 +79,8 @@ mod tests {
     #[test]
     fn the_stream_of_a_seed_never_changes() {
         // A recorded run is replayed by its seed: a change here invalidates every recorded seed.
-        assert_eq!(draws(7, "schedule", "u")[0], Rng::for_key(7, "schedule", "u").next_u64());
-        assert_eq!(stable_hash(&[b"trimtab"]), stable_hash(&[b"trim", b"tab"]));
+        assert_eq!(draws(7, "schedule", "u")[..2], [3_631_804_961_912_439_059, 15_968_322_115_002_539_026]);
+        assert_eq!(stable_hash(&[b"trim", b"tab"]), 17_296_063_620_024_353_822);
     }
 
     #[test]
