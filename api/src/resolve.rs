@@ -5,4 +5,4 @@ mod scaling;
 mod settings;
 
 pub use rules::{merge_rules, rule};
-pub use settings::{Policies, check_app, check_policy, settings};
+pub use settings::{Policies, Reach, check_app, check_policy, reaches, settings};

@@ -1,1 +1,27 @@
-//! Reconcile shells.
+//! Reconcile shells: read a snapshot, ask the core, apply the plan. Nothing clever lives here.
+//!
+//! ```text
+//! watches -> stores -> dirty service -> observed::Observed -> delivery::plan -> apply -> API
+//!                            ^                                   |
+//!                            +---- evidence (delivery::judge) <--+-- Prometheus
+//! ```
+//!
+//! **Invariants.** A write happens only because a plan says so. A plan is made only on stores that have seen our own last
+//! write of each object. One broken object never stops another's release.
+
+pub mod apply;
+pub mod cluster;
+pub mod convert;
+pub mod evidence;
+pub mod expectations;
+pub mod manager;
+pub mod measure;
+mod notice;
+pub mod observed;
+pub mod reconcile;
+pub mod resources;
+pub mod rows;
+pub mod tell;
+
+pub use manager::{ManagerOptions, Parts, run};
+pub use observed::{Observed, observe};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use trimtab_delivery::rule::{
-    AlertRule, ArmLabel, CrashesRule, EventsRule, Origin, RatioRule, RatioSource, Rule, RuleKind, TOLERATE_DEFAULT, built_in,
+    AlertRule, ArmLabel, CrashesRule, EventsRule, Origin, RatioRule, RatioSource, Rule, RuleKind,
+    TOLERATE_DEFAULT, built_in,
 };
 use trimtab_units::{GoDuration, Percent};
 
@@ -24,12 +25,16 @@ pub fn merge_rules(layers: &[(Origin, &[RuleSpec], &str)], problems: &mut Vec<Pr
     let mut rules = built_in();
     for (origin, specs, path) in layers {
         if specs.len() > RULES_MAX {
-            problems.push(Problem::new(*path, format!("{} rules; at most {RULES_MAX} are allowed", specs.len())));
+            problems
+                .push(Problem::new(*path, format!("{} rules; at most {RULES_MAX} are allowed", specs.len())));
         }
         for (index, spec) in specs.iter().take(RULES_MAX).enumerate() {
             let path = format!("{path}[{index}]");
             if specs[..index].iter().any(|other| other.name == spec.name) {
-                problems.push(Problem::new(format!("{path}.name"), format!("`{}` is used twice in one list", spec.name)));
+                problems.push(Problem::new(
+                    format!("{path}.name"),
+                    format!("`{}` is used twice in one list", spec.name),
+                ));
                 continue;
             }
             if spec.disabled == Some(true) {
@@ -72,22 +77,37 @@ fn arms(spec: Option<&ArmsSpec>, path: &str, problems: &mut Vec<Problem>) -> Arm
         "Pod" | "" => ArmLabel::Pod(label("pod")),
         "Phase" => ArmLabel::Phase(label("trimtab_dev_phase")),
         other => {
-            problems.push(Problem::new(format!("{path}.arms.by"), format!("`{other}` is neither `Pod` nor `Phase`")));
+            problems.push(Problem::new(
+                format!("{path}.arms.by"),
+                format!("`{other}` is neither `Pod` nor `Phase`"),
+            ));
             ArmLabel::default()
         }
     };
     let (ArmLabel::Pod(name) | ArmLabel::Phase(name)) = &arms;
     let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !first || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        problems.push(Problem::new(format!("{path}.arms.label"), format!("`{name}` is not a Prometheus label name")));
+        problems.push(Problem::new(
+            format!("{path}.arms.label"),
+            format!("`{name}` is not a Prometheus label name"),
+        ));
     }
     arms
 }
 
 fn kind(spec: &RuleSpec, path: &str, problems: &mut Vec<Problem>) -> Option<RuleKind> {
-    let given = [spec.ratio.is_some(), spec.events.is_some(), spec.latency.is_some(), spec.crashes.is_some(), spec.alert.is_some()];
+    let given = [
+        spec.ratio.is_some(),
+        spec.events.is_some(),
+        spec.latency.is_some(),
+        spec.crashes.is_some(),
+        spec.alert.is_some(),
+    ];
     if given.iter().filter(|present| **present).count() != 1 {
-        problems.push(Problem::new(path, "needs exactly one of `ratio`, `events`, `latency`, `crashes`, `alert`"));
+        problems.push(Problem::new(
+            path,
+            "needs exactly one of `ratio`, `events`, `latency`, `crashes`, `alert`",
+        ));
         return None;
     }
     if let Some(ratio) = &spec.ratio {
@@ -104,7 +124,10 @@ fn kind(spec: &RuleSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Rule
     if let Some(crashes) = &spec.crashes {
         check_counters(&crashes.counters, &format!("{path}.crashes"), "counters", problems);
         let ignore_containers = crashes.ignore_containers.clone();
-        return Some(RuleKind::Crashes(CrashesRule { ignore_containers, counters: crashes.counters.clone() }));
+        return Some(RuleKind::Crashes(CrashesRule {
+            ignore_containers,
+            counters: crashes.counters.clone(),
+        }));
     }
     if let Some(latency) = &spec.latency {
         let path = format!("{path}.latency");
@@ -116,15 +139,21 @@ fn kind(spec: &RuleSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Rule
         return None;
     }
     let alert = spec.alert.as_ref()?;
-    let hold = duration(alert.hold.as_deref().unwrap_or("0s"), &format!("{path}.alert.for"), HOLD_MAX, problems);
+    let hold =
+        duration(alert.hold.as_deref().unwrap_or("0s"), &format!("{path}.alert.for"), HOLD_MAX, problems);
     check_alert(&alert.expr, &format!("{path}.alert.expr"), problems);
     Some(RuleKind::Alert(AlertRule { expr: alert.expr.clone(), hold }))
 }
 
 fn ratio_rule(spec: &RatioSpec, path: &str, problems: &mut Vec<Problem>) -> RatioRule {
     let mut sources = vec![RatioSource { bad: spec.bad.clone(), total: spec.total.clone() }];
-    sources.extend(spec.or_else.iter().map(|other| RatioSource { bad: other.bad.clone(), total: other.total.clone() }));
-    for (field, pick) in [("bad", (|s: &RatioSource| s.bad.clone()) as fn(&RatioSource) -> String), ("total", |s| s.total.clone())] {
+    sources.extend(
+        spec.or_else.iter().map(|other| RatioSource { bad: other.bad.clone(), total: other.total.clone() }),
+    );
+    for (field, pick) in [
+        ("bad", (|s: &RatioSource| s.bad.clone()) as fn(&RatioSource) -> String),
+        ("total", |s| s.total.clone()),
+    ] {
         let selectors: Vec<String> = sources.iter().map(pick).collect();
         check_counters(&selectors, path, field, problems);
     }
@@ -136,7 +165,8 @@ fn ratio_rule(spec: &RatioSpec, path: &str, problems: &mut Vec<Problem>) -> Rati
         match parsed {
             Ok(percent) if percent.ratio() > 0.0 && percent.ratio() <= 1.0 => Some(percent.ratio()),
             Ok(_) => {
-                problems.push(Problem::new(format!("{path}.limit"), "must be more than 0 % and at most 100 %"));
+                problems
+                    .push(Problem::new(format!("{path}.limit"), "must be more than 0 % and at most 100 %"));
                 None
             }
             Err(error) => {
@@ -155,7 +185,8 @@ fn check_counters(selectors: &[String], path: &str, field: &str, problems: &mut 
     }
     for (index, selector) in selectors.iter().enumerate() {
         if let Err(error) = trimtab_promql::parse_counter_selector(selector) {
-            let path = if index == 0 { format!("{path}.{field}") } else { format!("{path}.orElse[{}]", index - 1) };
+            let path =
+                if index == 0 { format!("{path}.{field}") } else { format!("{path}.orElse[{}]", index - 1) };
             problems.push(Problem::new(path, error.to_string()));
         }
     }
@@ -163,7 +194,8 @@ fn check_counters(selectors: &[String], path: &str, field: &str, problems: &mut 
 
 /// An alert must parse, and must be divisible by arm; which arm does not matter for that.
 fn check_alert(expr: &str, path: &str, problems: &mut Vec<Problem>) {
-    let arm = [trimtab_promql::Matcher::equal("namespace", "any"), trimtab_promql::Matcher::equal("pod", "any")];
+    let arm =
+        [trimtab_promql::Matcher::equal("namespace", "any"), trimtab_promql::Matcher::equal("pod", "any")];
     let checked = trimtab_promql::parse(expr)
         .map_err(|error| error.to_string())
         .and_then(|parsed| trimtab_promql::inject(&parsed, &arm).map_err(|error| error.to_string()));
@@ -175,14 +207,18 @@ fn check_alert(expr: &str, path: &str, problems: &mut Vec<Problem>) {
 fn tolerate(given: Option<f64>, path: &str, problems: &mut Vec<Problem>) -> f64 {
     let tolerate = given.unwrap_or(TOLERATE_DEFAULT);
     if !(1.0..=1000.0).contains(&tolerate) {
-        problems.push(Problem::new(format!("{path}.tolerate"), "must be at least 1 (no worse than before) and at most 1000"));
+        problems.push(Problem::new(
+            format!("{path}.tolerate"),
+            "must be at least 1 (no worse than before) and at most 1000",
+        ));
     }
     tolerate
 }
 
 /// A duration between zero and `max`.
 pub(super) fn duration(text: &str, path: &str, max: Duration, problems: &mut Vec<Problem>) -> Duration {
-    let parsed = text.parse::<GoDuration>().or_else(|error| GoDuration::parse_prometheus(text).map_err(|_| error));
+    let parsed =
+        text.parse::<GoDuration>().or_else(|error| GoDuration::parse_prometheus(text).map_err(|_| error));
     match parsed.map(Duration::try_from) {
         Ok(Ok(duration)) if duration <= max => duration,
         Ok(Ok(_)) => {

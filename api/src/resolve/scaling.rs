@@ -41,7 +41,8 @@ pub(super) fn check(spec: &ScalingSpec, path: &str, problems: &mut Vec<Problem>)
             quantity(cpu, &format!("{path}.horizontal.cpu"), problems);
         }
         if horizontal.target_utilization.is_some_and(|percent| !(1..=100).contains(&percent)) {
-            problems.push(Problem::new(format!("{path}.horizontal.targetUtilization"), "must be from 1 to 100"));
+            problems
+                .push(Problem::new(format!("{path}.horizontal.targetUtilization"), "must be from 1 to 100"));
         }
     }
 }
@@ -55,7 +56,9 @@ fn replicas(given: Option<i32>, least: i32, path: &str, problems: &mut Vec<Probl
 fn resources(given: &Resources, path: &str, problems: &mut Vec<Problem>) -> Vec<(String, Quantity)> {
     given
         .iter()
-        .filter_map(|(name, value)| quantity(value, &format!("{path}.{name}"), problems).map(|q| (name.clone(), q)))
+        .filter_map(|(name, value)| {
+            quantity(value, &format!("{path}.{name}"), problems).map(|q| (name.clone(), q))
+        })
         .collect()
 }
 

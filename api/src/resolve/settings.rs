@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use trimtab_delivery::rule::{Origin, RuleKind};
+use trimtab_delivery::rule::Origin;
 use trimtab_delivery::snapshot::{Notify, Settings, Strategy};
 use trimtab_units::GoDuration;
 
 use super::rules::{duration, merge_rules};
 use super::scaling;
 use crate::fleet_policy::{FleetPolicy, MatchSpec};
-use crate::managed_app::{ManagedApp, ManagedAppSpec, NotifySpec, WebhookSpec};
+use crate::managed_app::{ManagedApp, ManagedAppSpec, NotifySpec, SecretKey, WebhookSpec};
 use crate::problem::Problem;
 
 /// How long a release is judged where nobody says otherwise.
@@ -37,7 +37,11 @@ impl<'a> Policies<'a> {
     }
 
     /// The most specific value of a field, the service's own first, and where it came from.
-    pub fn pick<T>(&self, own: &ManagedAppSpec, field: impl Fn(&ManagedAppSpec) -> Option<T>) -> Option<(T, Origin)> {
+    pub fn pick<T>(
+        &self,
+        own: &ManagedAppSpec,
+        field: impl Fn(&ManagedAppSpec) -> Option<T>,
+    ) -> Option<(T, Origin)> {
         field(own).map(|value| (value, Origin::Service)).or_else(|| {
             self.0.iter().rev().find_map(|policy| {
                 let value = policy.spec.defaults.as_ref().and_then(&field)?;
@@ -47,13 +51,15 @@ impl<'a> Policies<'a> {
     }
 
     /// The policies, from general to specific.
-    pub fn iter(&self) -> impl Iterator<Item = &'a FleetPolicy> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a FleetPolicy> {
         self.0.iter().copied()
     }
 }
 
 fn specificity(matches: &MatchSpec) -> usize {
-    usize::from(!matches.namespaces.is_empty()) + matches.labels.len() + usize::from(!matches.tiers.is_empty())
+    usize::from(!matches.namespaces.is_empty())
+        + matches.labels.len()
+        + usize::from(!matches.tiers.is_empty())
 }
 
 fn matches(policy: &FleetPolicy, app: &ManagedApp) -> bool {
@@ -70,18 +76,22 @@ fn matches(policy: &FleetPolicy, app: &ManagedApp) -> bool {
 pub fn settings(app: &ManagedApp, policies: &Policies<'_>) -> (Settings, Vec<Problem>) {
     let mut problems = check_app(app);
     let own = &app.spec;
-    let pick_word = |field: fn(&ManagedAppSpec) -> Option<String>| policies.pick(own, field).map(|(value, _)| value);
+    let pick_word =
+        |field: fn(&ManagedAppSpec) -> Option<String>| policies.pick(own, field).map(|(value, _)| value);
     let word = pick_word(|spec| spec.delivery.as_ref()?.strategy.clone());
     let strategy = word.as_deref().and_then(strategy).unwrap_or(Strategy::Guarded);
     let watch = pick_word(|spec| spec.delivery.as_ref()?.watch.clone());
     // Whose field is wrong is told by the check of the object that holds it.
     let watch = duration(watch.as_deref().unwrap_or(WATCH_DEFAULT), "", WATCH_MAX, &mut Vec::new());
-    let history = policies.pick(own, |spec| spec.delivery.as_ref()?.history).map_or(HISTORY_DEFAULT, |(value, _)| value);
+    let history = policies
+        .pick(own, |spec| spec.delivery.as_ref()?.history)
+        .map_or(HISTORY_DEFAULT, |(value, _)| value);
     let mut layers: Vec<(Origin, &[crate::rule::RuleSpec], &str)> = Vec::new();
     for policy in policies.iter() {
         let origin = || Origin::Policy(policy.metadata.name.clone());
         layers.push((origin(), &policy.spec.rules, "spec.rules"));
-        if let Some(delivery) = policy.spec.defaults.as_ref().and_then(|defaults| defaults.delivery.as_ref()) {
+        if let Some(delivery) = policy.spec.defaults.as_ref().and_then(|defaults| defaults.delivery.as_ref())
+        {
             layers.push((origin(), &delivery.rules, "spec.defaults.delivery.rules"));
         }
     }
@@ -90,7 +100,12 @@ pub fn settings(app: &ManagedApp, policies: &Policies<'_>) -> (Settings, Vec<Pro
     let rules = merge_rules(&layers, &mut Vec::new());
     let alpha = policies.iter().filter_map(|policy| policy.spec.alpha).rfind(|alpha| sane_alpha(*alpha));
     let settings = Settings {
-        target: own.target.as_ref().map(|target| target.name.clone()).filter(|name| !name.is_empty()).unwrap_or_else(|| app.metadata.name.clone()),
+        target: own
+            .target
+            .as_ref()
+            .map(|target| target.name.clone())
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| app.metadata.name.clone()),
         strategy,
         watch,
         rules,
@@ -126,7 +141,10 @@ fn not_acted_on(own: &ManagedAppSpec, strategy: Strategy, policies: &Policies<'_
     note(own.delivery.as_ref().is_some_and(|delivery| !delivery.steps.is_empty()), "delivery.steps");
     note(own.scaling.is_some(), "scaling");
     let latency = |rules: &[crate::rule::RuleSpec]| rules.iter().any(|rule| rule.latency.is_some());
-    note(own.delivery.as_ref().is_some_and(|delivery| latency(&delivery.rules)), "delivery.rules with latency");
+    note(
+        own.delivery.as_ref().is_some_and(|delivery| latency(&delivery.rules)),
+        "delivery.rules with latency",
+    );
     for policy in policies.iter() {
         let spec = &policy.spec;
         note(latency(&spec.rules), &format!("rules with latency of FleetPolicy {}", policy.metadata.name));
@@ -135,25 +153,72 @@ fn not_acted_on(own: &ManagedAppSpec, strategy: Strategy, policies: &Policies<'_
     fields
 }
 
-/// Where notifications go: `slack` and `webhook`, each from the most specific place that names it.
 fn notify(own: &ManagedAppSpec, policies: &Policies<'_>) -> Notify {
-    let specs: Vec<&NotifySpec> = notify_specs(own, policies);
-    let slack = specs.iter().any(|spec| spec.slack_url_from.is_some());
-    let webhook = specs.iter().any(|spec| spec.webhook.is_some());
-    let destinations = [("slack", slack), ("webhook", webhook)];
+    let reaches = reaches(own, policies);
+    let on =
+        notify_specs(own, policies).into_iter().map(|(spec, _)| &spec.on).find(|on| !on.is_empty()).cloned();
     Notify {
-        destinations: destinations.into_iter().filter(|(_, set)| *set).map(|(name, _)| name.to_owned()).collect(),
-        on: specs.iter().map(|spec| &spec.on).find(|on| !on.is_empty()).cloned().unwrap_or_default(),
+        destinations: reaches.iter().map(|reach| reach.name().to_owned()).collect(),
+        on: on.unwrap_or_default(),
     }
 }
 
-/// Notification settings that concern a service, most specific first.
-fn notify_specs<'a>(own: &'a ManagedAppSpec, policies: &Policies<'a>) -> Vec<&'a NotifySpec> {
-    let mut specs: Vec<&NotifySpec> = own.notify.iter().collect();
-    let general: Vec<&FleetPolicy> = policies.iter().collect();
-    for policy in general.into_iter().rev() {
-        specs.extend(policy.spec.defaults.as_ref().and_then(|defaults| defaults.notify.as_ref()));
-        specs.extend(policy.spec.notify.as_ref());
+/// A place where people are told, and where its secrets are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// A Slack incoming webhook.
+    Slack {
+        /// Where its URL is kept.
+        url_from: SecretKey,
+        /// Whether a policy names it: the Secret is then in Trimtab's own namespace.
+        of_policy: bool,
+    },
+    /// A generic webhook.
+    Webhook {
+        /// Where to POST, and where the signing key is kept.
+        spec: WebhookSpec,
+        /// Whether a policy names it: the Secret is then in Trimtab's own namespace.
+        of_policy: bool,
+    },
+}
+
+impl Reach {
+    /// The word that a release's outbox knows it by.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Slack { .. } => "slack",
+            Self::Webhook { .. } => "webhook",
+        }
+    }
+
+    /// Whether a policy names it.
+    #[must_use]
+    pub fn of_policy(&self) -> bool {
+        let (Self::Slack { of_policy, .. } | Self::Webhook { of_policy, .. }) = self;
+        *of_policy
+    }
+}
+
+/// Where a service's events are told: Slack and a webhook, each from the most specific place that names it.
+#[must_use]
+pub fn reaches(own: &ManagedAppSpec, policies: &Policies<'_>) -> Vec<Reach> {
+    let specs = notify_specs(own, policies);
+    let slack = specs.iter().find_map(|(spec, of_policy)| {
+        spec.slack_url_from.clone().map(|url_from| Reach::Slack { url_from, of_policy: *of_policy })
+    });
+    let webhook = specs.iter().find_map(|(spec, of_policy)| {
+        spec.webhook.clone().map(|spec| Reach::Webhook { spec, of_policy: *of_policy })
+    });
+    slack.into_iter().chain(webhook).collect()
+}
+
+/// Notification settings that concern a service, most specific first, and whether a policy holds them.
+fn notify_specs<'a>(own: &'a ManagedAppSpec, policies: &Policies<'a>) -> Vec<(&'a NotifySpec, bool)> {
+    let mut specs: Vec<(&NotifySpec, bool)> = own.notify.iter().map(|spec| (spec, false)).collect();
+    for policy in policies.iter().rev() {
+        let defaults = policy.spec.defaults.as_ref().and_then(|defaults| defaults.notify.as_ref());
+        specs.extend(defaults.into_iter().chain(policy.spec.notify.as_ref()).map(|spec| (spec, true)));
     }
     specs
 }
@@ -214,9 +279,6 @@ fn check_notify(notify: &NotifySpec, path: &str, problems: &mut Vec<Problem>) {
     {
         problems.push(Problem::new(format!("{path}.webhook.url"), "must start with https:// or http://"));
     }
-    if notify.slack.is_some() && notify.slack_url_from.is_none() && path.starts_with("spec.notify.") {
-        problems.push(Problem::new(format!("{path}.slackUrlFrom"), "is needed to reach Slack"));
-    }
 }
 
 /// What is wrong with a `FleetPolicy`, field by field.
@@ -242,17 +304,14 @@ pub fn check_policy(policy: &FleetPolicy) -> Vec<Problem> {
     }
     for (index, freeze) in spec.freeze.iter().enumerate() {
         if freeze.cron.split_whitespace().count() != 5 {
-            problems.push(Problem::new(format!("spec.freeze[{index}].cron"), "needs five fields: minute hour day month weekday"));
+            problems.push(Problem::new(
+                format!("spec.freeze[{index}].cron"),
+                "needs five fields: minute hour day month weekday",
+            ));
         }
         if let Err(error) = freeze.duration.parse::<GoDuration>() {
             problems.push(Problem::new(format!("spec.freeze[{index}].duration"), error.to_string()));
         }
     }
     problems
-}
-
-/// Whether any rule of the settings asks Prometheus.
-#[must_use]
-pub fn asks_prometheus(settings: &Settings) -> bool {
-    settings.rules.iter().any(|rule| !matches!(&rule.kind, RuleKind::Crashes(crashes) if crashes.counters.is_empty()))
 }

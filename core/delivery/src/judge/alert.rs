@@ -102,9 +102,13 @@ impl AlertJudge {
             (None, failing) => telemetry(&Arms::default(), None, failing.as_ref(), now_ms),
         };
         let summary = match (&state, self.failed, self.firing_since_ms) {
-            (_, true, _) => format!("`{}` held for {hold} on the new pods and not on the old ones", self.rule.expr),
+            (_, true, _) => {
+                format!("`{}` held for {hold} on the new pods and not on the old ones", self.rule.expr)
+            }
             (FindingState::Unbound(why) | FindingState::TelemetryLost(why), ..) => why.clone(),
-            (_, _, Some(since)) => format!("fires on the new pods for {} s of {hold}", (now_ms - since).max(0) / 1000),
+            (_, _, Some(since)) => {
+                format!("fires on the new pods for {} s of {hold}", (now_ms - since).max(0) / 1000)
+            }
             _ if self.shared => "fires on new and old pods alike: not the release's doing".to_owned(),
             _ => "does not fire on the new pods".to_owned(),
         };

@@ -55,12 +55,18 @@ impl Arms {
             names.sort();
             names
         };
-        let gone = before.pods.iter().map(|(name, pod)| (name.clone(), ArmPod { ready: false, ..pod.clone() }));
+        let gone =
+            before.pods.iter().map(|(name, pod)| (name.clone(), ArmPod { ready: false, ..pod.clone() }));
         let mut pods: BTreeMap<String, ArmPod> = gone.collect();
         for pod in snapshot.pods {
             pods.insert(pod.name.clone(), arm_pod(pod, snapshot.arm(pod, release)));
         }
-        Self { namespace: snapshot.app.namespace.clone(), canary_sets: sets(true), stable_sets: sets(false), pods }
+        Self {
+            namespace: snapshot.app.namespace.clone(),
+            canary_sets: sets(true),
+            stable_sets: sets(false),
+            pods,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -69,7 +75,11 @@ impl Arms {
 
     /// Since when any new pod has been running and is ready now.
     pub(super) fn canary_ready_since_ms(&self) -> Option<i64> {
-        self.pods.values().filter(|pod| pod.arm == Phase::Canary && pod.ready).filter_map(|pod| pod.started_ms).min()
+        self.pods
+            .values()
+            .filter(|pod| pod.arm == Phase::Canary && pod.ready)
+            .filter_map(|pod| pod.started_ms)
+            .min()
     }
 
     pub(super) fn started_ms(&self, pod: &str) -> Option<i64> {
@@ -77,15 +87,24 @@ impl Arms {
     }
 
     /// `selector` or expression narrowed to one arm, or to both; or why it cannot be.
-    pub(super) fn narrow(&self, promql: &str, label: &ArmLabel, arm: Option<Phase>) -> Result<String, String> {
+    pub(super) fn narrow(
+        &self,
+        promql: &str,
+        label: &ArmLabel,
+        arm: Option<Phase>,
+    ) -> Result<String, String> {
         let parsed = trimtab_promql::parse(promql).map_err(|error| error.to_string())?;
         let matchers = self.matchers(label, arm)?;
-        trimtab_promql::inject(&parsed, &matchers).map(|expr| expr.to_string()).map_err(|error| error.to_string())
+        trimtab_promql::inject(&parsed, &matchers)
+            .map(|expr| expr.to_string())
+            .map_err(|error| error.to_string())
     }
 
     fn matchers(&self, label: &ArmLabel, arm: Option<Phase>) -> Result<Vec<Matcher>, String> {
         let value = match label {
-            ArmLabel::Phase(_) => arm.map_or_else(|| "canary|stable".to_owned(), |arm| arm.as_str().to_owned()),
+            ArmLabel::Phase(_) => {
+                arm.map_or_else(|| "canary|stable".to_owned(), |arm| arm.as_str().to_owned())
+            }
             ArmLabel::Pod(_) => self.pod_pattern(arm),
         };
         let (ArmLabel::Phase(name) | ArmLabel::Pod(name)) = label;
@@ -104,7 +123,8 @@ impl Arms {
         }
         let long = |set: &String| set.len() > PREFIX_BYTES_MAX;
         if self.canary_sets.iter().any(long) || self.stable_sets.iter().any(long) {
-            alternatives.extend(self.pods.iter().filter(|(_, pod)| wanted(pod.arm)).map(|(name, _)| escape(name)));
+            alternatives
+                .extend(self.pods.iter().filter(|(_, pod)| wanted(pod.arm)).map(|(name, _)| escape(name)));
         }
         alternatives.join("|")
     }
@@ -114,12 +134,15 @@ impl Arms {
         match label {
             ArmLabel::Phase(name) => {
                 let phase = Phase::parse(labels.get(name))?;
-                let pod = Some(labels.get("pod")).filter(|pod| !pod.is_empty()).unwrap_or(labels.get("instance"));
+                let pod =
+                    Some(labels.get("pod")).filter(|pod| !pod.is_empty()).unwrap_or(labels.get("instance"));
                 Some((phase, pod))
             }
             ArmLabel::Pod(name) => {
                 let pod = Some(labels.get(name)).filter(|pod| !pod.is_empty())?;
-                let of = |sets: &[String]| sets.iter().any(|set| pod.strip_prefix(set.as_str()).is_some_and(is_suffix));
+                let of = |sets: &[String]| {
+                    sets.iter().any(|set| pod.strip_prefix(set.as_str()).is_some_and(is_suffix))
+                };
                 match self.pods.get(pod) {
                     Some(known) => Some((known.arm, pod)),
                     None if of(&self.canary_sets) => Some((Phase::Canary, pod)),

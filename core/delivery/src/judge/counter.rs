@@ -76,9 +76,14 @@ impl Counter {
         }
         let mut increments = Vec::new();
         for (pod, group) in by_pod {
-            let batch_first = group.iter().filter_map(|(_, series)| series.samples.first()).map(|s| s.at_ms).min();
-            let known_since = [self.scrapes.get(&pod).map(|(first, _)| *first), absent_since(&pod), batch_first];
-            let born = Born { started_ms: arms.started_ms(&pod), scraped_since_ms: known_since.into_iter().flatten().min() };
+            let batch_first =
+                group.iter().filter_map(|(_, series)| series.samples.first()).map(|s| s.at_ms).min();
+            let known_since =
+                [self.scrapes.get(&pod).map(|(first, _)| *first), absent_since(&pod), batch_first];
+            let born = Born {
+                started_ms: arms.started_ms(&pod),
+                scraped_since_ms: known_since.into_iter().flatten().min(),
+            };
             for (arm, series) in group {
                 self.follow(&pod, arm, series, &born, watermark_ms, &mut increments);
             }
@@ -89,7 +94,15 @@ impl Counter {
         increments
     }
 
-    fn follow(&mut self, pod: &str, arm: Phase, series: Series, born: &Born, watermark_ms: i64, out: &mut Vec<Increment>) {
+    fn follow(
+        &mut self,
+        pod: &str,
+        arm: Phase,
+        series: Series,
+        born: &Born,
+        watermark_ms: i64,
+        out: &mut Vec<Increment>,
+    ) {
         if self.last.len() >= SERIES_MAX && !self.last.contains_key(&series.labels) {
             return;
         }
@@ -124,7 +137,10 @@ impl Counter {
         times.dedup_by_key(|(at_ms, _)| *at_ms);
         for (at_ms, index) in times {
             let scraped = self.scrapes.get(pod).copied();
-            let since = scraped.map(|(_, last)| last).or(born.started_ms.filter(|started| *started < at_ms)).or(born.scraped_since_ms);
+            let since = scraped
+                .map(|(_, last)| last)
+                .or(born.started_ms.filter(|started| *started < at_ms))
+                .or(born.scraped_since_ms);
             let since = since.unwrap_or(at_ms);
             if at_ms > since {
                 increments[index].seconds = (at_ms - since) as f64 / 1000.0;
@@ -147,7 +163,8 @@ impl Born {
     fn value_before(&self, first_ms: i64) -> Option<f64> {
         let scraped_without = self.scraped_since_ms.is_some_and(|since| since < first_ms);
         // A pod whose start lies within one history window is young enough that its whole count lies in it too.
-        let young = self.started_ms.is_some_and(|started| first_ms - started < YOUNG_MS && started <= first_ms);
+        let young =
+            self.started_ms.is_some_and(|started| first_ms - started < YOUNG_MS && started <= first_ms);
         (young || scraped_without).then_some(0.0)
     }
 }

@@ -76,10 +76,20 @@ impl CrashesJudge {
 
     fn crashes(&self, pod: &ArmPod) -> u64 {
         let counts = |container: &String| !self.rule.ignore_containers.contains(container);
-        pod.crashes.iter().filter(|(container, _)| counts(container)).map(|(_, count)| u64::from(*count)).sum()
+        pod.crashes
+            .iter()
+            .filter(|(container, _)| counts(container))
+            .map(|(_, count)| u64::from(*count))
+            .sum()
     }
 
-    pub(super) fn absorb(&mut self, answers: Vec<(Part, Query, Answer)>, arms: &Arms, label: &ArmLabel, watermark_ms: i64) {
+    pub(super) fn absorb(
+        &mut self,
+        answers: Vec<(Part, Query, Answer)>,
+        arms: &Arms,
+        label: &ArmLabel,
+        watermark_ms: i64,
+    ) {
         // Without Prometheus the Kubernetes API still tells of crashes: a missing answer only delays the counted panics.
         if let Ok(increments) = self.counter.absorb(answers, arms, label, watermark_ms) {
             self.counted_panics += canary(&increments, self.start_ms).0;
@@ -91,7 +101,9 @@ impl CrashesJudge {
         let events = self.events();
         // A pod that crashed before its start was told still was exposed for a moment.
         let hours = self.told.canary_total.max(1.0) / SECONDS_PER_HOUR;
-        let Some(rate) = history_rate(self.told.stable_bad, self.told.stable_total / SECONDS_PER_HOUR) else { return };
+        let Some(rate) = history_rate(self.told.stable_bad, self.told.stable_total / SECONDS_PER_HOUR) else {
+            return;
+        };
         let mut test = EventsTest::new(rate, self.alpha, EventGrid::default());
         test.observe(events, hours);
         self.failed = self.failed || (events > 0 && test.has_crossed());

@@ -17,7 +17,7 @@ pub(super) fn share(bad: u64, total: f64) -> String {
 pub(super) fn percent(ratio: f64) -> String {
     let percent = ratio * 100.0;
     match percent {
-        p if p == 0.0 => "0 %".to_owned(),
+        0.0 => "0 %".to_owned(),
         p if p < 0.1 => format!("{p:.3} %"),
         p if p < 1.0 => format!("{p:.2} %"),
         p => format!("{p:.1} %"),
@@ -34,7 +34,11 @@ pub(super) fn times(interval: &Interval) -> String {
 /// The ratio between the arms with its interval, once both were seen.
 pub(super) fn ratio(test: &MetricTest) -> Option<Interval> {
     let estimate = test.ratio(INTERVAL_MISS)?;
-    Some(Interval { estimate: estimate.ratio, low: estimate.low, high: estimate.high.unwrap_or(f64::INFINITY) })
+    Some(Interval {
+        estimate: estimate.ratio,
+        low: estimate.low,
+        high: estimate.high.unwrap_or(f64::INFINITY),
+    })
 }
 
 /// The strongest evidence toward FAIL of any of the metric's processes.

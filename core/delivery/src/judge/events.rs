@@ -25,7 +25,12 @@ pub(super) struct FirstCounter {
 
 impl FirstCounter {
     pub(super) fn new(selectors: &[String], start_ms: i64) -> Self {
-        Self { selectors: selectors.to_vec(), counters: vec![Counter::default(); selectors.len()], bound: None, start_ms }
+        Self {
+            selectors: selectors.to_vec(),
+            counters: vec![Counter::default(); selectors.len()],
+            bound: None,
+            start_ms,
+        }
     }
 
     pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
@@ -108,7 +113,13 @@ impl EventsJudge {
         self.counter.needs(arms, label, to_ms)
     }
 
-    pub(super) fn absorb(&mut self, answers: Vec<(Part, Query, Answer)>, arms: &Arms, label: &ArmLabel, watermark_ms: i64) {
+    pub(super) fn absorb(
+        &mut self,
+        answers: Vec<(Part, Query, Answer)>,
+        arms: &Arms,
+        label: &ArmLabel,
+        watermark_ms: i64,
+    ) {
         self.refused = self.rule.counters.first().and_then(|counter| arms.narrow(counter, label, None).err());
         let increments = match self.counter.absorb(answers, arms, label, watermark_ms) {
             Ok(increments) => increments,
@@ -118,7 +129,8 @@ impl EventsJudge {
             }
         };
         self.failing = None;
-        let exposure = increments.iter().map(|increment| Increment { amount: increment.seconds, ..increment.clone() });
+        let exposure =
+            increments.iter().map(|increment| Increment { amount: increment.seconds, ..increment.clone() });
         self.pairing.add(CountsAs::Exposure, exposure.collect());
         let (events, seconds) = canary(&increments, self.start_ms);
         self.pairing.add(CountsAs::Bad, increments);
@@ -135,7 +147,8 @@ impl EventsJudge {
             MetricTest::new(MetricPlan {
                 alpha: self.alpha,
                 margin: Some(self.rule.tolerate),
-                history_rate: history_rate(past, past_seconds / SECONDS_PER_HOUR).map(|rate| rate * self.rule.tolerate),
+                history_rate: history_rate(past, past_seconds / SECONDS_PER_HOUR)
+                    .map(|rate| rate * self.rule.tolerate),
                 ..MetricPlan::default()
             })
         });
@@ -207,6 +220,7 @@ pub(super) fn tenth(value: f64) -> String {
 /// Events and watched seconds of the new pods since `start_ms`.
 pub(super) fn canary(increments: &[Increment], start_ms: i64) -> (u64, f64) {
     let canary = increments.iter().filter(|i| i.arm == Phase::Canary && i.at_ms >= start_ms);
-    let (events, seconds) = canary.fold((0.0, 0.0), |(events, seconds), i| (events + i.amount, seconds + i.seconds));
+    let (events, seconds) =
+        canary.fold((0.0, 0.0), |(events, seconds), i| (events + i.amount, seconds + i.seconds));
     (whole(events), seconds)
 }

@@ -115,9 +115,15 @@ impl Judge {
         let shares = trimtab_stats::alpha::split(alpha, &weights);
         let judge = |(rule, share): (&Rule, f64)| {
             let judge = match &rule.kind {
-                RuleKind::Ratio(ratio) => RuleJudge::Ratio(Box::new(ratio::RatioJudge::new(ratio, share, start_ms))),
-                RuleKind::Events(events) => RuleJudge::Events(Box::new(events::EventsJudge::new(events, share, start_ms))),
-                RuleKind::Crashes(crashes) => RuleJudge::Crashes(Box::new(crashes::CrashesJudge::new(crashes, share, start_ms))),
+                RuleKind::Ratio(ratio) => {
+                    RuleJudge::Ratio(Box::new(ratio::RatioJudge::new(ratio, share, start_ms)))
+                }
+                RuleKind::Events(events) => {
+                    RuleJudge::Events(Box::new(events::EventsJudge::new(events, share, start_ms)))
+                }
+                RuleKind::Crashes(crashes) => {
+                    RuleJudge::Crashes(Box::new(crashes::CrashesJudge::new(crashes, share, start_ms)))
+                }
                 RuleKind::Alert(alert) => RuleJudge::Alert(alert::AlertJudge::new(alert, start_ms)),
             };
             (rule.clone(), judge)
@@ -203,14 +209,22 @@ impl Judge {
 }
 
 /// Whether the new pods' telemetry is missing, for rules whose series are known to exist.
-fn telemetry(arms: &Arms, last_canary_ms: Option<i64>, failing: Option<&(i64, String)>, now_ms: i64) -> FindingState {
+fn telemetry(
+    arms: &Arms,
+    last_canary_ms: Option<i64>,
+    failing: Option<&(i64, String)>,
+    now_ms: i64,
+) -> FindingState {
     if let Some((since, why)) = failing.filter(|(since, _)| now_ms - since > TELEMETRY_PATIENCE_MS) {
         return FindingState::TelemetryLost(format!("no answer for {} s: {why}", (now_ms - since) / 1000));
     }
     let Some(ready_ms) = arms.canary_ready_since_ms() else { return FindingState::Judged };
     let silent_ms = now_ms - last_canary_ms.map_or(ready_ms, |last| last.max(ready_ms));
     if silent_ms > TELEMETRY_PATIENCE_MS {
-        return FindingState::TelemetryLost(format!("the new pods are ready and were not scraped for {} s", silent_ms / 1000));
+        return FindingState::TelemetryLost(format!(
+            "the new pods are ready and were not scraped for {} s",
+            silent_ms / 1000
+        ));
     }
     FindingState::Judged
 }

@@ -73,8 +73,15 @@ impl RatioJudge {
         asked
     }
 
-    pub(super) fn absorb(&mut self, answers: Vec<(Part, Query, Answer)>, arms: &Arms, label: &ArmLabel, watermark_ms: i64) {
-        self.refused = self.rule.sources.first().and_then(|source| arms.narrow(&source.total, label, None).err());
+    pub(super) fn absorb(
+        &mut self,
+        answers: Vec<(Part, Query, Answer)>,
+        arms: &Arms,
+        label: &ArmLabel,
+        watermark_ms: i64,
+    ) {
+        self.refused =
+            self.rule.sources.first().and_then(|source| arms.narrow(&source.total, label, None).err());
         let mut bad = None;
         for (part, _, answer) in answers {
             match (part, answer) {
@@ -96,7 +103,9 @@ impl RatioJudge {
         }
         self.failing = None;
         // The bad counter is read second: a pod that was scraped without it had none.
-        let Some((series, total)) = bad.zip(self.bound.and_then(|bound| self.totals.get(bound))) else { return };
+        let Some((series, total)) = bad.zip(self.bound.and_then(|bound| self.totals.get(bound))) else {
+            return;
+        };
         let increments = self.bad.absorb(series, arms, label, watermark_ms, |pod| total.first_scrape_ms(pod));
         self.bad_family_known = self.bad_family_known || self.bad.exists() || self.one_family();
         self.pairing.add(CountsAs::Bad, increments);
@@ -142,12 +151,24 @@ impl RatioJudge {
     pub(super) fn finding(&self, name: &str, arms: &Arms, now_ms: i64) -> Finding {
         let state = self.state(arms, now_ms);
         let verdict = self.test.as_ref().map_or(Verdict::Undecided, MetricTest::verdict);
-        let verdict = if state == FindingState::Judged || verdict == Verdict::Fail { verdict } else { Verdict::Undecided };
+        let verdict = if state == FindingState::Judged || verdict == Verdict::Fail {
+            verdict
+        } else {
+            Verdict::Undecided
+        };
         let ratio = self.test.as_ref().and_then(describe::ratio);
         let summary = match &state {
-            FindingState::Unbound(why) | FindingState::TelemetryLost(why) if verdict != Verdict::Fail => why.clone(),
-            FindingState::NoTraffic if verdict != Verdict::Fail => "the new pods are scraped and get no requests".to_owned(),
-            _ => format!("{}{}", describe::comparison(&self.counts, ratio.as_ref()), describe::because(verdict)),
+            FindingState::Unbound(why) | FindingState::TelemetryLost(why) if verdict != Verdict::Fail => {
+                why.clone()
+            }
+            FindingState::NoTraffic if verdict != Verdict::Fail => {
+                "the new pods are scraped and get no requests".to_owned()
+            }
+            _ => format!(
+                "{}{}",
+                describe::comparison(&self.counts, ratio.as_ref()),
+                describe::because(verdict)
+            ),
         };
         let state = if verdict == Verdict::Fail { FindingState::Judged } else { state };
         Finding {
@@ -175,12 +196,18 @@ impl RatioJudge {
             return FindingState::Unbound(format!("no series of this service for {}", tried.join(", ")));
         };
         if !self.bad_family_known && self.failing.is_none() {
-            let bad = self.bound.and_then(|bound| self.rule.sources.get(bound)).map(|source| source.bad.as_str());
-            return FindingState::Unbound(format!("no series of this service for {}", bad.unwrap_or_default()));
+            let bad =
+                self.bound.and_then(|bound| self.rule.sources.get(bound)).map(|source| source.bad.as_str());
+            return FindingState::Unbound(format!(
+                "no series of this service for {}",
+                bad.unwrap_or_default()
+            ));
         }
         let telemetry = telemetry(arms, total.last_scrape_ms(canary), self.failing.as_ref(), now_ms);
-        let waited = arms.canary_ready_since_ms().is_some_and(|ready_ms| now_ms - ready_ms > TRAFFIC_PATIENCE_MS);
-        let unserved = self.counts.canary_total == 0.0 && (self.pairing.stable_waiting() > 0.0 || self.pairing.past().1 > 0.0);
+        let waited =
+            arms.canary_ready_since_ms().is_some_and(|ready_ms| now_ms - ready_ms > TRAFFIC_PATIENCE_MS);
+        let unserved = self.counts.canary_total == 0.0
+            && (self.pairing.stable_waiting() > 0.0 || self.pairing.past().1 > 0.0);
         match telemetry {
             FindingState::Judged if waited && unserved => FindingState::NoTraffic,
             state => state,

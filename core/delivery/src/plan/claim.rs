@@ -20,7 +20,10 @@ pub(super) fn claimable<'a>(snapshot: &Snapshot<'a>) -> Result<&'a Target, Refus
         return Err(Refusal {
             reason: "Invalid",
             message: format!("ManagedApp {}/{} is invalid: {problem}", app.namespace, app.name),
-            next: format!("a valid spec: `trimtab lint` names every problem, `kubectl edit managedapp {}`", app.name),
+            next: format!(
+                "a valid spec: `trimtab lint` names every problem, `kubectl edit managedapp {}`",
+                app.name
+            ),
         });
     }
     let Some(target) = snapshot.target else {

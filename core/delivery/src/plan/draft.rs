@@ -42,7 +42,12 @@ impl<'a> Draft<'a> {
     }
 
     /// Records what is being waited for.
-    pub(super) fn waits(&mut self, saw: impl Into<String>, decided: impl Into<String>, waits_for: impl Into<String>) {
+    pub(super) fn waits(
+        &mut self,
+        saw: impl Into<String>,
+        decided: impl Into<String>,
+        waits_for: impl Into<String>,
+    ) {
         let waits_for = Some(waits_for.into());
         self.steps.push(Step { saw: saw.into(), decided: decided.into(), waits_for });
     }

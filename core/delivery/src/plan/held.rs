@@ -29,7 +29,11 @@ pub(super) fn settle(draft: &mut Draft<'_>, target: &Target, current: &Release) 
             "leaves the pause alone",
             format!("a change, and `kubectl rollout resume deployment/{}`", target.name),
         ),
-        _ => draft.waits(format!("the Deployment runs {word}, which was kept"), "nothing is due", "a change of its pod template"),
+        _ => draft.waits(
+            format!("the Deployment runs {word}, which was kept"),
+            "nothing is due",
+            "a change of its pod template",
+        ),
     }
 }
 
@@ -57,7 +61,10 @@ pub(super) fn hold(draft: &mut Draft<'_>, target: &Target, release: &Release) {
             format!("another template, or `trimtab promote {} --because ...`", draft.snapshot.app.name),
         );
     }
-    let note = format!("{word} was rejected and applied again by {}: held, no pod is touched", target.template_manager);
+    let note = format!(
+        "{word} was rejected and applied again by {}: held, no pod is touched",
+        target.template_manager
+    );
     draft.event(release.number, Happening::Held, note.clone());
     let mut status = moved_to(release, ReleasePhase::RolledBack, release.status.summary.clone());
     status.held = true;

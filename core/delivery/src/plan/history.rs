@@ -20,7 +20,12 @@ pub(super) fn forget(draft: &mut Draft<'_>, target: &Target) {
     let finished: Vec<&Release> = snapshot
         .releases
         .iter()
-        .filter(|release| matches!(release.status.phase, ReleasePhase::Kept | ReleasePhase::RolledBack | ReleasePhase::Superseded))
+        .filter(|release| {
+            matches!(
+                release.status.phase,
+                ReleasePhase::Kept | ReleasePhase::RolledBack | ReleasePhase::Superseded
+            )
+        })
         .filter(|release| Some(release.number) != current)
         .filter(|release| !snapshot.rejected().any(|rejected| rejected.number == release.number))
         .collect();

@@ -72,7 +72,9 @@ fn supersede(draft: &mut Draft<'_>, old: &Release, by: u64) {
     let word = release_word(by);
     // A failed release stays rejected even when a newer template arrived before the old one was back.
     let (phase, summary) = match old.status.phase {
-        ReleasePhase::RollingBack => (ReleasePhase::RolledBack, format!("{}; replaced by {word}", old.status.summary)),
+        ReleasePhase::RollingBack => {
+            (ReleasePhase::RolledBack, format!("{}; replaced by {word}", old.status.summary))
+        }
         _ => (ReleasePhase::Superseded, format!("replaced by {word} before a verdict")),
     };
     let mut status = moved_to(old, phase, summary);
@@ -197,8 +199,10 @@ fn until(snapshot: &Snapshot<'_>) -> String {
 fn conclude(draft: &mut Draft<'_>, target: &Target, release: &Release, ready_at: jiff::Timestamp) {
     let snapshot = draft.snapshot;
     let judged = snapshot.settings.strategy.judges() && target.replicas > 0;
-    let lost = snapshot.findings.iter().find(|finding| matches!(finding.state, FindingState::TelemetryLost(_)));
-    let watch = if lost.is_some() { snapshot.settings.watch.saturating_mul(2) } else { snapshot.settings.watch };
+    let lost =
+        snapshot.findings.iter().find(|finding| matches!(finding.state, FindingState::TelemetryLost(_)));
+    let watch =
+        if lost.is_some() { snapshot.settings.watch.saturating_mul(2) } else { snapshot.settings.watch };
     let deadline = after(ready_at, watch);
     if judged && snapshot.now < deadline {
         draft.wake_at(deadline);
@@ -278,7 +282,11 @@ fn fail(draft: &mut Draft<'_>, target: &Target, release: &Release, summary: Stri
     let ordered = release.decision.as_ref().is_some_and(|decision| decision.keep == Keep::RollBack);
     if release.rollback_to.is_some() && !ordered {
         // A person went back to this release on purpose; undoing that would bring back what they fled from.
-        let note = format!("{} is itself a rollback, and fails too: {}", release_word(release.number), status.summary);
+        let note = format!(
+            "{} is itself a rollback, and fails too: {}",
+            release_word(release.number),
+            status.summary
+        );
         status.phase = ReleasePhase::Kept;
         status.summary.clone_from(&note);
         return rolling_back::ask_for_a_person(draft, release, status, &note);
@@ -290,8 +298,12 @@ fn fail(draft: &mut Draft<'_>, target: &Target, release: &Release, summary: Stri
 pub(super) fn reverted(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     let ordered = release.decision.as_ref().filter(|decision| decision.keep == Keep::RollBack);
     let (phase, summary) = match ordered {
-        Some(decision) => (ReleasePhase::RollingBack, format!("rolled back by {}: {}", decision.actor, decision.because)),
-        None => (ReleasePhase::Superseded, format!("{} put the previous template back", target.template_manager)),
+        Some(decision) => {
+            (ReleasePhase::RollingBack, format!("rolled back by {}: {}", decision.actor, decision.because))
+        }
+        None => {
+            (ReleasePhase::Superseded, format!("{} put the previous template back", target.template_manager))
+        }
     };
     let mut status = moved_to(release, phase, summary.clone());
     close(&mut status, draft.snapshot, draft.snapshot.findings);

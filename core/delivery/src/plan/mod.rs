@@ -10,7 +10,6 @@ mod rolling_back;
 mod situation;
 mod status;
 
-
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -126,7 +125,6 @@ pub struct NewRelease {
 }
 
 /// What is due for the service in `snapshot`, and why. Total and deterministic.
-#[must_use]
 pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
     let mut draft = Draft::new(snapshot);
     match claim::claimable(snapshot) {

@@ -21,7 +21,12 @@ pub(super) fn restore(draft: &mut Draft<'_>, target: &Target, release: &Release)
 }
 
 /// Writes `status` and restores, or asks for a person where somebody keeps undoing it.
-pub(super) fn restore_with(draft: &mut Draft<'_>, target: &Target, release: &Release, mut status: ReleaseStatus) {
+pub(super) fn restore_with(
+    draft: &mut Draft<'_>,
+    target: &Target,
+    release: &Release,
+    mut status: ReleaseStatus,
+) {
     let word = release_word(release.number);
     let Some(current) = draft.snapshot.current() else { return };
     let back = release_word(current.number);
@@ -31,20 +36,28 @@ pub(super) fn restore_with(draft: &mut Draft<'_>, target: &Target, release: &Rel
             target.template_manager, status.restores
         );
         ask_for_a_person(draft, release, status, &note);
-        let next = format!("the writer to stop, or `trimtab promote {} --because ...`", draft.snapshot.app.name);
+        let next =
+            format!("the writer to stop, or `trimtab promote {} --because ...`", draft.snapshot.app.name);
         return draft.waits(note, "does nothing more", next);
     }
     status.restores += 1;
     draft.release_status(release, status);
     draft.write(Write::Restore { number: current.number });
-    draft.decided(format!("the Deployment holds {word}, which failed"), format!("restores the template of {back}"));
+    draft.decided(
+        format!("the Deployment holds {word}, which failed"),
+        format!("restores the template of {back}"),
+    );
 }
 
 /// A rejected template was written over the release under way: that one comes back, a bounded number of times.
 pub(super) fn bring_back(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     let mut status = release.status.clone();
     if status.restores >= RESTORES_MAX {
-        let note = format!("{} keeps writing a rejected template over {}", target.template_manager, release_word(release.number));
+        let note = format!(
+            "{} keeps writing a rejected template over {}",
+            target.template_manager,
+            release_word(release.number)
+        );
         return ask_for_a_person(draft, release, status, &note);
     }
     status.restores += 1;
@@ -58,7 +71,11 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
     let word = release_word(release.number);
     let Some(current) = snapshot.current() else { return };
     let back = release_word(current.number);
-    let left = snapshot.pods.iter().filter(|pod| !pod.deleting && snapshot.arm(pod, release) == Phase::Canary).count();
+    let left = snapshot
+        .pods
+        .iter()
+        .filter(|pod| !pod.deleting && snapshot.arm(pod, release) == Phase::Canary)
+        .count();
     let available: i32 = snapshot
         .replica_sets
         .iter()
@@ -72,9 +89,13 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
         owe(&mut status, snapshot, Happening::RolledBack);
         draft.event(release.number, Happening::RolledBack, status.summary.clone());
         draft.release_status(release, status);
-        return draft.decided(format!("all {available} pods run {back} again"), format!("closes {word} as rolled back"));
+        return draft.decided(
+            format!("all {available} pods run {back} again"),
+            format!("closes {word} as rolled back"),
+        );
     }
-    let saw = format!("{back} is back on {available} of {} pods, {left} pods of {word} are left", target.replicas);
+    let saw =
+        format!("{back} is back on {available} of {} pods, {left} pods of {word} are left", target.replicas);
     let deadline = after(release.status.decided_at.unwrap_or(snapshot.now), RECOVERY_MAX);
     if snapshot.now >= deadline {
         let note = format!("the previous release does not come back: {saw}");
@@ -86,7 +107,12 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
 }
 
 /// Says once that Trimtab cannot go on alone.
-pub(super) fn ask_for_a_person(draft: &mut Draft<'_>, release: &Release, mut status: ReleaseStatus, note: &str) {
+pub(super) fn ask_for_a_person(
+    draft: &mut Draft<'_>,
+    release: &Release,
+    mut status: ReleaseStatus,
+    note: &str,
+) {
     if !status.needs_human {
         draft.event(release.number, Happening::NeedsHuman, note);
         status.needs_human = true;

@@ -175,13 +175,18 @@ pub(super) fn render(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Opti
 
 fn words(standing: &Standing) -> (AppPhase, String) {
     let current = standing.current.map_or_else(|| "nothing yet".to_owned(), release_word);
-    let rejected: Vec<String> = standing.rejected.iter().map(|rejected| release_word(rejected.number)).collect();
-    let aside = if rejected.is_empty() { String::new() } else { format!(" ({} rejected)", rejected.join(", ")) };
+    let rejected: Vec<String> =
+        standing.rejected.iter().map(|rejected| release_word(rejected.number)).collect();
+    let aside =
+        if rejected.is_empty() { String::new() } else { format!(" ({} rejected)", rejected.join(", ")) };
     match standing.in_flight {
         Some((number, ReleasePhase::RollingBack)) => {
             (AppPhase::RollingBack, format!("Rolling back {} to {current}", release_word(number)))
         }
-        Some((number, _)) => (AppPhase::Releasing, format!("Releasing {}, judged against {current}{aside}", release_word(number))),
+        Some((number, _)) => (
+            AppPhase::Releasing,
+            format!("Releasing {}, judged against {current}{aside}", release_word(number)),
+        ),
         None if standing.current.is_none() => (AppPhase::Unclaimed, "Claiming".to_owned()),
         None if standing.held => (AppPhase::Held, format!("Healthy on {current}{aside}")),
         None => (AppPhase::Healthy, format!("Healthy on {current}{aside}")),
@@ -190,7 +195,12 @@ fn words(standing: &Standing) -> (AppPhase, String) {
 
 fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Condition> {
     let mut conditions = vec![match refusal {
-        Some(refusal) => Condition::new("Claimed", false, refusal.reason, format!("{}; waits for {}", refusal.message, refusal.next)),
+        Some(refusal) => Condition::new(
+            "Claimed",
+            false,
+            refusal.reason,
+            format!("{}; waits for {}", refusal.message, refusal.next),
+        ),
         None => Condition::new("Claimed", true, "Claimed", "the Deployment is looked after in place"),
     }];
     conditions.push(match snapshot.app.problems.as_slice() {
@@ -201,16 +211,19 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
         conditions.push(condition);
     }
     if !snapshot.settings.not_acted_on.is_empty() {
-        let message = format!("valid, and not acted on by this version: {}", snapshot.settings.not_acted_on.join(", "));
+        let message =
+            format!("valid, and not acted on by this version: {}", snapshot.settings.not_acted_on.join(", "));
         conditions.push(Condition::new("ActedOn", false, "NotInThisVersion", message));
     }
     if let Some(target) = snapshot.target.filter(|_| refusal.is_none()) {
         if let Some(manager) = target.paused_by.as_ref().filter(|_| target.paused) {
-            let message = format!("{manager} paused the Deployment; Trimtab does not lift a pause that is not its own");
+            let message =
+                format!("{manager} paused the Deployment; Trimtab does not lift a pause that is not its own");
             conditions.push(Condition::new("Progressing", false, "PausedByOther", message));
         }
         if target.recreate {
-            let message = "strategy Recreate replaces all pods at once: releases are judged against history alone";
+            let message =
+                "strategy Recreate replaces all pods at once: releases are judged against history alone";
             conditions.push(Condition::new("Comparable", false, "Recreate", message));
         }
     }
@@ -219,19 +232,28 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
 
 /// Whether every rule found its series, as of the last judgement; unknown before the first.
 fn rules_bound(snapshot: &Snapshot<'_>) -> Option<Condition> {
-    let findings = match snapshot.findings {
-        [] => snapshot.releases.iter().rev().map(|release| &release.status.findings).find(|findings| !findings.is_empty())?,
-        findings => findings,
-    };
-    let unbound: Vec<&str> = findings
+    let known =
+        || snapshot.app.status.conditions.iter().find(|condition| condition.kind == "RulesBound").cloned();
+    let settled = snapshot.in_flight().is_some_and(|release| release.status.ready_at.is_some());
+    if snapshot.findings.is_empty() || !settled {
+        return known();
+    }
+    let unbound: Vec<&str> = snapshot
+        .findings
         .iter()
-        .filter(|finding| matches!(finding.state, FindingState::Unbound(_)) && finding.verdict == Verdict::Undecided)
+        .filter(|finding| {
+            matches!(finding.state, FindingState::Unbound(_)) && finding.verdict == Verdict::Undecided
+        })
         .map(|finding| finding.rule.as_str())
         .collect();
     Some(if unbound.is_empty() {
         Condition::new("RulesBound", true, "Bound", "every rule found its series")
     } else {
-        let message = format!("no series for {}; `trimtab rules {}` tells what was looked for", unbound.join(", "), snapshot.app.name);
+        let message = format!(
+            "no series for {}; `trimtab rules {}` tells what was looked for",
+            unbound.join(", "),
+            snapshot.app.name
+        );
         Condition::new("RulesBound", false, "RuleUnbound", message)
     })
 }

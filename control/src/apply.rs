@@ -1,0 +1,330 @@
+//! Carries out writes, in order, and stops at the first that fails.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use trimtab_delivery::Write;
+use trimtab_delivery::names::{
+    APP_LABEL, CLAIM_ANNOTATION, Claim, MANAGER, PHASE_LABEL, Phase, RELEASE_ANNOTATION, release_object,
+};
+use trimtab_delivery::plan::{AppStatus, NewRelease, Pause};
+use trimtab_delivery::snapshot::{Happening, ReleaseStatus};
+use trimtab_kube::api::{Patch, Preconditions, Propagation};
+use trimtab_kube::resource::{DEPLOYMENTS, EVENTS, PODS};
+use trimtab_kube::workload_rows::DeploymentRow;
+use trimtab_kube::{Api, ApiError, Key};
+
+use crate::convert;
+use crate::expectations::{Expectations, Kind};
+use crate::observed::{Observed, service_image};
+use crate::resources::{APP_RELEASES, MANAGED_APPS};
+
+/// Where writes go, and the memory of them.
+pub struct Writer<'a> {
+    /// The API, fenced by the lease.
+    pub api: &'a Api,
+    /// What was written and not seen yet.
+    pub expectations: &'a Expectations,
+    /// The service that is written about.
+    pub observed: &'a Observed,
+    /// The instant that goes into objects.
+    pub now: Timestamp,
+}
+
+impl Writer<'_> {
+    /// Carries out `writes` in order.
+    pub async fn apply(&self, writes: &[Write]) -> Result<(), ApiError> {
+        for write in writes {
+            self.one(write).await?;
+        }
+        Ok(())
+    }
+
+    async fn one(&self, write: &Write) -> Result<(), ApiError> {
+        match write {
+            Write::CreateRelease(release) => self.create_release(release).await,
+            Write::AdoptRelease { number, previous, template_hash } => {
+                self.adopt_release(*number, *previous, template_hash).await
+            }
+            Write::ReleaseStatus { number, status } => self.release_status(*number, status).await,
+            Write::Claim { claim, pause } => self.claim(*claim, *pause).await,
+            Write::Restore { number } => self.restore(*number).await,
+            Write::LabelPod { pod, uid, phase } => self.label_pod(pod, uid, *phase).await,
+            Write::DeleteRelease { number } => self.delete_release(*number).await,
+            Write::Event { number, happening, note } => self.event(*number, *happening, note).await,
+        }
+    }
+
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        Some(&self.observed.app.namespace)
+    }
+
+    pub(crate) fn release_name(&self, number: u64) -> String {
+        release_object(&self.observed.app.name, number)
+    }
+
+    pub(crate) fn wrote(&self, kind: Kind, name: &str, answer: &Value) {
+        let key = Key::new(self.observed.app.namespace.as_str(), name);
+        self.expectations.wrote_answer(kind, key, answer);
+    }
+
+    /// The Deployment that the plan was made on, with the template it was made on.
+    fn deployment(&self) -> Result<&DeploymentRow, ApiError> {
+        self.observed
+            .deployment
+            .as_deref()
+            .ok_or_else(|| not_found(DEPLOYMENTS, self.namespace(), &self.observed.settings.target))
+    }
+
+    async fn create_release(&self, release: &NewRelease) -> Result<(), ApiError> {
+        let deployment = self.deployment()?;
+        let app = &self.observed.app;
+        let template = deployment.template.value();
+        let image = service_image(&template, self.observed.wire.object.spec.container.as_deref());
+        let name = self.release_name(release.number);
+        let object = json!({
+            "apiVersion": trimtab_api::API_VERSION,
+            "kind": "AppRelease",
+            "metadata": {
+                "name": name,
+                "namespace": app.namespace,
+                "labels": {APP_LABEL: app.name},
+                "ownerReferences": [self.owner_reference()],
+            },
+            "spec": {
+                "app": app.name,
+                "number": release.number,
+                "previous": release.previous,
+                "template": template,
+                "templateHash": release.template_hash,
+                "image": image,
+                "actor": release.actor,
+                "reason": release.reason,
+            },
+        });
+        let created = self.api.create(APP_RELEASES, self.namespace(), &without_nulls(object)).await?;
+        self.wrote(Kind::Release, &name, &created);
+        Ok(())
+    }
+
+    fn owner_reference(&self) -> Value {
+        let meta = &self.observed.wire.object.metadata;
+        json!({"apiVersion": trimtab_api::API_VERSION, "kind": "ManagedApp", "name": meta.name, "uid": meta.uid, "controller": true})
+    }
+
+    async fn adopt_release(
+        &self,
+        number: u64,
+        previous: Option<u64>,
+        template_hash: &str,
+    ) -> Result<(), ApiError> {
+        let template = self.deployment()?.template.value();
+        let image = service_image(&template, self.observed.wire.object.spec.container.as_deref());
+        let patch = json!({"spec": {"template": template, "templateHash": template_hash, "previous": previous, "image": image}});
+        let name = self.release_name(number);
+        let answer = self
+            .api
+            .patch(APP_RELEASES, self.namespace(), &name, &Patch::Merge(without_nulls(patch)))
+            .await?;
+        self.wrote(Kind::Release, &name, &answer);
+        Ok(())
+    }
+
+    async fn release_status(&self, number: u64, status: &ReleaseStatus) -> Result<(), ApiError> {
+        let name = self.release_name(number);
+        let patch = Patch::Merge(convert::release_status_patch(status));
+        let answer =
+            self.api.patch_subresource(APP_RELEASES, self.namespace(), &name, "status", &patch).await?;
+        self.wrote(Kind::Release, &name, &answer);
+        Ok(())
+    }
+
+    async fn claim(&self, claim: Claim, pause: Pause) -> Result<(), ApiError> {
+        let deployment = self.deployment()?;
+        let mut patch = json!({
+            "metadata": {
+                "resourceVersion": deployment.identity.resource_version.to_string(),
+                "annotations": {CLAIM_ANNOTATION: claim.as_str()},
+            },
+        });
+        if pause == Pause::Clear {
+            patch["spec"] = json!({"paused": null});
+        }
+        self.patch_deployment(Patch::Merge(patch)).await
+    }
+
+    async fn restore(&self, number: u64) -> Result<(), ApiError> {
+        let name = self.release_name(number);
+        let record = self.api.get(APP_RELEASES, self.namespace(), &name).await?;
+        let template = record.as_ref().and_then(|record| record.pointer("/spec/template")).cloned();
+        let template = template.ok_or_else(|| not_found(APP_RELEASES, self.namespace(), &name))?;
+        self.patch_deployment(Patch::Json(restore_patch(self.deployment()?, &template))).await
+    }
+
+    async fn patch_deployment(&self, patch: Patch) -> Result<(), ApiError> {
+        let name = self.deployment()?.identity.key.name.to_string();
+        let answer = self.api.patch(DEPLOYMENTS, self.namespace(), &name, &patch).await?;
+        self.wrote(Kind::Deployment, &name, &answer);
+        Ok(())
+    }
+
+    async fn label_pod(&self, pod: &str, uid: &str, phase: Phase) -> Result<(), ApiError> {
+        let patch = json!({"metadata": {"uid": uid, "labels": {PHASE_LABEL: phase.as_str()}}});
+        match self.api.patch(PODS, self.namespace(), pod, &Patch::Merge(patch)).await {
+            // A pod that is gone, or came back as another one, needs no label.
+            Ok(_) | Err(ApiError::NotFound { .. } | ApiError::Conflict { .. } | ApiError::Invalid { .. }) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete_release(&self, number: u64) -> Result<(), ApiError> {
+        let preconditions = Preconditions {
+            uid: self.observed.release_uid(number).map(str::to_owned),
+            resource_version: None,
+        };
+        let name = self.release_name(number);
+        match self
+            .api
+            .delete(APP_RELEASES, self.namespace(), &name, &preconditions, Propagation::Background)
+            .await
+        {
+            Ok(()) | Err(ApiError::NotFound { .. } | ApiError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn event(&self, number: u64, happening: Happening, note: &str) -> Result<(), ApiError> {
+        let app = &self.observed.app;
+        let severity = match happening {
+            Happening::Started | Happening::Kept => "Normal",
+            Happening::RolledBack | Happening::Held | Happening::NeedsHuman => "Warning",
+        };
+        let object = json!({
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {
+                "name": format!("{}.{}", self.release_name(number), happening.word().to_lowercase()),
+                "namespace": app.namespace,
+            },
+            "eventTime": micro_time(self.now),
+            "reportingController": "trimtab.dev/delivery",
+            "reportingInstance": MANAGER,
+            "action": happening.word(),
+            "reason": happening.word(),
+            "type": severity,
+            "note": trimmed(note, EVENT_NOTE_BYTES_MAX),
+            "regarding": {
+                "apiVersion": trimtab_api::API_VERSION,
+                "kind": "ManagedApp",
+                "name": app.name,
+                "namespace": app.namespace,
+                "uid": self.observed.wire.object.metadata.uid,
+            },
+        });
+        match self.api.create(EVENTS, self.namespace(), &object).await {
+            // Its name follows from the release and what happened: it has been told before.
+            Ok(_) | Err(ApiError::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the service's status if it is not what it should be.
+    pub async fn app_status(&self, status: &AppStatus) -> Result<(), ApiError> {
+        if *status == self.observed.app.status {
+            return Ok(());
+        }
+        let old = &self.observed.wire.object.status;
+        let wire = convert::wire_app_status(status, old, self.now);
+        let mut patch = serde_json::to_value(wire).unwrap_or_default();
+        // In a merge patch a missing field stays: what is unset now must be named.
+        for field in ["targetUid", "current", "inFlight", "lastRelease", "rejected", "conditions"] {
+            if patch.get(field).is_none() {
+                patch[field] = Value::Null;
+            }
+        }
+        let name = self.observed.app.name.clone();
+        let patch = Patch::Merge(json!({"status": patch}));
+        let answer =
+            self.api.patch_subresource(MANAGED_APPS, self.namespace(), &name, "status", &patch).await?;
+        self.wrote(Kind::App, &name, &answer);
+        Ok(())
+    }
+}
+
+/// Longest note that the API accepts.
+const EVENT_NOTE_BYTES_MAX: usize = 1024;
+
+fn trimmed(text: &str, bytes_max: usize) -> &str {
+    let end = (0..=bytes_max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or_default()).unwrap_or_default()
+}
+
+/// `MicroTime` wants exactly six digits.
+fn micro_time(at: Timestamp) -> String {
+    format!("{at:.6}")
+}
+
+/// The patch that puts `template` back: it fails when anybody wrote the Deployment since the plan was made, clears a pause,
+/// and has later changes held at admission.
+fn restore_patch(deployment: &DeploymentRow, template: &Value) -> Value {
+    let mut operations = vec![
+        json!({"op": "test", "path": "/metadata/resourceVersion", "value": deployment.identity.resource_version.to_string()}),
+        json!({"op": "replace", "path": "/spec/template", "value": template}),
+    ];
+    let claim = pointer_segment(CLAIM_ANNOTATION);
+    if deployment.identity.annotations.is_empty() {
+        // Other annotations may exist that the row does not keep; `add` of the claim alone would then do, but on an object
+        // without any it would fail. A claimed Deployment always has at least the claim.
+        operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": {CLAIM_ANNOTATION: Claim::HoldChanges.as_str()}}));
+    } else {
+        operations.push(json!({"op": "add", "path": format!("/metadata/annotations/{claim}"), "value": Claim::HoldChanges.as_str()}));
+    }
+    if deployment.paused {
+        operations.push(json!({"op": "remove", "path": "/spec/paused"}));
+    }
+    Value::Array(operations)
+}
+
+fn pointer_segment(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+fn not_found(resource: &trimtab_kube::Resource, namespace: Option<&str>, name: &str) -> ApiError {
+    ApiError::missing(resource, namespace, name)
+}
+
+/// Drops members that are null: the API server would prune or reject them.
+fn without_nulls(mut value: Value) -> Value {
+    if let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.retain(|_, member| !member.is_null());
+    }
+    value
+}
+
+/// Removes the claim from a Deployment that no service names any more. `template` is what must run when the spec holds a
+/// rejected template: letting go must not ship it.
+pub async fn unclaim(
+    api: &Api,
+    deployment: &DeploymentRow,
+    template: Option<Value>,
+) -> Result<Value, ApiError> {
+    let key = &deployment.identity.key;
+    let held =
+        deployment.paused && deployment.paused_manager.as_deref().is_none_or(|manager| manager == MANAGER);
+    let mut operations = vec![
+        json!({"op": "test", "path": "/metadata/resourceVersion", "value": deployment.identity.resource_version.to_string()}),
+        json!({"op": "remove", "path": format!("/metadata/annotations/{}", pointer_segment(CLAIM_ANNOTATION))}),
+    ];
+    if deployment.identity.annotation(RELEASE_ANNOTATION).is_some() {
+        operations.push(json!({"op": "remove", "path": format!("/metadata/annotations/{}", pointer_segment(RELEASE_ANNOTATION))}));
+    }
+    if let Some(template) = template {
+        operations.push(json!({"op": "replace", "path": "/spec/template", "value": template}));
+    }
+    if held {
+        operations.push(json!({"op": "remove", "path": "/spec/paused"}));
+    }
+    let patch = Patch::Json(Value::Array(operations));
+    api.patch(DEPLOYMENTS, key.namespace(), &key.name, &patch).await
+}

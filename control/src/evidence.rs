@@ -1,0 +1,105 @@
+//! Evidence about releases under way: asks for what the judge needs, and hands it over.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, join_all};
+use jiff::Timestamp;
+use trimtab_delivery::finding::Finding;
+use trimtab_delivery::judge::{Answer, Arms, Judge, Query};
+use trimtab_delivery::snapshot::{Release, Snapshot};
+use trimtab_kube::Key;
+use trimtab_stats::Verdict;
+
+/// How often a release is looked at while its pods come up: half the shortest usual scrape interval.
+const LOOK_SOON: Duration = Duration::from_secs(1);
+/// How often it is looked at once its last pod has been ready for [`SETTLING`].
+const LOOK_LATER: Duration = Duration::from_secs(5);
+/// How long a release that is out is looked at closely: most bad ones show within a few scrapes.
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// Answers what a judge asks. The one thing that the evidence loop needs of a metrics server.
+pub trait Measure: Send + Sync {
+    /// The answer to one question; never fails, a failure is an answer.
+    fn ask<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Answer>;
+}
+
+/// The judges of all releases under way.
+#[derive(Clone)]
+pub struct Evidence {
+    measure: Arc<dyn Measure>,
+    judges: Arc<Mutex<BTreeMap<(Key, u64), Held>>>,
+}
+
+struct Held {
+    judge: Judge,
+    arms: Arms,
+    looked_at: Option<Timestamp>,
+}
+
+impl Evidence {
+    /// No evidence yet; questions go to `measure`.
+    #[must_use]
+    pub fn new(measure: Arc<dyn Measure>) -> Self {
+        Self { measure, judges: Arc::default() }
+    }
+
+    /// What is known about `release` now, and when to look again. A judge that does not exist yet (a new release, or a new
+    /// manager) starts from nothing and asks for everything since before the release began.
+    pub async fn look(
+        &self,
+        service: &Key,
+        snapshot: &Snapshot<'_>,
+        release: &Release,
+    ) -> (Vec<Finding>, Timestamp) {
+        let now = snapshot.now;
+        let key = (service.clone(), release.number);
+        let mut held = self.take(&key).unwrap_or_else(|| {
+            let started_at = release.status.started_at.or(release.created_at).unwrap_or(now);
+            let judge = Judge::new(started_at, &snapshot.settings.rules, snapshot.settings.alpha);
+            Held { judge, arms: Arms::default(), looked_at: None }
+        });
+        held.arms = Arms::of(snapshot, release, &held.arms);
+        held.judge.observe(held.arms.clone(), now);
+        let next = next_look(release, held.looked_at.unwrap_or(now));
+        // A crash needs no metrics server to be told, and must not wait for a slow one.
+        let failed = held.judge.findings(now).iter().any(|finding| finding.verdict == Verdict::Fail);
+        if !failed && (held.looked_at.is_none() || now >= next) {
+            let needs = held.judge.needs(now);
+            let answers = join_all(needs.iter().map(|need| self.measure.ask(&need.query))).await;
+            held.judge.absorb(needs.into_iter().zip(answers).collect(), now);
+            held.looked_at = Some(now);
+        }
+        let findings = held.judge.findings(now);
+        let next = next_look(release, held.looked_at.unwrap_or(now));
+        self.put(key, held);
+        (findings, next)
+    }
+
+    /// Forgets every judge of `service` but that of release `number`.
+    pub fn forget(&self, service: &Key, number: Option<u64>) {
+        self.lock().retain(|(other, of), _| other != service || Some(*of) == number);
+    }
+
+    fn take(&self, key: &(Key, u64)) -> Option<Held> {
+        self.lock().remove(key)
+    }
+
+    fn put(&self, key: (Key, u64), held: Held) {
+        self.lock().insert(key, held);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Key, u64), Held>> {
+        self.judges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn next_look(release: &Release, looked_at: Timestamp) -> Timestamp {
+    let settled = release.status.ready_at.is_some_and(|ready_at| {
+        looked_at.duration_since(ready_at)
+            > jiff::SignedDuration::try_from(SETTLING).unwrap_or(jiff::SignedDuration::MAX)
+    });
+    let span = if settled { LOOK_LATER } else { LOOK_SOON };
+    looked_at.checked_add(span).unwrap_or(Timestamp::MAX)
+}

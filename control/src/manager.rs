@@ -1,0 +1,183 @@
+//! The manager: wires watches, queue, shell, lease and probes together, and stops them in order.
+
+use std::sync::Arc;
+
+use futures::future::{join, join_all, select};
+use jiff::Timestamp;
+use serde_json::json;
+use trimtab_api::condition::{Condition, merge_conditions};
+use trimtab_api::resolve::check_policy;
+use trimtab_kube::api::{Leadership, Patch};
+use trimtab_kube::host::Host;
+use trimtab_kube::lease::{LeaseConfig, elect};
+use trimtab_kube::queue::Queue;
+use trimtab_kube::watch::{Row, WatchStatus};
+use trimtab_kube::{Api, ApiError, CancellationToken, Clock, Key};
+use trimtab_providers::http::HttpTransport;
+
+use crate::cluster::{Cluster, target_key};
+use crate::evidence::{Evidence, Measure};
+use crate::expectations::Expectations;
+use crate::reconcile::Shell;
+use crate::resources::FLEET_POLICIES;
+use crate::rows::PolicyRow;
+use crate::tell::Teller;
+
+/// Services decided at one time. One is measured while others are, and the API server is spared.
+const RECONCILES_AT_ONCE: usize = 16;
+/// Name of the lease.
+const LEASE_NAME: &str = "trimtab-manager";
+
+/// How a manager is set up.
+#[derive(Clone, Debug)]
+pub struct ManagerOptions {
+    /// Namespace of the lease, and of the Secrets that policies name.
+    pub namespace: String,
+    /// Who this process is among its replicas; unique.
+    pub identity: String,
+}
+
+/// What a manager stands on; the simulated cluster brings its own.
+pub struct Parts {
+    /// The API, with the delivery field manager.
+    pub api: Api,
+    /// Time.
+    pub clock: Clock,
+    /// Answers the judges.
+    pub measure: Arc<dyn Measure>,
+    /// Takes messages to people.
+    pub transport: Arc<dyn HttpTransport>,
+    /// Probes and metrics are registered here.
+    pub host: Host,
+}
+
+/// Runs until `stop` is cancelled: leads when it can, watches always. Returns after the last write was answered and the
+/// lease was given back.
+pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken) {
+    let Parts { api, clock, measure, transport, host } = parts;
+    let lease = LeaseConfig::new(Key::new(options.namespace.as_str(), LEASE_NAME), options.identity.clone());
+    let (leadership, elector) = elect(api.clone(), clock.clone(), lease);
+    let dirty: Queue<Key> = Queue::new("services", clock.clone());
+    let dirty_policies: Queue<Key> = Queue::new("policies", clock.clone());
+    let cluster = Cluster::new();
+    let watches = cluster.watch(&api, &dirty, &dirty_policies);
+    register(&host, &cluster, &watches.statuses, &dirty, &api);
+    let fenced = api.fenced(leadership.clone());
+    let shell = Shell {
+        cluster: cluster.clone(),
+        api: fenced.clone(),
+        clock: clock.clone(),
+        leadership: leadership.clone(),
+        evidence: Evidence::new(measure),
+        teller: Teller::new(transport, clock.clone(), options.namespace, dirty.clone()),
+        expectations: Expectations::default(),
+    };
+    // The lease outlives the last write: it is given back only once nothing of ours is under way.
+    let after_writes = CancellationToken::new();
+    let work = async {
+        let synced = std::pin::pin!(cluster.wait_synced());
+        let stopped = std::pin::pin!(stop.cancelled());
+        select(synced, stopped).await;
+        let services = dirty.run(RECONCILES_AT_ONCE, stop.clone(), |key| shell.reconcile(key));
+        let policies =
+            dirty_policies.run(1, stop.clone(), |key| policy_status(&cluster, &fenced, &clock, key));
+        let takeover = mark_all_when_leading(&cluster, &dirty, &dirty_policies, &leadership, &stop);
+        join(join(services, policies), takeover).await;
+        after_writes.cancel();
+    };
+    let watching = async {
+        let all = std::pin::pin!(join_all(watches.tasks));
+        let done = std::pin::pin!(after_writes.cancelled());
+        select(all, done).await;
+    };
+    join(join(work, watching), elector.run(after_writes.clone())).await;
+}
+
+/// A new leader decides about everything once: what its predecessor left undone has no event of its own.
+async fn mark_all_when_leading(
+    cluster: &Cluster,
+    dirty: &Queue<Key>,
+    dirty_policies: &Queue<Key>,
+    leadership: &Leadership,
+    stop: &CancellationToken,
+) {
+    loop {
+        let gained = async {
+            leadership.gained().await;
+            for app in cluster.apps.read().iter() {
+                dirty.mark(target_key(app));
+            }
+            for deployment in cluster.deployments.read().iter() {
+                if deployment.identity.annotation(trimtab_delivery::names::CLAIM_ANNOTATION).is_some() {
+                    dirty.mark(deployment.key().clone());
+                }
+            }
+            for policy in cluster.policies.read().iter() {
+                dirty_policies.mark(policy.key().clone());
+            }
+            leadership.lost().await;
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = gained => {}
+        }
+    }
+}
+
+fn register(host: &Host, cluster: &Cluster, statuses: &[WatchStatus], dirty: &Queue<Key>, api: &Api) {
+    let synced = cluster.clone();
+    host.ready_when("watches", move || {
+        if synced.synced() { Ok(()) } else { Err("not every kind has been listed yet".to_owned()) }
+    });
+    host.register(|registry| {
+        for status in statuses {
+            status.register(registry);
+        }
+        dirty.register(registry);
+        api.counters().register(registry);
+    });
+}
+
+/// Says on a policy whether it is valid.
+async fn policy_status(
+    cluster: &Cluster,
+    api: &Api,
+    clock: &Clock,
+    key: Key,
+) -> Result<Option<Timestamp>, ApiError> {
+    let Some(row) = cluster.policies.get(&key) else { return Ok(None) };
+    let status = &row.object.status;
+    let generation = row.object.metadata.generation;
+    let condition = validity(&row);
+    let said = status.conditions.iter().any(|old| {
+        (&old.status, &old.reason, &old.message) == (&condition.status, &condition.reason, &condition.message)
+    });
+    if said && status.observed_generation == Some(generation) {
+        return Ok(None);
+    }
+    let conditions = merge_conditions(&status.conditions, vec![condition], clock.now());
+    let patch = Patch::Merge(json!({"status": {"observedGeneration": generation, "conditions": conditions}}));
+    match api.patch_subresource(FLEET_POLICIES, None, &key.name, "status", &patch).await {
+        Ok(_) | Err(ApiError::NotFound { .. } | ApiError::Fenced { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn validity(row: &PolicyRow) -> Condition {
+    let problems: Vec<String> = check_policy(&row.object).iter().map(ToString::to_string).collect();
+    let (status, reason, message) = match problems.as_slice() {
+        [] => ("True", "Valid", "the spec is valid".to_owned()),
+        problems => {
+            ("False", "Invalid", format!("{}; what is wrong counts as not written", problems.join("; ")))
+        }
+    };
+    Condition {
+        kind: "Valid".to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: None,
+        observed_generation: Some(row.object.metadata.generation),
+    }
+}

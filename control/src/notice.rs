@@ -1,0 +1,65 @@
+//! What people are told, from what is known about a release.
+
+use trimtab_delivery::names::release_word;
+use trimtab_delivery::snapshot::{Happening, Release, Told};
+use trimtab_notify::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
+use trimtab_stats::Verdict;
+
+use crate::observed::Observed;
+use crate::tell::sequence;
+
+/// The message about one event of a release.
+pub(crate) fn notice(observed: &Observed, release: &Release, told: &Told, key: &str) -> Notice {
+    let app = &observed.app;
+    let status = &release.status;
+    let word = release_word(release.number);
+    let snapshot = observed.snapshot(told.at.unwrap_or_default(), &[]);
+    let previous = snapshot.releases.iter().rev().find(|other| {
+        other.number < release.number && other.status.phase == trimtab_delivery::snapshot::ReleasePhase::Kept
+    });
+    let recovery =
+        status.recovered_at.zip(status.started_at).map(|(end, start)| end.duration_since(start).as_secs());
+    let mut findings: Vec<&trimtab_delivery::finding::Finding> = status.findings.iter().collect();
+    findings.sort_by_key(|finding| finding.verdict != Verdict::Fail);
+    Notice {
+        key: key.to_owned(),
+        sequence: sequence(release, told.event),
+        at: told.at.unwrap_or_default(),
+        event: match told.event {
+            Happening::Started => Event::Started,
+            Happening::Kept => Event::Kept,
+            Happening::RolledBack => Event::RolledBack,
+            Happening::Held => Event::Held,
+            Happening::NeedsHuman => Event::NeedsHuman,
+        },
+        namespace: app.namespace.clone(),
+        service: app.name.clone(),
+        release: word.clone(),
+        release_number: release.number,
+        previous: previous.map(|other| release_word(other.number)),
+        tier: observed.wire.object.spec.tier,
+        actor: Some(release.actor.clone()).filter(|actor| !actor.is_empty()),
+        reason: status.summary.clone(),
+        findings: findings.into_iter().map(finding).collect(),
+        requests_harmed: status.harmed.map(|harmed| harmed.round() as u64),
+        recovery_seconds: recovery.and_then(|seconds| u64::try_from(seconds).ok()),
+        evidence: if status.low_evidence { Evidence::Low } else { Evidence::Sufficient },
+        command: format!("trimtab explain {} {word} -n {}", app.name, app.namespace),
+    }
+}
+
+fn finding(finding: &trimtab_delivery::finding::Finding) -> Finding {
+    let counts = &finding.counts;
+    let whole = |total: f64| (total > 0.0).then_some(total.round() as u64);
+    // Only ratio rules count requests; the exposure of the others is time, which is no total of events.
+    let requests = finding.harmed.is_some() || finding.ratio.is_some();
+    Finding {
+        rule: finding.rule.clone(),
+        canary: Counts { bad: counts.canary_bad, total: whole(counts.canary_total).filter(|_| requests) },
+        baseline: (counts.stable_total > 0.0).then(|| Baseline {
+            source: BaselineSource::Stable,
+            counts: Counts { bad: counts.stable_bad, total: whole(counts.stable_total).filter(|_| requests) },
+        }),
+        ratio: finding.ratio.map(|ratio| Ratio::new(ratio.low, ratio.estimate, ratio.high)),
+    }
+}

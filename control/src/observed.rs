@@ -1,0 +1,272 @@
+//! One service as it was seen: owned values that a [`Snapshot`] borrows from.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use trimtab_api::ManagedApp;
+use trimtab_api::resolve::{Policies, Reach, reaches, settings};
+use trimtab_delivery::finding::Finding;
+use trimtab_delivery::names::{
+    CLAIM_ANNOTATION, Claim, MANAGER, Phase, RELEASE_ANNOTATION, parse_release_word,
+};
+use trimtab_delivery::snapshot::{App, Pod, Release, ReplicaSet, Settings, Snapshot, Target};
+use trimtab_kube::intern::ContainerRole;
+use trimtab_kube::pod_row::{PodProjection, PodRow};
+use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, REPLICA_SETS};
+use trimtab_kube::watch::{Event, Project, Row};
+use trimtab_kube::workload_rows::{
+    DeploymentProjection, DeploymentRow, HpaProjection, ReplicaSetProjection, ReplicaSetRow, Strategy,
+};
+use trimtab_kube::{Api, ApiError, Key, Moment, Store};
+
+use crate::cluster::{Cluster, target_key};
+use crate::convert;
+use crate::resources::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
+use crate::rows::{AppRow, Apps, PoliciesOf, Releases};
+
+/// One service as it was seen.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The service.
+    pub app: App,
+    /// Its `ManagedApp`.
+    pub wire: Arc<AppRow>,
+    /// What policy and spec come to.
+    pub settings: Settings,
+    /// Its Deployment.
+    pub deployment: Option<Arc<DeploymentRow>>,
+    /// Where its events are told.
+    pub reaches: Vec<Reach>,
+    /// Uids of the releases' objects, by number.
+    pub release_uids: Vec<(u64, String)>,
+    target: Option<Target>,
+    replica_sets: Vec<ReplicaSet>,
+    pods: Vec<Pod>,
+    releases: Vec<Release>,
+}
+
+impl Observed {
+    /// The service behind `row` as the stores know it.
+    #[must_use]
+    pub fn gather(cluster: &Cluster, row: &Arc<AppRow>) -> Self {
+        let wire = &row.object;
+        let (app, settings, reaches) = {
+            let policies = cluster.policies.read();
+            let policies = Policies::matching(policies.iter().map(|policy| &policy.object), wire);
+            let (app, settings) = app_and_settings(cluster, row, &policies);
+            (app, settings, reaches(&wire.spec, &policies))
+        };
+        let key = target_key(row);
+        let deployment = cluster.deployments.get(&key);
+        let (replica_sets, pods) = deployment.as_ref().map(|d| arms(cluster, d)).unwrap_or_default();
+        let autoscaler =
+            cluster.autoscalers.read().at(&key).next().map(|hpa| hpa.identity.key.name.to_string());
+        let target = deployment.as_ref().map(|d| target(d, wire, autoscaler));
+        let service = Key::new(wire.metadata.namespace.as_str(), wire.metadata.name.as_str());
+        let mut found: Vec<(Release, String)> = cluster
+            .releases
+            .read()
+            .at(&service)
+            .map(|row| (row.object.release.clone(), row.object.uid.clone()))
+            .collect();
+        found.sort_by_key(|(release, _)| release.number);
+        let release_uids = found.iter().map(|(release, uid)| (release.number, uid.clone())).collect();
+        let releases = found.into_iter().map(|(release, _)| release).collect();
+        Self {
+            app,
+            wire: row.clone(),
+            settings,
+            deployment,
+            reaches,
+            release_uids,
+            target,
+            replica_sets,
+            pods,
+            releases,
+        }
+    }
+
+    /// What a plan looks at.
+    #[must_use]
+    pub fn snapshot<'a>(&'a self, now: Timestamp, findings: &'a [Finding]) -> Snapshot<'a> {
+        Snapshot {
+            now,
+            app: &self.app,
+            settings: &self.settings,
+            target: self.target.as_ref(),
+            replica_sets: &self.replica_sets,
+            pods: &self.pods,
+            releases: &self.releases,
+            findings,
+        }
+    }
+
+    /// Uid of the object of release `number`.
+    #[must_use]
+    pub fn release_uid(&self, number: u64) -> Option<&str> {
+        self.release_uids.iter().find(|(n, _)| *n == number).map(|(_, uid)| uid.as_str())
+    }
+}
+
+fn app_and_settings(cluster: &Cluster, row: &Arc<AppRow>, policies: &Policies<'_>) -> (App, Settings) {
+    let wire = &row.object;
+    let (settings, problems) = settings(wire, policies);
+    let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    // The first by name has the claim; whoever else names the same Deployment must not fight for it.
+    if let Some(first) =
+        cluster.apps.read().at(&target_key(row)).next().filter(|first| first.key() != row.key())
+    {
+        problems.push(format!(
+            "spec.target: Deployment {} is claimed by ManagedApp {}",
+            settings.target,
+            first.key().name
+        ));
+    }
+    let app = App {
+        namespace: wire.metadata.namespace.clone(),
+        name: wire.metadata.name.clone(),
+        generation: wire.metadata.generation,
+        problems,
+        status: convert::app_status(&wire.status),
+    };
+    (app, settings)
+}
+
+fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> Target {
+    let identity = &row.identity;
+    let progressing = row.conditions.iter().find(|condition| &*condition.kind == "Progressing");
+    let exceeded = progressing.filter(|condition| &*condition.reason == "ProgressDeadlineExceeded");
+    let owner = identity.owner.as_ref().map(|owner| format!("{} {}", owner.kind, owner.name));
+    let writers = row.template_managers.iter().rev().map(|writer| &*writer.manager);
+    Target {
+        name: identity.key.name.to_string(),
+        uid: identity.uid.to_string(),
+        generation: identity.generation,
+        observed_generation: row.observed_generation,
+        template_hash: row.template.hash.to_string(),
+        image: service_image(&row.template.value(), app.spec.container.as_deref()).unwrap_or_default(),
+        template_manager: writers
+            .into_iter()
+            .find(|manager| *manager != MANAGER)
+            .unwrap_or("unknown")
+            .to_owned(),
+        replicas: i32::try_from(row.replicas).unwrap_or(i32::MAX),
+        paused: row.paused,
+        paused_by: row.paused_manager.as_deref().filter(|manager| *manager != MANAGER).map(str::to_owned),
+        claim: identity.annotation(CLAIM_ANNOTATION).map(Claim::parse),
+        release_annotation: identity.annotation(RELEASE_ANNOTATION).and_then(parse_release_word),
+        recreate: row.strategy == Strategy::Recreate,
+        owner,
+        autoscaler,
+        progress_deadline_exceeded: exceeded.map(|condition| condition.message.to_string()),
+        revision: row.revision,
+    }
+}
+
+/// Image of the service container of a pod template: the named one, or the first.
+#[must_use]
+pub fn service_image(template: &Value, container: Option<&str>) -> Option<String> {
+    let containers = template.pointer("/spec/containers")?.as_array()?;
+    let named = |c: &&Value| container.is_none_or(|name| c.get("name").and_then(Value::as_str) == Some(name));
+    containers.iter().find(named)?.get("image")?.as_str().map(str::to_owned)
+}
+
+fn arms(cluster: &Cluster, deployment: &DeploymentRow) -> (Vec<ReplicaSet>, Vec<Pod>) {
+    let sets: Vec<Arc<ReplicaSetRow>> =
+        cluster.replica_sets.read().at(&deployment.identity.uid).cloned().collect();
+    let pods = cluster.pods.read();
+    let mut seen: Vec<Pod> =
+        sets.iter().flat_map(|set| pods.at(&set.identity.uid)).map(|row| pod(row)).collect();
+    seen.sort_by(|a, b| a.name.cmp(&b.name));
+    (sets.iter().map(|set| replica_set(set)).collect(), seen)
+}
+
+fn replica_set(row: &ReplicaSetRow) -> ReplicaSet {
+    ReplicaSet {
+        name: row.identity.key.name.to_string(),
+        uid: row.identity.uid.to_string(),
+        template_hash: row.template.hash.to_string(),
+        replicas: i32::try_from(row.replicas).unwrap_or(i32::MAX),
+        available: i32::try_from(row.status.available).unwrap_or(i32::MAX),
+    }
+}
+
+fn pod(row: &PodRow) -> Pod {
+    let lasting = || row.containers.iter().filter(|container| container.spec.role != ContainerRole::Init);
+    let crash = lasting()
+        .filter_map(|c| c.terminated.as_ref().or(c.last_termination.as_ref()))
+        .max_by_key(|end| end.finished);
+    Pod {
+        name: row.key.name.to_string(),
+        uid: row.uid.to_string(),
+        replica_set: row.owner.as_ref().map(|owner| owner.uid.to_string()).unwrap_or_default(),
+        phase: row.phase_label().and_then(Phase::parse),
+        ready: row.ready_since.is_some(),
+        deleting: row.deletion.is_some(),
+        started_at: row.started.map(Moment::timestamp),
+        restarts: lasting()
+            .filter(|c| c.restarts > 0)
+            .map(|c| (c.spec.name.to_string(), c.restarts))
+            .collect(),
+        // A pod that is being deleted ends its containers on purpose.
+        terminated: lasting()
+            .filter(|c| row.deletion.is_none() && c.terminated.is_some())
+            .map(|c| c.spec.name.to_string())
+            .collect(),
+        last_crash: crash.map(|end| match &*end.reason {
+            reason @ ("Error" | "Completed") => format!("{reason}, exit code {}", end.exit_code),
+            reason => reason.to_owned(),
+        }),
+        waiting: row
+            .containers
+            .iter()
+            .find_map(|c| c.waiting.as_deref())
+            .filter(|why| *why != "ContainerCreating")
+            .map(str::to_owned),
+    }
+}
+
+/// One service read straight from the API, for commands: the same values that the manager decides on. `None` when there is
+/// no such `ManagedApp`.
+pub async fn observe(api: &Api, namespace: &str, service: &str) -> Result<Option<Observed>, ApiError> {
+    let cluster = Cluster::new();
+    let interner = trimtab_kube::intern::Interner::new();
+    let Some(app) = api.get(MANAGED_APPS, Some(namespace), service).await? else { return Ok(None) };
+    fill(&cluster.apps, &Apps, vec![app]);
+    fill(&cluster.policies, &PoliciesOf, list(api, FLEET_POLICIES, None).await?);
+    fill(&cluster.releases, &Releases, list(api, APP_RELEASES, Some(namespace)).await?);
+    fill(
+        &cluster.deployments,
+        &DeploymentProjection::new(interner.clone()),
+        list(api, DEPLOYMENTS, Some(namespace)).await?,
+    );
+    fill(
+        &cluster.replica_sets,
+        &ReplicaSetProjection::new(interner.clone()),
+        list(api, REPLICA_SETS, Some(namespace)).await?,
+    );
+    fill(&cluster.pods, &PodProjection::new(interner.clone()), list(api, PODS, Some(namespace)).await?);
+    fill(&cluster.autoscalers, &HpaProjection::new(interner), list(api, HPAS, Some(namespace)).await?);
+    let row = cluster.apps.get(&Key::new(namespace, service));
+    Ok(row.map(|row| Observed::gather(&cluster, &row)))
+}
+
+async fn list(
+    api: &Api,
+    resource: &trimtab_kube::Resource,
+    namespace: Option<&str>,
+) -> Result<Vec<Value>, ApiError> {
+    api.list(resource, namespace, &trimtab_kube::api::Selector::all()).await
+}
+
+fn fill<P: Project, I: Ord>(store: &Store<P::Row, I>, projection: &P, objects: Vec<Value>) {
+    store.take(Event::Reset);
+    for object in objects {
+        // What cannot be read is left out here as it is in the manager's own stores.
+        if let Ok(row) = projection.project(object.to_string().as_bytes()) {
+            store.take(Event::Init(row));
+        }
+    }
+    store.take(Event::Ready);
+}

@@ -1,0 +1,156 @@
+//! One service at a time: gather, look, plan, apply.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use trimtab_delivery::finding::Finding;
+use trimtab_delivery::snapshot::{ReleasePhase, Snapshot};
+use trimtab_delivery::{Plan, Report, plan};
+use trimtab_kube::api::Leadership;
+use trimtab_kube::watch::Row;
+use trimtab_kube::{Api, ApiError, Clock, Key};
+
+use crate::apply::{self, Writer};
+use crate::cluster::Cluster;
+use crate::evidence::Evidence;
+use crate::expectations::{Expectations, Kind};
+use crate::observed::Observed;
+use crate::rows::AppRow;
+use crate::tell::Teller;
+
+/// What every reconcile needs.
+pub struct Shell {
+    /// What the cluster looks like.
+    pub cluster: Cluster,
+    /// The API, fenced by `leadership`.
+    pub api: Api,
+    /// Time.
+    pub clock: Clock,
+    /// Whether this process may write.
+    pub leadership: Leadership,
+    /// Evidence about releases under way.
+    pub evidence: Evidence,
+    /// Messages to people.
+    pub teller: Teller,
+    /// Our own writes that the stores have not shown yet.
+    pub expectations: Expectations,
+}
+
+impl Shell {
+    /// Decides about whatever claims the Deployment `target`, and carries it out. Returns when to look again.
+    ///
+    /// # Errors
+    /// The first write that failed; everything after it was left for the next attempt.
+    pub async fn reconcile(&self, target: Key) -> Result<Option<Timestamp>, ApiError> {
+        if !self.leadership.is_leader() {
+            return Ok(None);
+        }
+        let services: Vec<Arc<AppRow>> = self.cluster.apps.read().at(&target).cloned().collect();
+        if services.is_empty() {
+            self.let_go(&target).await?;
+            return Ok(None);
+        }
+        let mut wake_at = None;
+        for service in services {
+            wake_at = earliest(wake_at, self.service(&service).await?);
+        }
+        Ok(wake_at)
+    }
+
+    async fn service(&self, row: &Arc<AppRow>) -> Result<Option<Timestamp>, ApiError> {
+        if self.is_behind(row) {
+            return Ok(self.clock.now().checked_add(self.expectations.patience()).ok());
+        }
+        let (findings, next_look) = self.look(row).await;
+        // Measuring takes time: the plan is made on what is true after it.
+        let Some(row) = self.cluster.apps.get(row.key()) else { return Ok(None) };
+        let observed = Observed::gather(&self.cluster, &row);
+        let now = self.clock.now();
+        let (plan, report) = plan(&observed.snapshot(now, &findings));
+        self.log(row.key(), &plan, &report);
+        let writer = Writer { api: &self.api, expectations: &self.expectations, observed: &observed, now };
+        writer.apply(&plan.writes).await?;
+        writer.app_status(&plan.status).await?;
+        if plan.writes.is_empty() {
+            self.teller.tell(&writer).await?;
+        }
+        Ok(earliest(plan.wake_at, next_look))
+    }
+
+    /// Findings about the release that is judged, and when to look again.
+    async fn look(&self, row: &Arc<AppRow>) -> (Vec<Finding>, Option<Timestamp>) {
+        let observed = Observed::gather(&self.cluster, row);
+        let snapshot = observed.snapshot(self.clock.now(), &[]);
+        let release = snapshot.in_flight();
+        self.evidence.forget(row.key(), release.map(|release| release.number));
+        let judged = release.filter(|release| {
+            release.status.phase == ReleasePhase::Judging
+                && release.status.started_at.is_some()
+                && is_judged(&snapshot)
+        });
+        let Some(release) = judged else { return (Vec::new(), None) };
+        let (findings, next_look) = self.evidence.look(row.key(), &snapshot, release).await;
+        (findings, Some(next_look))
+    }
+
+    /// Whether a store is behind our own last write of anything that the plan would look at.
+    fn is_behind(&self, row: &AppRow) -> bool {
+        let releases = self.cluster.releases.read();
+        let deployments = self.cluster.deployments.read();
+        let target = crate::cluster::target_key(row);
+        let prefix = format!("{}-v", row.key().name);
+        self.expectations.is_any_behind(|kind, key| match kind {
+            Kind::App => (key == row.key()).then(|| Some(row.resource_version())),
+            Kind::Deployment => {
+                (*key == target).then(|| deployments.get(key).map(|row| row.resource_version()))
+            }
+            Kind::Release => {
+                let ours = key.namespace == row.key().namespace && key.name.starts_with(&prefix);
+                ours.then(|| releases.get(key).map(|row| row.resource_version()))
+            }
+        })
+    }
+
+    /// Releases a Deployment that is claimed and that no service names.
+    async fn let_go(&self, target: &Key) -> Result<(), ApiError> {
+        let Some(deployment) = self.cluster.deployments.get(target) else { return Ok(()) };
+        let claim = deployment.identity.annotation(trimtab_delivery::names::CLAIM_ANNOTATION);
+        if claim.is_none()
+            || self.expectations.is_any_behind(|kind, key| {
+                (kind == Kind::Deployment && key == target).then(|| Some(deployment.resource_version()))
+            })
+        {
+            return Ok(());
+        }
+        let sets = self.cluster.replica_sets.read().at(&deployment.identity.uid).cloned().collect::<Vec<_>>();
+        let running = sets.iter().max_by_key(|set| (set.status.available, set.revision));
+        let held = deployment.paused && deployment.paused_manager.is_none();
+        let template = running
+            .filter(|set| held && set.template.hash != deployment.template.hash)
+            .map(|set| set.template.value());
+        tracing::info!(deployment = %target, restored = template.is_some(), "releases a Deployment that no ManagedApp names");
+        let answer = apply::unclaim(&self.api, &deployment, template).await?;
+        self.expectations.wrote_answer(Kind::Deployment, target.clone(), &answer);
+        Ok(())
+    }
+
+    fn log(&self, service: &Key, plan: &Plan, report: &Report) {
+        for write in &plan.writes {
+            tracing::info!(%service, ?write, "writes");
+        }
+        if !plan.writes.is_empty() {
+            tracing::debug!(%service, report = report.text(), "why");
+        }
+    }
+}
+
+fn is_judged(snapshot: &Snapshot<'_>) -> bool {
+    snapshot.settings.strategy.judges()
+}
+
+fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

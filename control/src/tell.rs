@@ -1,0 +1,248 @@
+//! Messages to people: off the reconcile path, retried with a bound, never twice for one event across restarts.
+//!
+//! The outbox is a list in the release's status. An entry is written down as `Sending` before it is sent, so a successor
+//! knows that it may have arrived.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use trimtab_api::resolve::Reach;
+use trimtab_delivery::snapshot::{Happening, Release, Told};
+use trimtab_kube::api::Patch;
+use trimtab_kube::resource::SECRETS;
+use trimtab_kube::{Api, ApiError, Clock, Key};
+use trimtab_notify::outbox::{Change, State};
+use trimtab_notify::{
+    Destination, DestinationKind, Letter, Outcome, OutcomeState, SecretText, Sender, SenderPolicy,
+};
+use trimtab_providers::http::HttpTransport;
+
+use crate::apply::Writer;
+use crate::cluster::{Dirty, target_key};
+use crate::expectations::Kind;
+use crate::notice::notice;
+use crate::resources::APP_RELEASES;
+
+/// Sends what releases owe.
+pub struct Teller {
+    sender: Sender,
+    /// Namespace of the Secrets that policies name.
+    namespace: String,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Letters handed to the sender by this process: idempotency key and destination, and whom to wake.
+    sent_by_us: Mutex<BTreeMap<(String, String), Key>>,
+    outcomes: Mutex<BTreeMap<(String, String), OutcomeState>>,
+}
+
+impl Teller {
+    /// Sends through `transport`; outcomes mark the service dirty, whose next reconcile writes them down.
+    #[must_use]
+    pub fn new(transport: Arc<dyn HttpTransport>, clock: Clock, namespace: String, dirty: Dirty) -> Self {
+        let shared = Arc::new(Shared::default());
+        let back = shared.clone();
+        let tell = move |outcome: Outcome| {
+            let entry = (outcome.key, outcome.destination);
+            let service = locked(&back.sent_by_us).get(&entry).cloned();
+            locked(&back.outcomes).insert(entry, outcome.state);
+            if let Some(service) = service {
+                dirty.mark(service);
+            }
+        };
+        let sender = Sender::new(transport, SenderPolicy::default(), move || clock.now(), tell);
+        Self { sender, namespace, shared }
+    }
+
+    /// Moves every message that the service's releases owe one step on.
+    ///
+    /// # Errors
+    /// The first write that failed.
+    pub(crate) async fn tell(&self, writer: &Writer<'_>) -> Result<(), ApiError> {
+        let observed = writer.observed;
+        let snapshot = observed.snapshot(writer.now, &[]);
+        for release in snapshot.releases {
+            if release.status.told.iter().all(|told| is_over(&told.state)) {
+                continue;
+            }
+            self.tell_release(writer, release).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_release(&self, writer: &Writer<'_>, release: &Release) -> Result<(), ApiError> {
+        let uid = writer.observed.release_uid(release.number).unwrap_or_default();
+        let mut told = release.status.told.clone();
+        let mut letters = Vec::new();
+        let mut seen = BTreeSet::new();
+        for entry in &mut told {
+            let key = format!("{uid}:{}", entry.event.word());
+            match self.step(writer, release, entry, &key).await {
+                Step::Stays => {}
+                Step::Becomes(state) => {
+                    seen.insert((key, entry.destination.clone()));
+                    entry.state = state;
+                }
+                Step::Send(letter) => {
+                    entry.state = state_word(State::Sending, "");
+                    letters.push(*letter);
+                }
+            }
+        }
+        if told == release.status.told {
+            return Ok(());
+        }
+        let list: Vec<Value> = told.iter().map(crate::convert::told_value).collect();
+        let patch = Patch::Merge(json!({"status": {"notifications": list}}));
+        let name = writer.release_name(release.number);
+        let answer =
+            writer.api.patch_subresource(APP_RELEASES, writer.namespace(), &name, "status", &patch).await?;
+        writer.wrote(Kind::Release, &name, &answer);
+        for entry in seen {
+            locked(&self.shared.outcomes).remove(&entry);
+            locked(&self.shared.sent_by_us).remove(&entry);
+        }
+        for letter in letters {
+            self.submit(letter, &target_key(&writer.observed.wire));
+        }
+        Ok(())
+    }
+
+    /// What is next for one entry of the outbox.
+    async fn step(&self, writer: &Writer<'_>, release: &Release, entry: &Told, key: &str) -> Step {
+        let Some(state) = parse_state(&entry.state) else { return Step::Stays };
+        let Some(reach) = writer.observed.reaches.iter().find(|reach| reach.name() == entry.destination)
+        else {
+            return if is_over(&entry.state) {
+                Step::Stays
+            } else {
+                Step::Becomes(state_word(State::Failed, "no longer configured"))
+            };
+        };
+        let kind = kind_of(reach);
+        match state {
+            State::Sending => {
+                let id = (key.to_owned(), entry.destination.clone());
+                let outcome = locked(&self.shared.outcomes).get(&id).cloned();
+                let ours = locked(&self.shared.sent_by_us).contains_key(&id);
+                match outcome {
+                    Some(outcome) => Step::Becomes(outcome_word(&outcome)),
+                    None if ours => Step::Stays,
+                    None => match state.after(Change::Restarted, kind) {
+                        Some(after) => {
+                            Step::Becomes(state_word(after, "the manager restarted while it was sent"))
+                        }
+                        None => Step::Stays,
+                    },
+                }
+            }
+            State::Pending => match self.destination(writer, reach).await {
+                Ok(destination) => Step::Send(Box::new(Letter {
+                    notice: notice(writer.observed, release, entry, key),
+                    destination,
+                })),
+                Err(why) => Step::Becomes(state_word(State::Failed, &why)),
+            },
+            State::Sent | State::Failed | State::Unknown => Step::Stays,
+        }
+    }
+
+    fn submit(&self, letter: Letter, service: &Key) {
+        let id = (letter.notice.key.clone(), letter.destination.name.clone());
+        locked(&self.shared.sent_by_us).insert(id.clone(), service.clone());
+        if let Err(error) = self.sender.submit(letter) {
+            locked(&self.shared.outcomes).insert(id, OutcomeState::GaveUp { why: error.to_string() });
+        }
+    }
+
+    async fn destination(&self, writer: &Writer<'_>, reach: &Reach) -> Result<Destination, String> {
+        let own = writer.observed.app.namespace.as_str();
+        let namespace = if reach.of_policy() { self.namespace.as_str() } else { own };
+        let name = reach.name().to_owned();
+        match reach {
+            Reach::Slack { url_from, .. } => {
+                let url = secret(writer.api, namespace, &url_from.name, &url_from.key).await?;
+                Ok(Destination { name, kind: DestinationKind::Slack, url, signing_key: None })
+            }
+            Reach::Webhook { spec, .. } => {
+                let signing_key = match &spec.signing_key_from {
+                    Some(from) => Some(secret(writer.api, namespace, &from.name, &from.key).await?),
+                    None => None,
+                };
+                let url = SecretText::new(spec.url.clone());
+                Ok(Destination { name, kind: DestinationKind::Webhook, url, signing_key })
+            }
+        }
+    }
+}
+
+enum Step {
+    Stays,
+    Becomes(String),
+    Send(Box<Letter>),
+}
+
+fn kind_of(reach: &Reach) -> DestinationKind {
+    match reach {
+        Reach::Slack { .. } => DestinationKind::Slack,
+        Reach::Webhook { .. } => DestinationKind::Webhook,
+    }
+}
+
+async fn secret(api: &Api, namespace: &str, name: &str, key: &str) -> Result<SecretText, String> {
+    use base64::Engine as _;
+    let found = api.get(SECRETS, Some(namespace), name).await.map_err(|error| error.to_string())?;
+    let object = found.ok_or_else(|| format!("Secret {namespace}/{name} does not exist"))?;
+    let data = object.pointer("/data").and_then(|data| data.get(key)).and_then(Value::as_str);
+    let encoded = data.ok_or_else(|| format!("Secret {namespace}/{name} has no key {key}"))?;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).ok();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    text.map(SecretText::new).ok_or_else(|| format!("key {key} of Secret {namespace}/{name} is not text"))
+}
+
+/// The word of a state in the outbox; an empty one is pending.
+fn parse_state(text: &str) -> Option<State> {
+    match text.split(':').next().unwrap_or_default() {
+        "" | "Pending" => Some(State::Pending),
+        "Sending" => Some(State::Sending),
+        "Sent" => Some(State::Sent),
+        "Failed" => Some(State::Failed),
+        "Unknown" => Some(State::Unknown),
+        _ => None,
+    }
+}
+
+fn state_word(state: State, why: &str) -> String {
+    let word = match state {
+        State::Pending => "Pending",
+        State::Sending => "Sending",
+        State::Sent => "Sent",
+        State::Failed => "Failed",
+        State::Unknown => "Unknown",
+    };
+    if why.is_empty() || state == State::Pending { word.to_owned() } else { format!("{word}: {why}") }
+}
+
+fn outcome_word(outcome: &OutcomeState) -> String {
+    match outcome {
+        OutcomeState::Sent => state_word(State::Sent, ""),
+        OutcomeState::GaveUp { why } => state_word(State::Failed, why),
+        OutcomeState::Unknown { why } => state_word(State::Unknown, why),
+    }
+}
+
+fn is_over(state: &str) -> bool {
+    matches!(parse_state(state), Some(State::Sent | State::Failed | State::Unknown) | None)
+}
+
+/// Rises with every event of a service.
+pub(crate) fn sequence(release: &Release, happening: Happening) -> u64 {
+    release.number.saturating_mul(10) + happening as u64
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
