@@ -119,7 +119,8 @@ struct Shared {
 
 impl Sender {
     /// A sender without letters. `now` dates signatures. `tell` gets exactly one outcome for each letter that
-    /// was taken; the lanes call it, so it must return soon and not panic.
+    /// was taken. It is called from within the lanes and from within [`Sender::submit`], so it must return soon,
+    /// not panic and not take a lock that is held while submitting.
     pub fn new(
         transport: Arc<dyn HttpTransport>,
         policy: SenderPolicy,
