@@ -2,6 +2,7 @@
 //! against a real one. Everything runs on tokio's (paused) clock and repeats exactly for a seed.
 
 pub mod behaviour;
+pub mod controllers;
 pub mod kubelet;
 pub mod object;
 mod row;

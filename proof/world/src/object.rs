@@ -67,6 +67,11 @@ pub fn is_being_deleted(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some_and(|stamp| !stamp.is_null())
 }
 
+/// How often the spec was changed; 0 where nobody counts.
+pub fn generation(object: &Value) -> i64 {
+    integer(object, "/metadata/generation").unwrap_or(0)
+}
+
 /// The resource version as the number that current API servers promise it to be; 0 if it is not one.
 pub fn resource_version(object: &Value) -> u64 {
     text(object, "/metadata/resourceVersion").parse().unwrap_or(0)
@@ -74,7 +79,8 @@ pub fn resource_version(object: &Value) -> u64 {
 
 /// An instant as Kubernetes writes it: whole seconds.
 pub fn stamp(instant: Timestamp) -> Value {
-    let seconds = Timestamp::from_second(instant.as_second()).expect("the seconds of an instant are in range");
+    let seconds =
+        Timestamp::from_second(instant.as_second()).expect("the seconds of an instant are in range");
     json!(seconds.to_string())
 }
 
@@ -149,9 +155,7 @@ mod tests {
             let found = LabelSelector::read(&selector).selects(&labels(&pairs, ""));
             assert_eq!(found, expect, "{selector} on {pairs}");
         };
-        let expression = |operator: &str, values: Value| {
-            json!({"matchExpressions": [{"key": "tier", "operator": operator, "values": values}]})
-        };
+        let expression = |operator: &str, values: Value| json!({"matchExpressions": [{"key": "tier", "operator": operator, "values": values}]});
         check(json!({}), json!({"app": "a"}), true);
         check(json!({"matchLabels": {"app": "a"}}), json!({"app": "a", "x": "y"}), true);
         check(json!({"matchLabels": {"app": "a"}}), json!({"app": "b"}), false);

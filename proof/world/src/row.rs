@@ -22,7 +22,11 @@ pub(crate) struct Whole {
 impl Whole {
     /// A row of an object that the API server answered with.
     pub(crate) fn new(object: Value) -> Self {
-        Whole { key: object::key(&object), version: object::resource_version(&object), object: Arc::new(object) }
+        Whole {
+            key: object::key(&object),
+            version: object::resource_version(&object),
+            object: Arc::new(object),
+        }
     }
 }
 

@@ -234,14 +234,15 @@ impl<R: PodRuntime> Kubelet<R> {
                 async move { wire::bind(&client, &who, &node).await.map_or(Outcome::Failed, |()| Outcome::Bound) }
                     .boxed()
             }
-            Say::Remove => {
-                async move { wire::remove(&client, &who).await.map_or(Outcome::Failed, |()| Outcome::Removed) }
-                    .boxed()
+            Say::Remove => async move {
+                wire::remove(&client, &who).await.map_or(Outcome::Failed, |()| Outcome::Removed)
             }
+            .boxed(),
             Say::Report(status) => {
                 let patch = status_patch(&who.uid, &tracked.reported, &status);
                 async move {
-                    let sent = api.patch_subresource(PODS, Some(&who.namespace), &who.name, "status", &patch).await;
+                    let sent =
+                        api.patch_subresource(PODS, Some(&who.namespace), &who.name, "status", &patch).await;
                     sent.map_or(Outcome::Failed, |_| Outcome::Reported(Box::new(status)))
                 }
                 .boxed()

@@ -176,7 +176,10 @@ impl Container {
     /// Lets the passing of time show.
     pub fn tick(&mut self, now: Timestamp) {
         let pull_failed = matches!(self.shown, Shown::Waiting { reason: "ErrImagePull", .. });
-        if pull_failed && matches!(self.doing, Doing::Resting { .. }) && self.wake_at().is_some_and(|at| at <= now) {
+        if pull_failed
+            && matches!(self.doing, Doing::Resting { .. })
+            && self.wake_at().is_some_and(|at| at <= now)
+        {
             let message = format!("Back-off pulling image \"{}\"", self.image);
             self.shown = Shown::Waiting { reason: "ImagePullBackOff", message };
         }
@@ -261,7 +264,8 @@ impl Container {
 
     /// Whether it ended for good with exit code 0.
     pub fn succeeded(&self) -> bool {
-        let exited_well = matches!(&self.shown, Shown::Terminated(end) if end.exit.reason == ExitReason::Completed);
+        let exited_well =
+            matches!(&self.shown, Shown::Terminated(end) if end.exit.reason == ExitReason::Completed);
         self.is_done() && exited_well
     }
 

@@ -135,7 +135,8 @@ impl PodRuntime for Modelled {
     async fn next_event(&mut self) -> RuntimeEvent {
         let Some((&(at, _), _)) = self.agenda.first_key_value() else { return std::future::pending().await };
         tokio::time::sleep_until(at).await;
-        let (_, event) = self.agenda.pop_first().expect("nothing else takes from the agenda while this waits");
+        let (_, event) =
+            self.agenda.pop_first().expect("nothing else takes from the agenda while this waits");
         if matches!(event.happening, Happening::Exited(_)) {
             self.live.remove(&event.run);
         }

@@ -33,6 +33,14 @@ impl InitContainer {
     fn lets_the_next_start(&self) -> bool {
         if self.sidecar { self.container.has_run() } else { self.container.succeeded() }
     }
+
+    fn status(&self, pod: &str) -> Value {
+        let mut status = self.container.status(pod);
+        if !self.sidecar {
+            status["ready"] = json!(self.container.succeeded());
+        }
+        status
+    }
 }
 
 /// The life of one pod on a node.
@@ -64,7 +72,10 @@ impl Pod {
             host_ip,
             started: instant(pod, "/status/startTime").unwrap_or(now),
             init: list(pod, "/spec/initContainers").iter().map(|spec| init_container(spec, policy)).collect(),
-            main: list(pod, "/spec/containers").iter().map(|spec| Container::new(spec, policy, reason)).collect(),
+            main: list(pod, "/spec/containers")
+                .iter()
+                .map(|spec| Container::new(spec, policy, reason))
+                .collect(),
             gates: Vec::new(),
             deleting: false,
             conditions: BTreeMap::new(),
@@ -82,7 +93,8 @@ impl Pod {
             ("/status/initContainerStatuses", self.init.iter_mut().map(|init| &mut init.container).collect()),
         ] {
             for container in containers {
-                let known = list(pod, statuses).iter().find(|status| text(status, "/name") == &*container.name);
+                let known =
+                    list(pod, statuses).iter().find(|status| text(status, "/name") == &*container.name);
                 if let Some(status) = known.filter(|status| !text(status, "/containerID").is_empty()) {
                     container.resume_after(count(status, "/restartCount", 0).saturating_add(1));
                 }
@@ -193,7 +205,8 @@ impl Pod {
         let containers = self.main.iter_mut().chain(self.init.iter_mut().map(|init| &mut init.container));
         for container in containers {
             if container.name == event.run.container && container.attempt == event.run.attempt {
-                let pod = format!("{}_{}({})", self.identity.name, self.identity.namespace, self.identity.uid);
+                let pod =
+                    format!("{}_{}({})", self.identity.name, self.identity.namespace, self.identity.uid);
                 container.happened(&event.happening, now, &pod);
                 break;
             }
@@ -216,8 +229,10 @@ impl Pod {
 
     /// The pod's phase.
     pub fn phase(&self) -> &'static str {
-        let init_failed =
-            self.init.iter().any(|init| !init.sidecar && init.container.is_done() && !init.container.succeeded());
+        let init_failed = self
+            .init
+            .iter()
+            .any(|init| !init.sidecar && init.container.is_done() && !init.container.succeeded());
         if init_failed && !self.deleting {
             return "Failed";
         }
@@ -275,13 +290,17 @@ impl Pod {
             }
             "Ready" if unready.is_empty() => {
                 let missing = self.gates.iter().find(|(_, holds)| !holds)?;
-                let message = format!("corresponding condition of pod readiness gate \"{}\" is not True", missing.0);
+                let message =
+                    format!("corresponding condition of pod readiness gate \"{}\" is not True", missing.0);
                 Some(("ReadinessGatesNotReady", message))
             }
-            "Ready" | "ContainersReady" => {
-                Some(("ContainersNotReady", format!("containers with unready status: [{}]", unready.join(" "))))
+            "Ready" | "ContainersReady" => Some((
+                "ContainersNotReady",
+                format!("containers with unready status: [{}]", unready.join(" ")),
+            )),
+            "Initialized" => {
+                Some(("ContainersNotInitialized", "containers with incomplete status".to_owned()))
             }
-            "Initialized" => Some(("ContainersNotInitialized", "containers with incomplete status".to_owned())),
             _ => None,
         }
     }
@@ -297,8 +316,7 @@ impl Pod {
             "containerStatuses": self.main.iter().map(|container| container.status(&pod)).collect::<Vec<_>>(),
         });
         if !self.init.is_empty() {
-            let statuses = self.init.iter().map(|init| init.container.status(&pod));
-            status["initContainerStatuses"] = statuses.collect();
+            status["initContainerStatuses"] = self.init.iter().map(|init| init.status(&pod)).collect();
         }
         status
     }

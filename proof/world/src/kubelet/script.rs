@@ -45,7 +45,8 @@ pub(super) fn hook_duration(container: &Value, pointer: &str) -> Duration {
 /// The words of a command line, with a leading shell and the separators between commands left out.
 fn words(object: &Value, pointers: &[&str]) -> Vec<String> {
     let arguments = pointers.iter().flat_map(|pointer| list(object, pointer)).filter_map(Value::as_str);
-    let words = arguments.flat_map(|argument| argument.split(|c: char| c.is_whitespace() || c == ';' || c == '&'));
+    let words =
+        arguments.flat_map(|argument| argument.split(|c: char| c.is_whitespace() || c == ';' || c == '&'));
     let shells = ["sh", "/bin/sh", "bash", "/bin/bash", "-c", "-ec", ""];
     words.filter(|word| !shells.contains(word)).take(LONGEST_SCRIPT_WORDS).map(str::to_owned).collect()
 }
