@@ -52,7 +52,8 @@ fn spoilt() -> impl Strategy<Value = Value> {
         |(mut example, index, anything)| {
             let mut paths = Vec::new();
             pointers(&example, "", &mut paths);
-            *example.pointer_mut(index.get(&paths)).expect("the path was found in it") = anything;
+            let path: &String = index.get(&paths);
+            *example.pointer_mut(path).expect("the path was found in it") = anything;
             example
         },
     )
