@@ -21,7 +21,7 @@ pub(crate) fn yaml(path: &Path) -> Value {
 #[allow(dead_code, reason = "not every test file reads folders")]
 pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
-        std::fs::read_dir(path(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        std::fs::read_dir(path(folder)).expect(folder).map(|entry| entry.expect(folder).path()).collect();
     files.sort();
     assert!(!files.is_empty(), "{folder} is empty");
     files
