@@ -65,19 +65,20 @@ pub struct ObjectReference {
 
 impl ObjectReference {
     /// A reference to one object of `resource`.
-    pub fn new(resource: &Resource, namespace: &str, name: &str, uid: impl ToString) -> ObjectReference {
+    pub fn new(resource: &Resource, namespace: &str, name: &str, uid: impl Into<String>) -> ObjectReference {
         ObjectReference {
             api_version: resource.api_version(),
             kind: resource.kind.to_string(),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            uid: uid.to_string(),
+            uid: uid.into(),
             resource_version: String::new(),
         }
     }
 
     fn body(&self) -> Value {
-        let mut body = json!({"apiVersion": self.api_version, "kind": self.kind, "name": self.name, "uid": self.uid});
+        let mut body =
+            json!({"apiVersion": self.api_version, "kind": self.kind, "name": self.name, "uid": self.uid});
         for (field, value) in [("namespace", &self.namespace), ("resourceVersion", &self.resource_version)] {
             if !value.is_empty() {
                 body[field] = json!(value);
@@ -172,14 +173,18 @@ pub fn recorder(
 ) -> (Recorder, Publisher) {
     let (sender, notes) = mpsc::channel(QUEUE_ITEMS_MAX);
     let recorder = Recorder { notes: sender, dropped: Arc::default() };
-    (recorder, Publisher { api, clock, controller, instance: instance.into(), notes, series: BTreeMap::new() })
+    (
+        recorder,
+        Publisher { api, clock, controller, instance: instance.into(), notes, series: BTreeMap::new() },
+    )
 }
 
 impl Publisher {
     /// Publishes until `stop` is cancelled or every recorder is gone; then writes what is still due.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
-            let next_write = self.series.values().filter(|series| series.is_due()).map(|series| series.next_write).min();
+            let next_write =
+                self.series.values().filter(|series| series.is_due()).map(|series| series.next_write).min();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -208,15 +213,16 @@ impl Publisher {
         self.make_room();
         let namespace = note.namespace().to_owned();
         let next_write = Instant::now() + SERIES_PERIOD;
-        let (count, written) = match self.api.create(EVENTS, Some(&namespace), &self.body(&name, &note, now)).await {
-            Ok(_) => (1, 1),
-            // Said before, by an earlier process of ours: count on from there.
-            Err(ApiError::AlreadyExists { .. }) => {
-                let said = self.said_before(&namespace, &name).await;
-                (said + 1, said)
-            }
-            Err(error) => return tracing::warn!(%error, reason = note.reason, "event not written"),
-        };
+        let (count, written) =
+            match self.api.create(EVENTS, Some(&namespace), &self.body(&name, &note, now)).await {
+                Ok(_) => (1, 1),
+                // Said before, by an earlier process of ours: count on from there.
+                Err(ApiError::AlreadyExists { .. }) => {
+                    let said = self.said_before(&namespace, &name).await;
+                    (said + 1, said)
+                }
+                Err(error) => return tracing::warn!(%error, reason = note.reason, "event not written"),
+            };
         self.series.insert(name, Series { namespace, count, written, last: now, next_write });
     }
 

@@ -212,7 +212,8 @@ mod tests {
     #[test]
     fn a_replica_set_shares_its_deployments_template() {
         let interner = Interner::new();
-        let plain = json!({"metadata": {"labels": {"app": "a"}}, "spec": {"newField": [1, null], "containers": []}});
+        let plain =
+            json!({"metadata": {"labels": {"app": "a"}}, "spec": {"newField": [1, null], "containers": []}});
         let mut hashed = plain.clone();
         hashed["metadata"]["labels"]["pod-template-hash"] = json!("5d4f");
         let (plain_row, hashed_row) = (interner.template(plain.clone()), interner.template(hashed));

@@ -30,7 +30,7 @@ pub mod workload_rows;
 
 pub use api::{Api, ApiError};
 pub use clock::Clock;
-pub use tokio_util::sync::CancellationToken;
 pub use resource::{Key, Resource};
 pub use store::Store;
+pub use tokio_util::sync::CancellationToken;
 pub use uid::{Moment, Uid};

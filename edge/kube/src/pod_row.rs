@@ -132,7 +132,15 @@ impl Row for PodRow {
         (key, uid, owner, labels, phase, reason, ready_since)
             != (&old.key, &old.uid, &old.owner, &old.labels, &old.phase, &old.reason, &old.ready_since)
             || (scheduled_since, created, started, deletion, node, ip, containers)
-                != (&old.scheduled_since, &old.created, &old.started, &old.deletion, &old.node, &old.ip, &old.containers)
+                != (
+                    &old.scheduled_since,
+                    &old.created,
+                    &old.started,
+                    &old.deletion,
+                    &old.node,
+                    &old.ip,
+                    &old.containers,
+                )
     }
 }
 
@@ -252,7 +260,10 @@ impl Project for PodProjection {
         let since = |kind: &str| {
             let condition = status.conditions.iter().find(|condition| &*condition.r#type == kind)?;
             // A condition that is true without a time has been so for as long as we can tell.
-            condition.is_true().then(|| condition.last_transition_time.or(metadata.creation_timestamp)).flatten()
+            condition
+                .is_true()
+                .then(|| condition.last_transition_time.or(metadata.creation_timestamp))
+                .flatten()
         };
         Ok(PodRow {
             key: metadata.key(interner),
@@ -288,7 +299,12 @@ impl PodProjection {
         init.chain(app).collect()
     }
 
-    fn container(&self, asked: &Container<'_>, role: ContainerRole, all: &[ContainerStatus<'_>]) -> ContainerRow {
+    fn container(
+        &self,
+        asked: &Container<'_>,
+        role: ContainerRole,
+        all: &[ContainerStatus<'_>],
+    ) -> ContainerRow {
         let spec = self.interner.container(&ContainerSpec {
             name: self.interner.text(&asked.name),
             role,

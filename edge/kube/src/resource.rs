@@ -54,7 +54,11 @@ impl Resource {
 
     /// `apiVersion` as objects carry it: `v1`, `apps/v1`.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_string()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// The request path. Without `name` it is the collection; without `namespace` a namespaced kind is addressed

@@ -44,7 +44,21 @@ impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Uid(value) = self;
         let part = |shift: u32, bits: u32| (value >> shift) & ((1 << bits) - 1);
-        write!(f, "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", part(96, 32), part(80, 16), part(64, 16), part(48, 16), part(0, 48))
+        write!(
+            f,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            part(96, 32),
+            part(80, 16),
+            part(64, 16),
+            part(48, 16),
+            part(0, 48)
+        )
+    }
+}
+
+impl From<Uid> for String {
+    fn from(uid: Uid) -> String {
+        uid.to_string()
     }
 }
 
@@ -105,7 +119,9 @@ mod tests {
 
     #[test]
     fn what_is_no_uuid_is_refused() {
-        for text in ["", "uid-1", "9f3b2c1d-4e5f-4a6b-8c7d-0123456789a", "9f3b2c1d04e5f-4a6b-8c7d-0123456789ab", "é"] {
+        for text in
+            ["", "uid-1", "9f3b2c1d-4e5f-4a6b-8c7d-0123456789a", "9f3b2c1d04e5f-4a6b-8c7d-0123456789ab", "é"]
+        {
             assert_eq!(text.parse::<Uid>(), Err(UidError), "{text}");
         }
     }

@@ -64,8 +64,9 @@ impl Identity {
             deletion: metadata.deletion_timestamp,
             owner: metadata.owner(interner),
             labels: metadata.label_set(interner),
-            annotations: metadata
-                .annotation_set(interner, |key| key.starts_with(OUR_PREFIX) || key == CHANGE_CAUSE_ANNOTATION),
+            annotations: metadata.annotation_set(interner, |key| {
+                key.starts_with(OUR_PREFIX) || key == CHANGE_CAUSE_ANNOTATION
+            }),
         })
     }
 }

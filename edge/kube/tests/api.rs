@@ -1,4 +1,5 @@
 //! Requests as they leave, and what becomes of answers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
@@ -32,19 +33,22 @@ async fn requests_as_they_leave() {
     let deployment = "/apis/apps/v1/namespaces/shop/deployments";
     let deletion = r#"{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"uid":"u"},"propagationPolicy":"Orphan"}"#;
     let eviction = r#"{"apiVersion":"policy/v1","deleteOptions":{"preconditions":{}},"kind":"Eviction","metadata":{"name":"a","namespace":"shop"}}"#;
-    assert_eq!(trace.lines(), [
-        format!("0 GET {deployment}/a"),
-        format!("0 GET {deployment}/a/scale"),
-        r#"0 POST /api/v1/nodes?fieldManager=tester {"metadata":{"name":"n"}}"#.to_owned(),
-        format!("0 PUT {deployment}/a?fieldManager=tester {{}}"),
-        format!("0 PATCH {deployment}/a?fieldManager=tester []"),
-        format!("0 PATCH {deployment}/a?fieldManager=tester {{}}"),
-        format!("0 PATCH {deployment}/a?fieldManager=other {{}}"),
-        format!("0 PATCH {deployment}/a/status?fieldManager=tester&force=true {{}}"),
-        format!("0 DELETE /api/v1/namespaces/shop/pods/a {deletion}"),
-        format!("0 POST /api/v1/namespaces/shop/pods/a/eviction?fieldManager=tester {eviction}"),
-        "0 GET /version?x=y".to_owned(),
-    ]);
+    assert_eq!(
+        trace.lines(),
+        [
+            format!("0 GET {deployment}/a"),
+            format!("0 GET {deployment}/a/scale"),
+            r#"0 POST /api/v1/nodes?fieldManager=tester {"metadata":{"name":"n"}}"#.to_owned(),
+            format!("0 PUT {deployment}/a?fieldManager=tester {{}}"),
+            format!("0 PATCH {deployment}/a?fieldManager=tester []"),
+            format!("0 PATCH {deployment}/a?fieldManager=tester {{}}"),
+            format!("0 PATCH {deployment}/a?fieldManager=other {{}}"),
+            format!("0 PATCH {deployment}/a/status?fieldManager=tester&force=true {{}}"),
+            format!("0 DELETE /api/v1/namespaces/shop/pods/a {deletion}"),
+            format!("0 POST /api/v1/namespaces/shop/pods/a/eviction?fieldManager=tester {eviction}"),
+            "0 GET /version?x=y".to_owned(),
+        ]
+    );
     assert_eq!((api.counters().reads(), api.counters().writes()), (3, 8));
 }
 
@@ -142,16 +146,23 @@ async fn counters_are_exposed_in_order() {
     host.register(|registry| api.counters().register(registry));
     let text = host.metrics().unwrap();
     let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-    assert_eq!(samples, [
-        r#"trimtab_api_requests_total{verb="evict",resource="pods/eviction",outcome="conflict"} 1"#,
-        r#"trimtab_api_requests_total{verb="get",resource="pods",outcome="not_found"} 1"#,
-        r#"trimtab_api_requests_total{verb="get",resource="pods",outcome="ok"} 1"#,
-    ]);
+    assert_eq!(
+        samples,
+        [
+            r#"trimtab_api_requests_total{verb="evict",resource="pods/eviction",outcome="conflict"} 1"#,
+            r#"trimtab_api_requests_total{verb="get",resource="pods",outcome="not_found"} 1"#,
+            r#"trimtab_api_requests_total{verb="get",resource="pods",outcome="ok"} 1"#,
+        ]
+    );
 }
 
 #[tokio::test]
 async fn a_kubeconfig_that_cannot_be_used_says_so() {
-    let error = Api::from_kubeconfig(Some("/nonexistent/config".as_ref()), None, "tester").await.err().unwrap();
+    let error =
+        Api::from_kubeconfig(Some("/nonexistent/config".as_ref()), None, "tester").await.err().unwrap();
     let text = error.to_string();
-    assert!(text.starts_with("cannot configure access to the Kubernetes API from /nonexistent/config: "), "{text}");
+    assert!(
+        text.starts_with("cannot configure access to the Kubernetes API from /nonexistent/config: "),
+        "{text}"
+    );
 }

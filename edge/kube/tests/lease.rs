@@ -1,4 +1,5 @@
 //! Two candidates, one lease: freezes, lost requests, slow servers, clocks that disagree.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
@@ -50,7 +51,9 @@ impl Server {
             ("GET", Some(held)) => (200, held.clone()),
             ("GET" | "PUT", None) => (404, json!({"reason": "NotFound"})),
             ("POST", Some(_)) => (409, json!({"reason": "AlreadyExists"})),
-            ("PUT", Some(held)) if held["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"] => {
+            ("PUT", Some(held))
+                if held["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"] =>
+            {
                 (409, json!({"reason": "Conflict"}))
             }
             _ => {
@@ -78,7 +81,8 @@ impl Server {
             let latency = Duration::from_millis(if faulty { rng.below(3_000) } else { 5 });
             async move {
                 let (parts, body) = request.into_parts();
-                let body = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap_or_default();
+                let body =
+                    serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap_or_default();
                 sleep(latency / 2).await;
                 if fate == 0 {
                     return Err("lost on the way there");
@@ -136,7 +140,10 @@ fn some_plan() -> impl Strategy<Value = Plan> {
 async fn no_two_leaders_and_soon_one(plan: Plan) {
     let server = Server::default();
     let started = Instant::now();
-    let longest = plan.freezes.iter().map(|freezes| freezes.iter().map(|(start, length)| start + length).max().unwrap_or(0));
+    let longest = plan
+        .freezes
+        .iter()
+        .map(|freezes| freezes.iter().map(|(start, length)| start + length).max().unwrap_or(0));
     // Freezes that overlap run one after the other.
     let total: u64 = plan.freezes.iter().flatten().map(|(_, length)| length).sum();
     let calm = started + seconds(FAULTS_SECONDS.max(longest.max().unwrap_or(0)) + total);
@@ -149,7 +156,8 @@ async fn no_two_leaders_and_soon_one(plan: Plan) {
         let (leadership, elector) = elect(api, clock, config(name));
         let mut freezes = plan.freezes[index].clone();
         freezes.sort_unstable();
-        let freezes = freezes.into_iter().map(|(start, length)| (started + seconds(start), seconds(length))).collect();
+        let freezes =
+            freezes.into_iter().map(|(start, length)| (started + seconds(start), seconds(length))).collect();
         (leadership, freezing(elector.run(stop.clone()), freezes))
     };
     let (first, first_process) = candidate(0);
@@ -160,7 +168,10 @@ async fn no_two_leaders_and_soon_one(plan: Plan) {
             assert!(leading != [true, true], "two leaders after {:?}", started.elapsed());
             sleep(LOOK).await;
         }
-        assert!(first.is_leader() || second.is_leader(), "nobody leads {TAKEOVER_MAX:?} after the last fault");
+        assert!(
+            first.is_leader() || second.is_leader(),
+            "nobody leads {TAKEOVER_MAX:?} after the last fault"
+        );
         stop.cancel();
     };
     tokio::join!(first_process, second_process, watching);
@@ -179,7 +190,12 @@ proptest! {
 }
 
 /// Notes when each candidate gains and loses, in virtual seconds.
-async fn history(leadership: Leadership, name: &'static str, log: Rc<RefCell<Vec<String>>>, started: Instant) {
+async fn history(
+    leadership: Leadership,
+    name: &'static str,
+    log: Rc<RefCell<Vec<String>>>,
+    started: Instant,
+) {
     loop {
         leadership.gained().await;
         log.borrow_mut().push(format!("{} {name} leads", started.elapsed().as_secs()));
@@ -196,7 +212,8 @@ async fn takeover(frozen: Duration) -> Vec<String> {
     let candidate = |index: usize| {
         let answer = server.clone();
         let api = served(Duration::from_millis(5), move |method, _, body| answer.answer(method, body));
-        let (leadership, elector) = elect(api, Clock::following_tokio(epoch()), config(["one", "two"][index]));
+        let (leadership, elector) =
+            elect(api, Clock::following_tokio(epoch()), config(["one", "two"][index]));
         (leadership, elector.run(stop[index].clone()))
     };
     let (first, first_run) = candidate(0);

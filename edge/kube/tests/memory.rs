@@ -1,4 +1,5 @@
 //! What rows cost, counted by the allocator. One test: others would allocate beside it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::alloc::System;
 
@@ -42,7 +43,9 @@ fn metadata(name: &str, kind: usize, index: usize, app: usize) -> Value {
 }
 
 fn container(name: &str) -> Value {
-    let environment: Vec<Value> = (0..12).map(|index| json!({"name": format!("VARIABLE_{index}"), "value": "a value of some length"})).collect();
+    let environment: Vec<Value> = (0..12)
+        .map(|index| json!({"name": format!("VARIABLE_{index}"), "value": "a value of some length"}))
+        .collect();
     json!({"name": name, "image": "registry.example/service:v128", "env": environment,
         "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}}})
 }
@@ -56,7 +59,8 @@ fn container_status(name: &str) -> Value {
 fn pod(index: usize) -> Vec<u8> {
     let app = index / REPLICAS;
     let name = format!("service-{app}-{:010x}-{index:05x}", app * 7_919);
-    let condition = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:12Z"});
+    let condition =
+        |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:12Z"});
     let object = json!({
         "metadata": metadata(&name, 1, index, app),
         "spec": {"nodeName": format!("node-{}", index % 300), "containers": [container("service"), container("proxy")]},
@@ -97,7 +101,8 @@ fn rows_stay_within_their_budgets() {
     let interner = Interner::new();
     let pods = PodProjection::new(interner.clone());
     let (bytes, rows) = kept(|| {
-        let mut rows: Rows<PodRow, Uid> = Rows::indexed(|pod, values| values.extend(pod.owner.iter().map(|owner| owner.uid)));
+        let mut rows: Rows<PodRow, Uid> =
+            Rows::indexed(|pod, values| values.extend(pod.owner.iter().map(|owner| owner.uid)));
         for index in 0..PODS {
             rows.take(Event::Apply(pods.project(&pod(index)).unwrap()));
         }
@@ -109,7 +114,8 @@ fn rows_stay_within_their_budgets() {
 
     let services = PODS / REPLICAS;
     let (bytes, (deployments, replica_sets)) = kept(|| {
-        let (mut deployments, mut replica_sets): (Rows<DeploymentRow>, Rows<ReplicaSetRow>) = Default::default();
+        let (mut deployments, mut replica_sets): (Rows<DeploymentRow>, Rows<ReplicaSetRow>) =
+            Default::default();
         let (project_deployment, project_set) =
             (DeploymentProjection::new(interner.clone()), ReplicaSetProjection::new(interner.clone()));
         for app in 0..services {
@@ -122,7 +128,10 @@ fn rows_stay_within_their_budgets() {
     });
     let templates: usize = deployments.iter().map(|row| row.template.json.len()).sum();
     let each = (bytes - templates) / services;
-    println!("{each} bytes per Deployment and ReplicaSet, and {} for the template they share", templates / services);
+    println!(
+        "{each} bytes per Deployment and ReplicaSet, and {} for the template they share",
+        templates / services
+    );
     assert!(each <= WORKLOAD_BYTES_MAX, "{each} bytes per Deployment and ReplicaSet");
     for (deployment, set) in deployments.iter().zip(replica_sets.iter()) {
         assert!(std::sync::Arc::ptr_eq(&deployment.template, &set.template));

@@ -1,4 +1,5 @@
 //! The work queue in virtual time.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -139,7 +140,8 @@ async fn a_success_forgives_earlier_failures() {
         3 => Ok(Some(clock.now() + seconds(5))),
         _ => Ok(None),
     });
-    let starts: Vec<u64> = log.await.iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
+    let starts: Vec<u64> =
+        log.await.iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
     let (first, after_success) = (starts[1] - starts[0], starts[4] - starts[3]);
     assert_eq!(first, after_success, "{starts:?}");
 }

@@ -1,4 +1,5 @@
 //! Objects in, rows out.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
 
@@ -22,7 +23,8 @@ fn metadata(name: &str) -> Value {
 
 fn full_pod() -> Value {
     let mut metadata = metadata("payments-5d4f-abc\u{e9}");
-    metadata["labels"] = json!({"app": "payments", "pod-template-hash": "5d4f", "trimtab.dev/phase": "canary"});
+    metadata["labels"] =
+        json!({"app": "payments", "pod-template-hash": "5d4f", "trimtab.dev/phase": "canary"});
     metadata["ownerReferences"] = json!([
         {"kind": "Other", "name": "x", "uid": "00000000-0000-4000-8000-000000000001"},
         {"kind": "ReplicaSet", "name": "payments-5d4f", "uid": "00000000-0000-4000-8000-000000000002", "controller": true},
@@ -66,15 +68,20 @@ fn a_pod_keeps_what_decisions_need() {
     assert_eq!(row.node.as_deref(), Some("node-1"));
     assert_eq!(row.ip.unwrap().to_string(), "10.0.0.7");
     let moments = [row.ready_since, row.scheduled_since, row.created, row.started, row.deletion];
-    let moments = moments.map(|moment| moment.map_or("-".to_owned(), |moment| format!("{moment:?}")[11..19].to_owned()));
+    let moments = moments
+        .map(|moment| moment.map_or("-".to_owned(), |moment| format!("{moment:?}")[11..19].to_owned()));
     assert_eq!(moments, ["00:00:20", "-", "00:00:00", "00:00:01", "01:00:00"]);
 
     let roles: Vec<(&str, ContainerRole)> =
         row.containers.iter().map(|container| (&*container.spec.name, container.spec.role)).collect();
-    let expect = [("setup", ContainerRole::Init), ("proxy", ContainerRole::Sidecar), ("service", ContainerRole::App)];
+    let expect =
+        [("setup", ContainerRole::Init), ("proxy", ContainerRole::Sidecar), ("service", ContainerRole::App)];
     assert_eq!(roles, expect);
     let service = row.container("service").unwrap();
-    assert_eq!((service.restarts, service.ready, service.waiting.as_deref()), (3, true, Some("CrashLoopBackOff")));
+    assert_eq!(
+        (service.restarts, service.ready, service.waiting.as_deref()),
+        (3, true, Some("CrashLoopBackOff"))
+    );
     assert_eq!(service.spec.cpu_request_millis, Some(250));
     assert_eq!(service.spec.memory_request_bytes, Some(64 << 20));
     assert_eq!((service.spec.cpu_limit_millis, service.spec.memory_limit_bytes), (Some(2_000), None));
@@ -163,9 +170,13 @@ fn deployment() -> Value {
 
 #[test]
 fn a_deployment_keeps_what_a_rollout_needs() {
-    let row = DeploymentProjection::new(Interner::new()).project(deployment().to_string().as_bytes()).unwrap();
+    let row =
+        DeploymentProjection::new(Interner::new()).project(deployment().to_string().as_bytes()).unwrap();
     assert_eq!((row.replicas, row.paused, row.min_ready_seconds), (3, true, 5));
-    let strategy = Strategy::RollingUpdate { max_surge: IntOrPercent::Int(1), max_unavailable: IntOrPercent::Percent(25) };
+    let strategy = Strategy::RollingUpdate {
+        max_surge: IntOrPercent::Int(1),
+        max_unavailable: IntOrPercent::Percent(25),
+    };
     assert_eq!(row.strategy, strategy);
     assert_eq!((row.progress_deadline_seconds, row.revision_history_limit), (600, 10));
     assert_eq!((row.revision, row.identity.generation, row.observed_generation), (Some(12), 7, 6));
@@ -174,7 +185,10 @@ fn a_deployment_keeps_what_a_rollout_needs() {
     assert_eq!(&*row.selector, r#"{"matchLabels":{"app":"payments"}}"#);
     assert_eq!(row.template.value(), deployment()["spec"]["template"]);
     assert_eq!(row.identity.annotation("trimtab.dev/claim"), Some("held"));
-    assert_eq!((row.identity.annotations.len(), row.identity.labels.len(), row.match_labels.len()), (2, 1, 1));
+    assert_eq!(
+        (row.identity.annotations.len(), row.identity.labels.len(), row.match_labels.len()),
+        (2, 1, 1)
+    );
     let writers: Vec<&str> = row.template_managers.iter().map(|writer| &*writer.manager).collect();
     assert_eq!(writers, ["kubectl", "argocd"], "those who wrote the template, oldest first");
     assert!(row.conditions[0].is_true() && &*row.conditions[0].kind == "Progressing");
@@ -182,7 +196,8 @@ fn a_deployment_keeps_what_a_rollout_needs() {
 
 #[test]
 fn defaults_are_kubernetes_own() {
-    let object = json!({"metadata": metadata("a"), "spec": {"selector": {}, "strategy": {"type": "Recreate"}}});
+    let object =
+        json!({"metadata": metadata("a"), "spec": {"selector": {}, "strategy": {"type": "Recreate"}}});
     let row = DeploymentProjection::new(Interner::new()).project(object.to_string().as_bytes()).unwrap();
     assert_eq!((row.replicas, row.paused, row.strategy), (1, false, Strategy::Recreate));
     let object = json!({"metadata": metadata("a"), "spec": {"replicas": 0, "selector": {}}});
@@ -198,7 +213,10 @@ fn an_autoscaler_keeps_its_target_and_bounds() {
         "status": {"currentReplicas": 2, "desiredReplicas": 3, "conditions": null},
     });
     let row = HpaProjection::new(Interner::new()).project(object.to_string().as_bytes()).unwrap();
-    assert_eq!((&*row.target_kind, &*row.target_name, &*row.target_api_version), ("Deployment", "payments", "apps/v1"));
+    assert_eq!(
+        (&*row.target_kind, &*row.target_name, &*row.target_api_version),
+        ("Deployment", "payments", "apps/v1")
+    );
     let numbers = (row.min_replicas, row.max_replicas, row.current_replicas, row.desired_replicas);
     assert_eq!(numbers, (1, 9, 2, 3));
 }
@@ -217,7 +235,8 @@ fn our_own_kinds_stay_whole() {
 #[test]
 fn pods_of_one_set_share_everything_but_their_names() {
     let projection = PodProjection::new(Interner::new());
-    let [first, second] = [full_pod(), full_pod()].map(|object| projection.project(object.to_string().as_bytes()).unwrap());
+    let [first, second] =
+        [full_pod(), full_pod()].map(|object| projection.project(object.to_string().as_bytes()).unwrap());
     assert!(Arc::ptr_eq(&first.labels, &second.labels));
     assert!(Arc::ptr_eq(first.owner.as_ref().unwrap(), second.owner.as_ref().unwrap()));
     assert!(Arc::ptr_eq(&first.containers[2].spec, &second.containers[2].spec));

@@ -1,4 +1,5 @@
 //! Stores under every order of events.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 
@@ -42,7 +43,8 @@ fn take(rows: &mut Rows<Ball, u8>, events: Vec<Event<Ball>>) -> String {
     let mut words = Vec::new();
     for event in events {
         for change in rows.take(event) {
-            let colour = |row: Option<std::sync::Arc<Ball>>| row.map_or("-".to_owned(), |row| row.colour.to_string());
+            let colour =
+                |row: Option<std::sync::Arc<Ball>>| row.map_or("-".to_owned(), |row| row.colour.to_string());
             words.push(format!("{}>{}", colour(change.old), colour(change.new)));
         }
     }
@@ -59,9 +61,15 @@ fn events_and_the_changes_they_make() {
     check(vec![Event::Apply(a1.clone()), Event::Apply(a2.clone())], "->1 1>2");
     check(vec![Event::Apply(a2.clone()), Event::Apply(a1.clone())], "->2");
     check(vec![Event::Apply(a1.clone()), Event::Apply(same)], "->1");
-    check(vec![Event::Apply(a1.clone()), Event::Delete(a1.key.clone()), Event::Delete(a1.key.clone())], "->1 1>-");
+    check(
+        vec![Event::Apply(a1.clone()), Event::Delete(a1.key.clone()), Event::Delete(a1.key.clone())],
+        "->1 1>-",
+    );
     check(vec![Event::Apply(a1.clone()), Event::Reset, Event::Init(b1.clone()), Event::Ready], "->1 ->7 1>-");
-    check(vec![Event::Apply(a1.clone()), Event::Reset, Event::Unreadable(a1.key.clone()), Event::Ready], "->1");
+    check(
+        vec![Event::Apply(a1.clone()), Event::Reset, Event::Unreadable(a1.key.clone()), Event::Ready],
+        "->1",
+    );
     // Whatever a listing that was cut short had seen counts for nothing.
     check(vec![Event::Reset, Event::Init(a1.clone()), Event::Reset, Event::Ready], "->1 1>-");
     // A listing is believed even when its versions go back.

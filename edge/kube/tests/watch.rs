@@ -1,4 +1,5 @@
 //! The whole grammar of lists and watches, against a scripted server and virtual time.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
@@ -61,7 +62,9 @@ impl Project for Names {
 }
 
 fn object(name: &str, version: u64, spec: &str) -> String {
-    format!(r#"{{"metadata":{{"namespace":"shop","name":"{name}","resourceVersion":"{version}"}},"spec":"{spec}"}}"#)
+    format!(
+        r#"{{"metadata":{{"namespace":"shop","name":"{name}","resourceVersion":"{version}"}},"spec":"{spec}"}}"#
+    )
 }
 
 fn page(version: u64, token: &str, items: &[String]) -> Answer {
@@ -127,7 +130,11 @@ async fn lists_pages_then_watches_from_their_version() {
     let script = vec![
         page(9, "more", &[object("a", 1, "")]),
         page(9, "", &[object("b", 2, "")]),
-        ok([line(&event("ADDED", &object("c", 10, ""))), line(&event("DELETED", &object("a", 11, ""))), wait(600)]),
+        ok([
+            line(&event("ADDED", &object("c", 10, ""))),
+            line(&event("DELETED", &object("a", 11, ""))),
+            wait(600),
+        ]),
     ];
     let expect = "
         0 list
@@ -149,24 +156,33 @@ async fn lists_pages_then_watches_from_their_version() {
 async fn a_connection_that_ends_is_resumed_where_it_stopped() {
     let start = page(5, "", &[]);
     let cases = [
-        ("clean end after an event", vec![line(&event("MODIFIED", &object("a", 6, "")))], "0 Apply a@6\n200 watch 6"),
+        (
+            "clean end after an event",
+            vec![line(&event("MODIFIED", &object("a", 6, "")))],
+            "0 Apply a@6\n200 watch 6",
+        ),
         ("bookmark moves the version", vec![line(&bookmark(40))], "200 watch 40"),
-        ("reset mid-line loses only the cut line", vec![
-            line(&event("ADDED", &object("a", 6, ""))),
-            data(r#"{"type":"ADDED","obj"#),
-            Piece::Reset,
-        ], "0 Apply a@6\n200 watch 6"),
-        ("end mid-line is the same", vec![
-            line(&event("ADDED", &object("a", 6, ""))),
-            data(r#"{"type":"ADDED","object":{}}"#),
-        ], "0 Apply a@6\n200 watch 6"),
-        ("a line may come in many pieces, slowly", vec![
-            data(r#"{"type":"ADDED","object":"#),
-            wait(100),
-            data(&object("a", 6, "")),
-            wait(100),
-            data("}\n\n  \n"),
-        ], "200000 Apply a@6\n200200 watch 6"),
+        (
+            "reset mid-line loses only the cut line",
+            vec![line(&event("ADDED", &object("a", 6, ""))), data(r#"{"type":"ADDED","obj"#), Piece::Reset],
+            "0 Apply a@6\n200 watch 6",
+        ),
+        (
+            "end mid-line is the same",
+            vec![line(&event("ADDED", &object("a", 6, ""))), data(r#"{"type":"ADDED","object":{}}"#)],
+            "0 Apply a@6\n200 watch 6",
+        ),
+        (
+            "a line may come in many pieces, slowly",
+            vec![
+                data(r#"{"type":"ADDED","object":"#),
+                wait(100),
+                data(&object("a", 6, "")),
+                wait(100),
+                data("}\n\n  \n"),
+            ],
+            "200000 Apply a@6\n200200 watch 6",
+        ),
         ("silence is a dead connection", vec![wait(1_000)], "150200 watch 5"),
     ];
     for (name, pieces, expect) in cases {
@@ -177,7 +193,8 @@ async fn a_connection_that_ends_is_resumed_where_it_stopped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_forgotten_version_means_listing_again() {
-    let again = "0 list\n0 Reset\n0 Ready\n0 watch 5\n200 list\n200 Reset\n200 Init a@7\n200 Ready\n200 watch 8";
+    let again =
+        "0 list\n0 Reset\n0 Ready\n0 watch 5\n200 list\n200 Reset\n200 Init a@7\n200 Ready\n200 watch 8";
     let relisted = page(8, "", &[object("a", 7, "")]);
     let bare = r#"{"kind":"Status","code":410,"reason":"Gone","message":"too old"}"#;
     for (name, gone) in [
@@ -279,8 +296,12 @@ async fn a_failing_list_is_retried_with_smaller_pages_and_reported() {
     // Each list is itself tried four times.
     let script = std::iter::repeat_n(refuse(500, "boom"), 12).collect();
     let (lines, counts, last_error) = run(script).await;
-    let limits: Vec<&str> =
-        lines.iter().step_by(4).take(3).filter_map(|line| line.split_once(' ').map(|(_, asked)| asked)).collect();
+    let limits: Vec<&str> = lines
+        .iter()
+        .step_by(4)
+        .take(3)
+        .filter_map(|line| line.split_once(' ').map(|(_, asked)| asked))
+        .collect();
     assert_eq!(limits, ["list", "/api/v1/pods?limit=250", "/api/v1/pods?limit=125"]);
     assert!(counts.errors >= 3);
     let error = last_error.unwrap();
@@ -293,15 +314,19 @@ async fn scopes_and_selectors_reach_the_server() {
     let selector = Selector::all().labels("app in (a,b)").fields("status.phase!=Succeeded");
     let scope = Scope::namespace("shop").selecting(selector);
     let mut events = watch(scripted(vec![page(5, "", &[])], &trace), PODS, scope, Names);
-    let _ = tokio::time::timeout(Duration::from_secs(1), async { while events.next().await.is_some() {} }).await;
+    let _ =
+        tokio::time::timeout(Duration::from_secs(1), async { while events.next().await.is_some() {} }).await;
     let selected = "labelSelector=app%20in%20%28a%2Cb%29&fieldSelector=status.phase%21%3DSucceeded";
-    assert_eq!(trace.lines(), [
-        format!("0 GET /api/v1/namespaces/shop/pods?limit=500&{selected}"),
-        format!(
-            "0 GET /api/v1/namespaces/shop/pods?watch=true&allowWatchBookmarks=true&resourceVersion=5\
+    assert_eq!(
+        trace.lines(),
+        [
+            format!("0 GET /api/v1/namespaces/shop/pods?limit=500&{selected}"),
+            format!(
+                "0 GET /api/v1/namespaces/shop/pods?watch=true&allowWatchBookmarks=true&resourceVersion=5\
              &timeoutSeconds=290&{selected}"
-        ),
-    ]);
+            ),
+        ]
+    );
 }
 
 /// A valid history: whatever it is cut into, the same rows come out.
@@ -317,7 +342,8 @@ fn history() -> Vec<u8> {
 }
 
 fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(future)
 }
 
@@ -367,8 +393,10 @@ async fn a_store_driven_by_a_watch_forgets_what_a_relist_no_longer_has() {
     let status = events.status();
     let store: Store<Name> = Store::new();
     let mut changes = Vec::new();
-    let name = |row: Option<&Name>| row.map_or("-".to_owned(), |row| format!("{}@{}", row.key.name, row.version));
-    let drive = store.clone().drive(events, |old, new| changes.push(format!("{} -> {}", name(old), name(new))));
+    let name =
+        |row: Option<&Name>| row.map_or("-".to_owned(), |row| format!("{}@{}", row.key.name, row.version));
+    let drive =
+        store.clone().drive(events, |old, new| changes.push(format!("{} -> {}", name(old), name(new))));
     let _ = tokio::time::timeout(Duration::from_secs(10), drive).await;
     assert_eq!(changes, ["- -> a@1", "- -> b@2", "- -> c@6", "c@6 -> c@8", "a@1 -> -"]);
     assert!(store.synced() && status.synced());

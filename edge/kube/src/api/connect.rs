@@ -10,7 +10,9 @@ use super::send::chain;
 
 /// Why no API server could be configured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot configure access to the Kubernetes API from {from}: {cause}; check with `kubectl config view`")]
+#[error(
+    "cannot configure access to the Kubernetes API from {from}: {cause}; check with `kubectl config view`"
+)]
 pub struct ConnectError {
     /// Where the configuration was looked for.
     pub from: String,
@@ -28,7 +30,8 @@ impl Api {
     ) -> Result<Api, ConnectError> {
         let from = path.map_or_else(|| "the environment".to_owned(), |path| path.display().to_string());
         let failed = |cause: String| ConnectError { from: from.clone(), cause };
-        let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+        let options =
+            KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
         let config = match (path, context) {
             (Some(path), _) => {
                 let file = Kubeconfig::read_from(path).map_err(|error| failed(chain(&error)))?;

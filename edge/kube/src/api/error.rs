@@ -198,7 +198,9 @@ impl ApiError {
     /// How long the server asked to wait before the next request.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            ApiError::TooManyRequests { retry_after, .. } | ApiError::Unavailable { retry_after, .. } => *retry_after,
+            ApiError::TooManyRequests { retry_after, .. } | ApiError::Unavailable { retry_after, .. } => {
+                *retry_after
+            }
             _ => None,
         }
     }
@@ -274,7 +276,8 @@ impl Status {
     pub(crate) fn into_error(self, target: Arc<Target>, retry_after: Option<Duration>) -> ApiError {
         let Status { code, reason, message, details } = self;
         let details = details.unwrap_or_default();
-        let asked = (details.retry_after_seconds > 0).then(|| Duration::from_secs(details.retry_after_seconds));
+        let asked =
+            (details.retry_after_seconds > 0).then(|| Duration::from_secs(details.retry_after_seconds));
         let retry_after = retry_after.or(asked);
         match (reason.as_str(), code) {
             ("AlreadyExists", _) => ApiError::AlreadyExists { target },
@@ -324,7 +327,10 @@ mod tests {
 
     #[test]
     fn causes_and_waits_are_kept() {
-        let error = read(422, r#"{"reason":"Invalid","details":{"causes":[{"field":"spec.replicas","message":"negative"}]}}"#);
+        let error = read(
+            422,
+            r#"{"reason":"Invalid","details":{"causes":[{"field":"spec.replicas","message":"negative"}]}}"#,
+        );
         let ApiError::Invalid { causes, .. } = error else { panic!("{error}") };
         assert_eq!(causes[0].field, "spec.replicas");
         let error = read(429, r#"{"reason":"TooManyRequests","details":{"retryAfterSeconds":7}}"#);

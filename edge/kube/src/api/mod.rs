@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 
 pub use self::connect::ConnectError;
 pub use self::counters::{RequestCounters, RequestKind};
+pub(crate) use self::error::Status;
 pub use self::error::{ApiError, Cause, Target};
 pub use self::fence::Leadership;
 pub(crate) use self::fence::LeadershipGrant;
 pub use self::patch::{Force, Patch, Preconditions, Propagation, Selector};
-pub(crate) use self::error::Status;
 pub(crate) use self::send::{Attempts, Call, Query, Stream, chain};
 use crate::resource::{PODS, Resource};
 
@@ -231,7 +231,12 @@ impl Api {
 
     /// Asks for the eviction of a pod. Held back by a disruption budget it is [`ApiError::TooManyRequests`], which is
     /// never retried here: the budget's owner decides when to ask again.
-    pub async fn evict(&self, namespace: &str, name: &str, preconditions: &Preconditions) -> Result<(), ApiError> {
+    pub async fn evict(
+        &self,
+        namespace: &str,
+        name: &str,
+        preconditions: &Preconditions,
+    ) -> Result<(), ApiError> {
         let eviction = json!({
             "apiVersion": "policy/v1", "kind": "Eviction",
             "metadata": {"namespace": namespace, "name": name},
@@ -277,7 +282,15 @@ impl Api {
         let mut query = Query::default();
         query.push("fieldManager", self.field_manager);
         let body = Bytes::from(body.to_string());
-        Call { target, method, path, query, content_type: Some(content_type), body, attempts: Attempts::Write }
+        Call {
+            target,
+            method,
+            path,
+            query,
+            content_type: Some(content_type),
+            body,
+            attempts: Attempts::Write,
+        }
     }
 
     async fn value(&self, call: Call) -> Result<Value, ApiError> {

@@ -42,7 +42,10 @@ impl Patch {
 
     pub(crate) fn body(&self) -> &Value {
         match self {
-            Patch::Json(value) | Patch::Merge(value) | Patch::Strategic(value) | Patch::Apply { value, .. } => value,
+            Patch::Json(value)
+            | Patch::Merge(value)
+            | Patch::Strategic(value)
+            | Patch::Apply { value, .. } => value,
         }
     }
 }

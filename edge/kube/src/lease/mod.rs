@@ -163,7 +163,7 @@ impl Elector {
         let Key { namespace, name } = &self.config.key;
         match held {
             None => {
-                let object = record::object(&self.config.key, spec);
+                let object = record::object(&self.config.key, &spec);
                 self.limited(self.api.create(LEASES, Some(namespace), &object)).await
             }
             Some((object, _)) => {
@@ -178,7 +178,9 @@ impl Elector {
     /// No single request may outlast the renewal deadline.
     async fn limited<T>(&self, call: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
         let limit = self.config.renew_deadline / 2;
-        tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(record::too_slow(&self.config.key, limit)))
+        tokio::time::timeout(limit, call)
+            .await
+            .unwrap_or_else(|_| Err(record::too_slow(&self.config.key, limit)))
     }
 
     async fn release(&mut self) -> Result<(), ApiError> {

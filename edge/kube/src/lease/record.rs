@@ -73,7 +73,7 @@ pub(super) fn released(record: &Record, now: Timestamp) -> Value {
     })
 }
 
-pub(super) fn object(key: &Key, spec: Value) -> Value {
+pub(super) fn object(key: &Key, spec: &Value) -> Value {
     json!({
         "apiVersion": LEASES.api_version(),
         "kind": LEASES.kind,

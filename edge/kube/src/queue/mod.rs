@@ -101,12 +101,8 @@ impl<K: QueueKey> Queue<K> {
     ///
     /// `reconcile` returns when to look again, if ever without a new mark. An error, a panic or a run over
     /// [`RECONCILE_TIMEOUT`] is counted, logged, and tried again after a delay that grows with each failure in a row.
-    pub async fn run<F, E>(
-        &self,
-        concurrency: usize,
-        stop: CancellationToken,
-        reconcile: impl Fn(K) -> F,
-    ) where
+    pub async fn run<F, E>(&self, concurrency: usize, stop: CancellationToken, reconcile: impl Fn(K) -> F)
+    where
         F: Future<Output = Result<Option<Timestamp>, E>>,
         E: Display,
     {
@@ -117,14 +113,14 @@ impl<K: QueueKey> Queue<K> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                Some((key, ended)) = running.next() => self.finish(&key, ended),
+                Some((key, ended)) = running.next() => self.finish(&key, &ended),
                 () = self.shared.marked.notified() => {}
                 () = sleep_until(next) => {}
             }
         }
         let drained = async {
             while let Some((key, ended)) = running.next().await {
-                self.finish(&key, ended);
+                self.finish(&key, &ended);
             }
         };
         if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
@@ -143,8 +139,8 @@ impl<K: QueueKey> Queue<K> {
         state.next_due()
     }
 
-    fn finish(&self, key: &K, ended: Ended) {
-        if let Ended::Failed(problem) | Ended::Panicked(problem) = &ended {
+    fn finish(&self, key: &K, ended: &Ended) {
+        if let Ended::Failed(problem) | Ended::Panicked(problem) = ended {
             tracing::warn!(queue = self.shared.name, %key, problem, "reconcile failed, trying again later");
         }
         locked(&self.shared.state).finish(key, ended, &self.shared.clock);

@@ -95,7 +95,10 @@ impl<K: QueueKey> State<K> {
     pub(super) fn wake_at(&mut self, key: K, at: Timestamp, clock: &Clock) {
         let now = Instant::now();
         let until = clock.until(at);
-        self.set_timer(key, Timer { due: after(now, until), check: now + until.min(CLOCK_CHECK), at: Some(at) });
+        self.set_timer(
+            key,
+            Timer { due: after(now, until), check: now + until.min(CLOCK_CHECK), at: Some(at) },
+        );
     }
 
     /// The earlier of two timers wins.
@@ -146,13 +149,13 @@ impl<K: QueueKey> State<K> {
         Some(key)
     }
 
-    pub(super) fn finish(&mut self, key: &K, ended: Ended, clock: &Clock) {
+    pub(super) fn finish(&mut self, key: &K, ended: &Ended, clock: &Clock) {
         self.running.remove(key);
         match ended {
             Ended::Done(wake_at) => {
                 self.failures.remove(key);
                 if let Some(at) = wake_at {
-                    self.wake_at(key.clone(), at, clock);
+                    self.wake_at(key.clone(), *at, clock);
                 }
             }
             Ended::Failed(_) => {

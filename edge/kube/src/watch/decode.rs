@@ -116,7 +116,9 @@ pub(crate) fn line<P: Project>(projection: &P, bytes: &[u8]) -> Heard<P::Row> {
 
 fn applied<P: Project>(projection: &P, bytes: &[u8]) -> Heard<P::Row> {
     match object(projection, bytes) {
-        Ok(row) => Heard::Event { version: Some(row.resource_version().to_string()), event: Event::Apply(row) },
+        Ok(row) => {
+            Heard::Event { version: Some(row.resource_version().to_string()), event: Event::Apply(row) }
+        }
         Err(poison) => Heard::Poison { poison, version: head(bytes).1 },
     }
 }

@@ -124,7 +124,12 @@ impl<R> Stream for Watch<R> {
 }
 
 /// Watches `resource` within `scope`, keeping of every object what `projection` makes of it.
-pub fn watch<P: Project>(api: Api, resource: &'static Resource, scope: Scope, projection: P) -> Watch<P::Row> {
+pub fn watch<P: Project>(
+    api: Api,
+    resource: &'static Resource,
+    scope: Scope,
+    projection: P,
+) -> Watch<P::Row> {
     let status = WatchStatus::new(resource);
     let events = Box::pin(machine::events(api, resource, scope, projection, status.clone()));
     Watch { events, status }

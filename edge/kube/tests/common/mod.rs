@@ -86,7 +86,8 @@ pub fn scripted(script: Vec<Answer>, trace: &Trace) -> Api {
         async move {
             let (parts, body) = request.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            trace.add(format!("{} {} {}", parts.method, parts.uri, String::from_utf8_lossy(&body)).trim_end());
+            trace
+                .add(format!("{} {} {}", parts.method, parts.uri, String::from_utf8_lossy(&body)).trim_end());
             let answer = script.lock().unwrap().pop_front();
             match answer {
                 None => std::future::pending().await,

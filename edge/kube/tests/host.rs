@@ -1,0 +1,91 @@
+//! Probes, metrics, and the end.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use prometheus_client::metrics::counter::Counter;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt;
+use trimtab_kube::CancellationToken;
+use trimtab_kube::host::{Host, stop_on_signals};
+
+async fn get(host: &Host, path: &str) -> (StatusCode, String) {
+    let request = Request::get(path).body(Empty::<bytes::Bytes>::new()).unwrap();
+    let response = host.router().oneshot(request.map(axum::body::Body::new)).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn probes_say_what_they_wait_for() {
+    let host = Host::new();
+    let synced = Arc::new(AtomicBool::new(false));
+    let check = synced.clone();
+    host.ready_when("pods", move || {
+        if check.load(Ordering::Relaxed) { Ok(()) } else { Err("not listed yet".into()) }
+    });
+    host.alive_while("disk", || Ok(()));
+    let expect = |path: &'static str, code: u16, body: &'static str| {
+        let host = host.clone();
+        async move {
+            assert_eq!(
+                get(&host, path).await,
+                (StatusCode::from_u16(code).unwrap(), body.to_owned()),
+                "{path}"
+            );
+        }
+    };
+    expect("/readyz", 503, "pods: not listed yet\n").await;
+    expect("/livez", 200, "ok\n").await;
+    expect("/healthz", 200, "ok\n").await;
+    synced.store(true, Ordering::Relaxed);
+    expect("/readyz", 200, "ok\n").await;
+    host.alive_while("lease", || Err("elector is gone".into()));
+    expect("/livez", 503, "lease: elector is gone\n").await;
+}
+
+#[tokio::test]
+async fn metrics_are_open_metrics() {
+    let host = Host::new();
+    host.build_info("0.1.0", "abcdef");
+    let counter: Counter = Counter::default();
+    host.register(|registry| registry.register("trimtab_things", "things", counter.clone()));
+    counter.inc();
+    let (status, text) = get(&host, "/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(text.contains("trimtab_build_info{version=\"0.1.0\",commit=\"abcdef\"} 1\n"), "{text}");
+    assert!(text.contains("trimtab_things_total 1\n") && text.ends_with("# EOF\n"), "{text}");
+}
+
+#[tokio::test]
+async fn serving_ends_when_asked_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let asking = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        stop.cancel();
+        answer
+    };
+    let (served, answer) = tokio::join!(Host::new().serve(listener, stop.clone()), asking);
+    served.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("ok\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_signal_asks_for_a_graceful_end() {
+    let stop = stop_on_signals().unwrap();
+    assert!(!stop.is_cancelled());
+    let sent =
+        std::process::Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    stop.cancelled().await;
+}
