@@ -105,9 +105,11 @@ async fn reads_are_repeated_writes_only_when_they_did_not_happen() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_that_cannot_be_read_are_named() {
-    let api = scripted(vec![found("<html>")], &Trace::new());
+    let api = scripted(vec![found("<html>"), found("{}")], &Trace::new());
     let error = api.get(PODS, Some("shop"), "a").await.unwrap_err();
     assert!(error.to_string().starts_with("get pods shop/a: answer cannot be read: "), "{error}");
+    let error = api.list(PODS, None, &Selector::all()).await.unwrap_err();
+    assert_eq!(error.to_string(), "list pods: answer cannot be read: a list without items");
 }
 
 #[tokio::test(start_paused = true)]

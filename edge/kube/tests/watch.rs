@@ -309,6 +309,15 @@ async fn a_failing_list_is_retried_with_smaller_pages_and_reported() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_no_list_is_not_taken_for_an_empty_one() {
+    for body in ["{}", "null", "<html>", r#"{"metadata":{},"items":[]}"#, r#"{"kind":"Status","code":500}"#] {
+        let script = vec![ok([data(body)]), page(5, "", &[])];
+        let expect = "0 list\n200 /api/v1/pods?limit=250\n200 Reset\n200 Ready\n200 watch 5";
+        check(body, script, expect).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn scopes_and_selectors_reach_the_server() {
     let trace = Trace::new();
     let selector = Selector::all().labels("app in (a,b)").fields("status.phase!=Succeeded");

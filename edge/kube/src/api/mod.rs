@@ -30,7 +30,7 @@ use crate::resource::{PODS, Resource};
 pub const LIST_PAGE_ITEMS: usize = 500;
 
 /// Pages one listing may have before it is given up: 10 million objects.
-pub(crate) const LIST_PAGES_MAX: usize = 20_000;
+const LIST_PAGES_MAX: usize = 20_000;
 
 /// A handle on the Kubernetes API, cheap to clone. Must be created inside a tokio runtime.
 #[derive(Clone)]
@@ -130,16 +130,22 @@ impl Api {
         let mut token = String::new();
         for _ in 0..LIST_PAGES_MAX {
             let call = list_call(resource, namespace, selector, LIST_PAGE_ITEMS, &token);
+            let target = call.target.clone();
             let mut page = self.value(call).await?;
-            if let Some(Value::Array(batch)) = page.get_mut("items").map(Value::take) {
-                items.extend(batch);
+            match page.get_mut("items").map(Value::take) {
+                Some(Value::Array(batch)) => items.extend(batch),
+                Some(Value::Null) => {}
+                _ => {
+                    return Err(ApiError::Undecodable { target, message: "a list without items".to_owned() });
+                }
             }
             token = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
             if token.is_empty() {
-                break;
+                return Ok(items);
             }
         }
-        Ok(items)
+        let target = Target::new("list", resource, namespace, None, None);
+        Err(ApiError::Undecodable { target, message: format!("more than {LIST_PAGES_MAX} pages") })
     }
 
     /// Creates `object` as it is; its name comes from its own metadata. Returns what the server stored.

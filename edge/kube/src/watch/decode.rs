@@ -86,8 +86,15 @@ pub(crate) fn object<P: Project>(projection: &P, bytes: &[u8]) -> Result<P::Row,
 }
 
 impl<'a> Page<'a> {
+    /// An answer without a version is no list, whatever else it is: taking it for an empty one would forget everything.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<Page<'a>, String> {
-        serde_json::from_slice(bytes).map_err(|error| format!("list page cannot be read: {error}"))
+        match serde_json::from_slice::<Page<'a>>(bytes) {
+            Ok(page) if page.metadata.resource_version.is_empty() => {
+                Err("list page cannot be read: it has no resource version".to_owned())
+            }
+            Ok(page) => Ok(page),
+            Err(error) => Err(format!("list page cannot be read: {error}")),
+        }
     }
 
     pub(crate) fn items(&self) -> impl ExactSizeIterator<Item = &'a [u8]> {
