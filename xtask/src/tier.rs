@@ -1,0 +1,260 @@
+//! The tests in tiers, cheap ones first. Every tier reuses the one development build of the whole workspace.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use xtask::workspace::{self, Member, Workspace};
+
+use crate::pages;
+use crate::step::{Tally, cargo, run as step};
+use crate::warm_up;
+
+/// The version that `deny` installs where there is none.
+const CARGO_DENY_VERSION: &str = "0.20.2";
+/// The crate whose integration tests need a real control plane.
+const LAB: &str = "trimtab-lab";
+/// A kubectl to use instead of the lab's own.
+const KUBECTL_VARIABLE: &str = "TRIMTAB_KUBECTL";
+
+struct Tier {
+    name: &'static str,
+    shows: &'static str,
+    run: fn(&mut Session) -> Result<Outcome>,
+}
+
+const TIERS: [Tier; 9] = [
+    Tier { name: "fmt", shows: "the source is formatted", run: fmt },
+    Tier {
+        name: "layers",
+        shows: "dependencies point down, the tree is tidy, links lead somewhere",
+        run: layers,
+    },
+    Tier { name: "clippy", shows: "no lint fires, house law included", run: clippy },
+    Tier { name: "deny", shows: "licences, duplicate crates and sources are as agreed", run: deny },
+    Tier { name: "tests", shows: "units, properties, scenarios and simulations hold", run: tests },
+    Tier { name: "docs", shows: "API docs build, the reference says what the code does", run: docs },
+    Tier { name: "demo", shows: "`trimtab demo --once` tells its whole story", run: demo },
+    Tier { name: "kubectl", shows: "a real kubectl works on the simulated API", run: kubectl },
+    Tier { name: "lab", shows: "the same holds on a real control plane with real traffic", run: lab },
+];
+
+/// Tiers that need the lab's tools.
+const TOOL_TIERS: [&str; 2] = ["kubectl", "lab"];
+
+/// What a run knows from one tier to the next.
+struct Session {
+    workspace: Workspace,
+    /// Whether a tier that cannot run is a failure.
+    everything_required: bool,
+    warming: Option<JoinHandle<()>>,
+}
+
+enum Outcome {
+    Ran(Tally),
+    Skipped(String),
+}
+
+/// The tiers' names, in order.
+pub(crate) fn names() -> Vec<&'static str> {
+    TIERS.iter().map(|tier| tier.name).collect()
+}
+
+/// Prints the tiers.
+pub(crate) fn list() {
+    for tier in &TIERS {
+        println!("{:<8} {}", tier.name, tier.shows);
+    }
+}
+
+/// Runs the tiers that are named, or all of them, and prints what each came to.
+///
+/// # Errors
+/// When cargo cannot tell what the workspace is; a tier that fails is told and is not an error.
+pub(crate) fn run(named: &[String]) -> Result<ExitCode> {
+    let chosen: Vec<&Tier> =
+        TIERS.iter().filter(|tier| named.is_empty() || named.iter().any(|name| name == tier.name)).collect();
+    let mut session = Session::new(&chosen)?;
+    let mut lines = Vec::new();
+    let mut total = Tally::default();
+    for tier in chosen {
+        println!("\n=== {}: {}", tier.name, tier.shows);
+        let started = now();
+        let tally = match (tier.run)(&mut session) {
+            Ok(Outcome::Ran(tally)) => tally,
+            Ok(Outcome::Skipped(why)) if !session.everything_required => {
+                println!("=== {} skipped: {why}", tier.name);
+                lines.push(format!("{:<8} skipped: {why}", tier.name));
+                continue;
+            }
+            Ok(Outcome::Skipped(why)) => {
+                eprintln!("error: tier {} did not run, and every tier is required here: {why}", tier.name);
+                Tally { failed: 1, ..Tally::default() }
+            }
+            Err(error) => {
+                eprintln!("error: tier {}: {error:#}", tier.name);
+                Tally { failed: 1, ..Tally::default() }
+            }
+        };
+        let line = line(tier.name, tally, now().saturating_sub(started));
+        println!("=== {line}");
+        lines.push(line);
+        total += tally;
+    }
+    session.finish_warm_up();
+    println!("\n{}\n\n{} passed, {} failed", lines.join("\n"), total.passed, total.failed);
+    Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn line(name: &str, tally: Tally, took: Duration) -> String {
+    let word = if tally.failed == 0 { "ok" } else { "FAILED" };
+    let Tally { passed, failed, ignored } = tally;
+    let ignored = if ignored == 0 { String::new() } else { format!(", {ignored} ignored") };
+    format!("{name:<8} {word}: {passed} passed, {failed} failed{ignored}, {:.0} s", took.as_secs_f64())
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a tier really took; nothing is decided by it")]
+fn now() -> Duration {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default()
+}
+
+impl Session {
+    fn new(chosen: &[&Tier]) -> Result<Self> {
+        let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|set| set == value);
+        let workspace = Workspace::load()?;
+        let needs_tools = chosen.iter().any(|tier| TOOL_TIERS.contains(&tier.name));
+        Ok(Self {
+            workspace,
+            everything_required: is("CI", "true") || is("TRIMTAB_REQUIRE_LAB", "1"),
+            warming: needs_tools.then(warm_up::start),
+        })
+    }
+
+    fn finish_warm_up(&mut self) {
+        if let Some(warming) = self.warming.take() {
+            // It reports nothing, and a panic in it takes nothing away.
+            let _ = warming.join();
+        }
+    }
+
+    fn member(&self, name: &str) -> Result<&Member> {
+        let found = self.workspace.members.iter().find(|member| member.name == name);
+        found.with_context(|| format!("the workspace has no crate {name}"))
+    }
+
+    fn binary(&self, name: &str) -> PathBuf {
+        self.workspace.target_directory.join("debug").join(name)
+    }
+}
+
+fn all<const N: usize>(commands: [Command; N]) -> Result<Outcome> {
+    let mut tally = Tally::default();
+    for command in commands {
+        tally += step(command)?;
+    }
+    Ok(Outcome::Ran(tally))
+}
+
+fn fmt(_: &mut Session) -> Result<Outcome> {
+    all([cargo("fmt --all --check")])
+}
+
+fn layers(_: &mut Session) -> Result<Outcome> {
+    all([cargo("test --package xtask --locked --quiet")])
+}
+
+fn clippy(_: &mut Session) -> Result<Outcome> {
+    all([cargo("clippy --workspace --all-targets --locked -- -D warnings")])
+}
+
+fn deny(session: &mut Session) -> Result<Outcome> {
+    let check = |program: &Path| {
+        let mut command = Command::new(program);
+        command.args(["--locked", "check", "licenses", "bans", "sources"]).current_dir(workspace::root());
+        command
+    };
+    let on_path = Path::new("cargo-deny");
+    if Command::new(on_path).arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return all([check(on_path)]);
+    }
+    let home = session.workspace.target_directory.join("tools");
+    let installed = home.join("bin/cargo-deny");
+    if !installed.exists() {
+        // Unoptimised: it runs for a second, and optimising it takes minutes.
+        let mut install = cargo("install --locked --debug --quiet --version");
+        install.args([CARGO_DENY_VERSION, "cargo-deny", "--root"]).arg(&home);
+        let tally = step(install)?;
+        if tally.failed > 0 {
+            return Ok(Outcome::Skipped("cargo-deny cannot be installed".to_owned()));
+        }
+    }
+    all([check(&installed)])
+}
+
+/// Integration tests by name, because `--package` would choose other features and build everything anew.
+fn integration_tests<'a>(members: impl Iterator<Item = &'a Member>) -> Vec<String> {
+    members.flat_map(|member| &member.tests).flat_map(|name| ["--test".to_owned(), name.clone()]).collect()
+}
+
+/// All tests but those that have tiers of their own.
+fn tests(session: &mut Session) -> Result<Outcome> {
+    let members =
+        session.workspace.members.iter().filter(|member| ![LAB, "xtask"].contains(&member.name.as_str()));
+    let mut command = cargo("test --workspace --locked --no-fail-fast --lib --bins --examples");
+    command.args(integration_tests(members));
+    all([command, cargo("test --workspace --locked --doc")])
+}
+
+fn docs(session: &mut Session) -> Result<Outcome> {
+    let mut rustdoc = cargo("doc --workspace --no-deps --locked");
+    rustdoc.env("RUSTDOCFLAGS", "-Dwarnings");
+    let outcome = all([rustdoc, cargo("build --workspace --locked --bin trimtab")])?;
+    pages::bring_up_to_date(pages::Mode::Check, Some(&session.binary("trimtab")))?;
+    Ok(outcome)
+}
+
+fn demo(session: &mut Session) -> Result<Outcome> {
+    let mut demo = Command::new(session.binary("trimtab"));
+    demo.args(["demo", "--once"]);
+    all([cargo("build --workspace --locked --bin trimtab"), demo])
+}
+
+/// Builds or fetches the lab's tools and tells where they are; `None` when that fails.
+fn tools(session: &mut Session) -> Result<Option<Vec<PathBuf>>> {
+    session.finish_warm_up();
+    let built = step(cargo("build --workspace --locked --bin trimtab-lab"))?;
+    ensure!(built.failed == 0, "the lab does not build");
+    let program = session.binary(LAB);
+    let mut command = Command::new(&program);
+    command.arg("tools").stderr(std::process::Stdio::inherit());
+    let output = command.output().with_context(|| format!("cannot start {}", program.display()))?;
+    let paths = String::from_utf8_lossy(&output.stdout).lines().map(PathBuf::from).collect();
+    Ok(output.status.success().then_some(paths))
+}
+
+fn kubectl(session: &mut Session) -> Result<Outcome> {
+    let given = std::env::var_os(KUBECTL_VARIABLE).map(PathBuf::from);
+    let found = match given {
+        Some(path) => Some(path),
+        None => tools(session)?.and_then(|tools| tools.into_iter().find(|tool| tool.ends_with("kubectl"))),
+    };
+    let Some(path) = found else {
+        return Ok(Outcome::Skipped(format!("no kubectl: set {KUBECTL_VARIABLE}, or install Go and pip")));
+    };
+    let mut command = cargo("test --workspace --locked --test kubectl");
+    command.env(KUBECTL_VARIABLE, path).env("TRIMTAB_REQUIRE_KUBECTL", "1");
+    all([command])
+}
+
+fn lab(session: &mut Session) -> Result<Outcome> {
+    if tools(session)?.is_none() {
+        return Ok(Outcome::Skipped("its tools cannot be built here: they need Go and pip".to_owned()));
+    }
+    let mut command = cargo("test --workspace --locked --no-fail-fast");
+    command.args(integration_tests(std::iter::once(session.member(LAB)?)));
+    command.env("TRIMTAB_REQUIRE_LAB", "1");
+    all([command])
+}

@@ -1,0 +1,95 @@
+//! What the tree must look like.
+
+use xtask::{markdown, source, workspace};
+
+/// Lines of a module before its tests.
+const MODULE_LINES_MAX: usize = 400;
+/// Modules that are longer, each with its reason.
+const LONG_MODULES: [(&str, &str); 0] = [];
+
+/// Traces of one person's machine. Each is written in two parts, so that this file is not one of them.
+const MACHINE_WORDS: [(&str, &str); 8] = [
+    ("/wo", "rk/"),
+    ("/ro", "ot/"),
+    ("/tmp", "/t/"),
+    ("/ho", "me/"),
+    ("/Use", "rs/"),
+    ("GOPROXY", "="),
+    ("index-", "url"),
+    ("replace-", "with ="),
+];
+/// Words that talk down to a reader.
+const BANNED_WORDS: [&str; 2] = ["simply", "obviously"];
+
+fn read(file: &str) -> String {
+    let bytes = std::fs::read(workspace::root().join(file)).expect("a listed file can be read");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn files(of: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut files = workspace::files().expect("git tells the files");
+    files.retain(|file| of(file));
+    assert!(!files.is_empty(), "there is something to look at");
+    files
+}
+
+fn check(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn modules_fit_in_a_head() {
+    let mut complaints = Vec::new();
+    for file in files(|file| file.ends_with(".rs") && !source::is_test_file(file)) {
+        let lines = source::without_tests(&read(&file)).lines().count();
+        let excused = LONG_MODULES.iter().any(|(long, _)| *long == file);
+        if lines > MODULE_LINES_MAX && !excused {
+            complaints.push(format!("{file}: {lines} lines before its tests; at most {MODULE_LINES_MAX}"));
+        } else if lines <= MODULE_LINES_MAX && excused {
+            complaints.push(format!("{file}: is short by now; take it off LONG_MODULES"));
+        }
+    }
+    check(&complaints);
+}
+
+#[test]
+fn nothing_tells_of_one_machine() {
+    let mut complaints = Vec::new();
+    for file in files(|_| true) {
+        for (index, line) in read(&file).lines().enumerate() {
+            let named = MACHINE_WORDS.iter().map(|(first, rest)| format!("{first}{rest}"));
+            let named = named.filter(|word| line.contains(word.as_str()));
+            complaints.extend(named.map(|word| format!("{file}:{}: {word}", index + 1)));
+        }
+    }
+    check(&complaints);
+}
+
+#[test]
+fn every_crate_comes_from_the_public_registry() {
+    let lock = read("Cargo.lock");
+    let sources = lock.lines().filter(|line| line.starts_with("source = "));
+    let others =
+        sources.filter(|line| *line != "source = \"registry+https://github.com/rust-lang/crates.io-index\"");
+    check(&others.map(str::to_owned).collect::<Vec<_>>());
+}
+
+#[test]
+fn lints_bind_every_crate() {
+    let root = read("Cargo.toml");
+    assert!(root.contains("unsafe_code = \"forbid\""), "the workspace forbids unsafe code");
+    let manifests = files(|file| file.ends_with("/Cargo.toml"));
+    let free = manifests.iter().filter(|file| !read(file).contains("[lints]\nworkspace = true"));
+    check(&free.map(|file| format!("{file} lacks `[lints] workspace = true`")).collect::<Vec<_>>());
+}
+
+#[test]
+fn words_respect_the_reader() {
+    let mut complaints = Vec::new();
+    for file in files(|file| file.ends_with(".md")) {
+        let text = read(&file);
+        let banned = markdown::words(&text).filter(|(_, word)| BANNED_WORDS.contains(&word.as_str()));
+        complaints.extend(banned.map(|(line, word)| format!("{file}:{line}: \"{word}\"")));
+    }
+    check(&complaints);
+}
