@@ -5,4 +5,6 @@ pub mod behaviour;
 pub mod controllers;
 pub mod kubelet;
 pub mod object;
+pub mod prometheus;
 mod row;
+pub mod traffic;
