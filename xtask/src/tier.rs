@@ -163,7 +163,7 @@ fn fmt(_: &mut Session) -> Result<Outcome> {
 }
 
 fn layers(_: &mut Session) -> Result<Outcome> {
-    all([cargo("test --package xtask --locked --quiet")])
+    all([cargo("test --package xtask --locked --quiet --no-fail-fast")])
 }
 
 fn clippy(_: &mut Session) -> Result<Outcome> {

@@ -108,6 +108,26 @@ fn the_page_about_kinds_is_up_to_date() {
     );
 }
 
+/// The page about exit codes says what `--help` says, which the page about the command line repeats.
+#[test]
+fn the_page_about_exit_codes_is_up_to_date() {
+    let help = read(reference::CLI_PAGE).expect("the page exists");
+    let page = read("docs/reference/exit-codes.md").expect("the page exists");
+    let told = help
+        .lines()
+        .skip_while(|line| *line != "Exit codes:")
+        .skip(1)
+        .take_while(|line| line.starts_with("  "));
+    let rows: Vec<String> = told
+        .filter_map(|line| line.trim().split_once(' '))
+        .map(|(code, meaning)| format!("| {code} | {} |", meaning.trim()))
+        .collect();
+    assert!(!rows.is_empty(), "{} tells the exit codes", reference::CLI_PAGE);
+    let documented: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| code")).collect();
+    assert_eq!(documented, rows, "left: the page, right: `--help`");
+}
+
 /// Names of the series that the manager exposes, without the suffixes that the exposition format adds.
 #[test]
 fn the_page_about_metrics_is_complete() {

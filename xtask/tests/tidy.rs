@@ -93,3 +93,16 @@ fn words_respect_the_reader() {
     }
     check(&complaints);
 }
+
+/// A script without a transcript shows nothing, and a transcript without a script is never read.
+#[test]
+fn scenarios_have_transcripts() {
+    let here = files(|file| file.starts_with("scenarios/"));
+    let partner = |file: &str| match file.rsplit_once('.') {
+        Some((stem, "txt")) => Some(format!("{stem}.out")),
+        Some((stem, "out")) => Some(format!("{stem}.txt")),
+        _ => None,
+    };
+    let lonely = here.iter().filter(|file| partner(file).is_some_and(|partner| !here.contains(&partner)));
+    check(&lonely.map(|file| format!("{file} has no partner")).collect::<Vec<_>>());
+}
