@@ -3,7 +3,7 @@
 use super::draft::{Draft, moved_to, owe};
 use super::{Pause, Write, judging, rolling_back};
 use crate::names::{Claim, release_word};
-use crate::snapshot::{Happening, Keep, Release, ReleasePhase, Target};
+use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Target};
 
 /// Whether `paused` is the admission policy's doing: it leaves no field manager, people and tools do.
 pub(super) fn held_by_admission(target: &Target) -> bool {
@@ -15,7 +15,7 @@ pub(super) fn settle(draft: &mut Draft<'_>, target: &Target, current: &Release) 
     let word = release_word(current.number);
     let rejected: Vec<&Release> = draft.snapshot.rejected().collect();
     for release in rejected.iter().filter(|release| release.status.held) {
-        let status = crate::snapshot::ReleaseStatus { held: false, ..release.status.clone() };
+        let status = ReleaseStatus { held: false, ..release.status.clone() };
         draft.release_status(release, status);
     }
     let claim = if rejected.is_empty() { Claim::Open } else { Claim::HoldChanges };
@@ -47,12 +47,15 @@ pub(super) fn hold(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         return judging::keep_by_decision(draft, release, decision);
     }
     if let Some(other) = draft.snapshot.in_flight() {
-        draft.decided(saw, format!("brings back {}, which is under way", release_word(other.number)));
         return rolling_back::bring_back(draft, target, other);
     }
     if !target.paused {
         draft.decided(saw, "restores the previous template: nothing held this one at admission");
-        return rolling_back::begin_restore(draft, target, release);
+        // The previous release has as long to come back as it had the first time.
+        let decided_at = Some(draft.snapshot.now);
+        let status = moved_to(release, ReleasePhase::RollingBack, release.status.summary.clone());
+        let status = ReleaseStatus { held: false, recovered_at: None, decided_at, ..status };
+        return rolling_back::restore_with(draft, target, release, status);
     }
     if target.paused_by.is_some() || (target.claim == Some(Claim::Held) && release.status.held) {
         return draft.waits(

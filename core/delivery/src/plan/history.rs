@@ -37,6 +37,7 @@ pub(super) fn forget(draft: &mut Draft<'_>, target: &Target) {
 
 fn close_pending(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     let awaited = target.release_annotation == Some(release.number) && target.paused;
+    let awaited = awaited || draft.adopts(release.number);
     let Some(created) = release.created_at else { return };
     let deadline = after(created, PENDING_MAX);
     if awaited {

@@ -79,6 +79,10 @@ fn supersede(draft: &mut Draft<'_>, old: &Release, by: u64) {
     };
     let mut status = moved_to(old, phase, summary);
     status.decided_at = status.decided_at.or(Some(draft.snapshot.now));
+    if phase == ReleasePhase::RolledBack {
+        draft.event(old.number, Happening::RolledBack, status.summary.clone());
+        owe(&mut status, draft.snapshot, Happening::RolledBack);
+    }
     draft.release_status(old, status);
 }
 
@@ -87,6 +91,14 @@ pub(super) fn judge(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     let snapshot = draft.snapshot;
     if release.status.started_at.is_none() {
         return start(draft, target, release);
+    }
+    match &release.decision {
+        Some(decision) if decision.keep == Keep::Keep => return keep_by_decision(draft, release, decision),
+        Some(decision) => {
+            let summary = format!("rolled back by {}: {}", decision.actor, decision.because);
+            return fail(draft, target, release, summary);
+        }
+        None => {}
     }
     if held_by_admission(target) {
         draft.write(Write::Claim { claim: Claim::HoldChanges, pause: Pause::Clear });
@@ -97,14 +109,6 @@ pub(super) fn judge(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     }
     if target.claim.is_none() {
         draft.write(Write::Claim { claim: claim_beside(snapshot, None), pause: Pause::Leave });
-    }
-    match &release.decision {
-        Some(decision) if decision.keep == Keep::Keep => return keep_by_decision(draft, release, decision),
-        Some(decision) => {
-            let summary = format!("rolled back by {}: {}", decision.actor, decision.because);
-            return fail(draft, target, release, summary);
-        }
-        None => {}
     }
     if let Some(summary) = failure(snapshot, target) {
         return fail(draft, target, release, summary);
@@ -150,7 +154,9 @@ fn failure(snapshot: &Snapshot<'_>, target: &Target) -> Option<String> {
     if let Some(finding) = snapshot.findings.iter().find(|finding| finding.verdict == Verdict::Fail) {
         return Some(format!("{}: {}", finding.rule, finding.summary));
     }
-    let stuck = target.progress_deadline_exceeded.as_ref()?;
+    // Until the Deployment controller has seen this template, the condition speaks of the one before.
+    let seen = target.observed_generation >= target.generation;
+    let stuck = target.progress_deadline_exceeded.as_ref().filter(|_| seen)?;
     let why = snapshot.pods.iter().find_map(|pod| pod.waiting.as_deref());
     Some(match why {
         Some(why) => format!("progress: {why}; {stuck}"),
@@ -248,15 +254,18 @@ fn keep(draft: &mut Draft<'_>, release: &Release, verdict: Option<Verdict>, summ
     let mut status = moved_to(release, ReleasePhase::Kept, summary);
     status.verdict = verdict;
     status.low_evidence = verdict == Some(Verdict::Undecided);
+    status.held = false;
     close(&mut status, snapshot, snapshot.findings);
     owe(&mut status, snapshot, Happening::Kept);
     let word = release_word(release.number);
     draft.event(release.number, Happening::Kept, format!("{word} is kept: {}", status.summary));
     draft.decided(format!("{word} was out long enough"), format!("keeps it: {}", status.summary));
-    let claim = claim_beside(snapshot, Some(release.number));
     draft.release_status(release, status);
-    if snapshot.target.is_some_and(|target| target.claim != Some(claim)) {
-        draft.write(Write::Claim { claim, pause: Pause::Leave });
+    let Some(target) = snapshot.target else { return };
+    let claim = claim_beside(snapshot, Some(release.number));
+    let pause = if held_by_admission(target) { Pause::Clear } else { Pause::Leave };
+    if target.claim != Some(claim) || pause == Pause::Clear {
+        draft.write(Write::Claim { claim, pause });
     }
 }
 
@@ -278,6 +287,8 @@ fn fail(draft: &mut Draft<'_>, target: &Target, release: &Release, summary: Stri
     let snapshot = draft.snapshot;
     let mut status = moved_to(release, ReleasePhase::RollingBack, summary);
     status.verdict = Some(Verdict::Fail);
+    // What was counted so far brought this very release back; the previous template was not restored yet.
+    status.restores = 0;
     close(&mut status, snapshot, snapshot.findings);
     let ordered = release.decision.as_ref().is_some_and(|decision| decision.keep == Keep::RollBack);
     if release.rollback_to.is_some() && !ordered {
@@ -289,7 +300,8 @@ fn fail(draft: &mut Draft<'_>, target: &Target, release: &Release, summary: Stri
         );
         status.phase = ReleasePhase::Kept;
         status.summary.clone_from(&note);
-        return rolling_back::ask_for_a_person(draft, release, status, &note);
+        rolling_back::ask_for_a_person(draft, release, status, &note);
+        return draft.decided(note, "keeps it, and asks for a person");
     }
     rolling_back::restore_with(draft, target, release, status);
 }

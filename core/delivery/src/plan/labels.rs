@@ -12,14 +12,11 @@ const LABELS_PER_PLAN_MAX: usize = 50;
 /// its release is kept.
 pub(super) fn label(draft: &mut Draft<'_>) {
     let snapshot = draft.snapshot;
-    if !snapshot.settings.strategy.judges() {
-        return;
-    }
-    let judged = snapshot.in_flight();
-    let wanted = |pod: &Pod| match judged {
-        Some(release) if release.status.phase == ReleasePhase::Judging => Some(snapshot.arm(pod, release)),
-        Some(_) => None,
-        None => pod.phase.filter(|phase| *phase == Phase::Canary).map(|_| Phase::Stable),
+    let judged = snapshot.in_flight().filter(|_| snapshot.settings.strategy.judges());
+    let wanted = |pod: &Pod| match (judged, draft.phase_in_flight()) {
+        (Some(release), Some(ReleasePhase::Judging)) => Some(snapshot.arm(pod, release)),
+        (Some(_), Some(_)) => None,
+        _ => pod.phase.filter(|phase| *phase == Phase::Canary).map(|_| Phase::Stable),
     };
     let due: Vec<Write> = snapshot
         .pods

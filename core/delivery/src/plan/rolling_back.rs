@@ -5,22 +5,17 @@ use super::{RECOVERY_MAX, RESTORES_MAX, Write, judging};
 use crate::names::{Phase, release_word};
 use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Target};
 
-/// Starts, or starts again, to restore the previous template. The decision is written before it is acted on, so a
-/// successor that takes over between the two writes finishes the job.
-pub(super) fn begin_restore(draft: &mut Draft<'_>, target: &Target, release: &Release) {
-    let status = moved_to(release, ReleasePhase::RollingBack, release.status.summary.clone());
-    restore_with(draft, target, release, status);
-}
-
 /// The Deployment still, or again, holds the failed template.
 pub(super) fn restore(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     if let Some(decision) = release.decision.as_ref().filter(|decision| decision.keep == Keep::Keep) {
         return judging::keep_by_decision(draft, release, decision);
     }
-    begin_restore(draft, target, release);
+    restore_with(draft, target, release, release.status.clone());
 }
 
-/// Writes `status` and restores, or asks for a person where somebody keeps undoing it.
+/// Writes `status` and restores, or asks for a person where somebody keeps undoing it. The decision is written before it
+/// is acted on, so a successor that takes over in between finishes the job; the restore is counted after it happened, so
+/// one that lost a race against another writer of the Deployment is not held against the limit.
 pub(super) fn restore_with(
     draft: &mut Draft<'_>,
     target: &Target,
@@ -28,7 +23,18 @@ pub(super) fn restore_with(
     mut status: ReleaseStatus,
 ) {
     let word = release_word(release.number);
-    let Some(current) = draft.snapshot.current() else { return };
+    let Some(current) = draft.snapshot.current() else {
+        let note =
+            format!("{word} failed, and no earlier release is recorded to go back to: {}", status.summary);
+        // Without a way back it stays what it is: under way, until a person decides.
+        status.phase = ReleasePhase::Judging;
+        if !release.status.needs_human {
+            ask_for_a_person(draft, release, status, &note);
+        }
+        let next =
+            format!("`trimtab promote {} --because ...`, or another template", draft.snapshot.app.name);
+        return draft.waits(note, "does nothing", next);
+    };
     let back = release_word(current.number);
     if status.restores >= RESTORES_MAX {
         let note = format!(
@@ -40,29 +46,32 @@ pub(super) fn restore_with(
             format!("the writer to stop, or `trimtab promote {} --because ...`", draft.snapshot.app.name);
         return draft.waits(note, "does nothing more", next);
     }
-    status.restores += 1;
-    draft.release_status(release, status);
-    draft.write(Write::Restore { number: current.number });
+    restore_and_count(draft, release, current.number, status);
     draft.decided(
         format!("the Deployment holds {word}, which failed"),
         format!("restores the template of {back}"),
     );
 }
 
+fn restore_and_count(draft: &mut Draft<'_>, release: &Release, number: u64, status: ReleaseStatus) {
+    let counted = ReleaseStatus { restores: status.restores + 1, ..status.clone() };
+    draft.release_status(release, status);
+    draft.write(Write::Restore { number });
+    draft.release_status(release, counted);
+}
+
 /// A rejected template was written over the release under way: that one comes back, a bounded number of times.
 pub(super) fn bring_back(draft: &mut Draft<'_>, target: &Target, release: &Release) {
-    let mut status = release.status.clone();
+    let status = release.status.clone();
+    let word = release_word(release.number);
+    let saw = format!("a rejected template was written over {word}, which is under way");
     if status.restores >= RESTORES_MAX {
-        let note = format!(
-            "{} keeps writing a rejected template over {}",
-            target.template_manager,
-            release_word(release.number)
-        );
-        return ask_for_a_person(draft, release, status, &note);
+        let note = format!("{} keeps writing a rejected template over {word}", target.template_manager);
+        ask_for_a_person(draft, release, status, &note);
+        return draft.waits(saw, "does nothing more", "the writer to stop");
     }
-    status.restores += 1;
-    draft.release_status(release, status);
-    draft.write(Write::Restore { number: release.number });
+    restore_and_count(draft, release, release.number, status);
+    draft.decided(saw, format!("brings back {word}"));
 }
 
 /// The previous template is back: wait for its pods, then close the record.

@@ -5,7 +5,7 @@ use crate::snapshot::{Release, ReleasePhase, Snapshot, Target};
 /// Where a claimed service stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Situation<'a> {
-    /// No release is recorded: what runs now becomes the first one that was kept.
+    /// Nothing was ever kept or announced: what runs now becomes the first release that was kept.
     Unknown,
     /// The Deployment holds the template that was kept last, and nothing is under way.
     Settled(&'a Release),
@@ -27,7 +27,13 @@ pub(super) enum Situation<'a> {
 pub(super) fn situation<'a>(snapshot: &Snapshot<'a>, target: &Target) -> Situation<'a> {
     let shows = |release: &Release| release.template_hash.as_deref() == Some(target.template_hash.as_str());
     let Some(current) = snapshot.current() else {
-        return snapshot.in_flight().map_or(Situation::Unknown, Situation::Judging);
+        // A record that was never announced is the first one, created a moment ago: it is kept, not judged.
+        let announced = snapshot.in_flight().filter(|release| release.status.started_at.is_some());
+        return match announced {
+            Some(release) if shows(release) => Situation::Judging(release),
+            Some(_) => Situation::Fresh,
+            None => Situation::Unknown,
+        };
     };
     if let Some(release) = snapshot.in_flight() {
         let failed = release.status.phase == ReleasePhase::RollingBack;

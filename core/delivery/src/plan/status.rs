@@ -119,6 +119,11 @@ impl Standing {
         }
     }
 
+    /// Where the release under way stands.
+    pub(super) fn phase_in_flight(&self) -> Option<ReleasePhase> {
+        self.in_flight.map(|(_, phase)| phase)
+    }
+
     /// Counts a release as moved to where `status` says.
     pub(super) fn moved(&mut self, release: &Release, status: &ReleaseStatus) {
         if self.in_flight.is_some_and(|(number, _)| number == release.number) {

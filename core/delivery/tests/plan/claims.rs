@@ -1,0 +1,200 @@
+//! Which Deployments are looked after, and how a service is taken over.
+
+use trimtab_delivery::names::Claim;
+use trimtab_delivery::snapshot::{ReleasePhase, Strategy};
+
+use crate::check;
+use crate::service::{judging, settled, unclaimed};
+
+#[test]
+fn left_alone() {
+    let mut invalid = settled();
+    invalid.app.problems = vec!["spec.tier: must be from 0 to 4".into(), "spec.delivery: wrong".into()];
+    check("an invalid spec", &invalid, "
+        = Unclaimed: ManagedApp shop/pay is invalid: spec.tier: must be from 0 to 4
+        ! Claimed Invalid: ManagedApp shop/pay is invalid: spec.tier: must be from 0 to 4; waits for a valid spec: `trimtab lint` names every problem, `kubectl edit managedapp pay`
+        ! Valid Invalid: spec.tier: must be from 0 to 4; spec.delivery: wrong
+        why ManagedApp shop/pay is invalid: spec.tier: must be from 0 to 4 -> leaves the Deployment alone; waits for a valid spec: `trimtab lint` names every problem, `kubectl edit managedapp pay`
+    ");
+    let mut missing = settled();
+    missing.target = None;
+    check("a missing Deployment", &missing, "
+        = Unclaimed: Deployment shop/pay does not exist
+        ! Claimed TargetNotFound: Deployment shop/pay does not exist; waits for the Deployment to be created, or `spec.target.name` to name another
+        why Deployment shop/pay does not exist -> leaves the Deployment alone; waits for the Deployment to be created, or `spec.target.name` to name another
+    ");
+    let owned = unclaimed().target(|target| target.owner = Some("Rollout pay".into()));
+    check("a Deployment that another controller manages", &owned, "
+        = Unclaimed: Deployment shop/pay is managed by Rollout pay, which would undo a restored template
+        ! Claimed TargetOwned: Deployment shop/pay is managed by Rollout pay, which would undo a restored template; waits for `spec.target` to name a Deployment without an owner, or Rollout pay to let go of it
+        why Deployment shop/pay is managed by Rollout pay, which would undo a restored template -> leaves the Deployment alone; waits for `spec.target` to name a Deployment without an owner, or Rollout pay to let go of it
+    ");
+    let mut deleted = judging();
+    (deleted.target, deleted.sets, deleted.pods) = (None, Vec::new(), Vec::new());
+    check("a Deployment deleted under a release", &deleted, "
+        = Unclaimed: Deployment shop/pay does not exist
+        ! Claimed TargetNotFound: Deployment shop/pay does not exist; waits for the Deployment to be created, or `spec.target.name` to name another
+        why Deployment shop/pay does not exist -> leaves the Deployment alone; waits for the Deployment to be created, or `spec.target.name` to name another
+    ");
+}
+
+#[test]
+fn looked_after_with_a_remark() {
+    let recreate = settled().target(|target| target.recreate = true);
+    check("strategy Recreate", &recreate, "
+        = Healthy: Healthy on v1
+        ! Comparable Recreate: strategy Recreate replaces all pods at once: releases are judged against history alone
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ");
+    let scaled = settled().target(|target| target.autoscaler = Some("pay".into()));
+    check(
+        "an autoscaler writes replicas, and Trimtab never does",
+        &scaled,
+        "
+        = Healthy: Healthy on v1
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+    check("paused by a person", &settled().paused(Some("kubectl-rollout")), "
+        = Healthy: Healthy on v1
+        ! Progressing PausedByOther: kubectl-rollout paused the Deployment; Trimtab does not lift a pause that is not its own
+        why the Deployment runs v1 and is paused by kubectl-rollout -> leaves the pause alone; waits for a change, and `kubectl rollout resume deployment/pay`
+    ");
+    let idle = settled().runs("t1", 0).target(|target| target.replicas = 0);
+    check(
+        "zero replicas",
+        &idle,
+        "
+        = Healthy: Healthy on v1
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+    let unsupported = settled().settings(|settings| settings.not_acted_on = vec!["delivery.steps".into()]);
+    check(
+        "a field that this version does not act on",
+        &unsupported,
+        "
+        = Healthy: Healthy on v1
+        ! ActedOn NotInThisVersion: valid, and not acted on by this version: delivery.steps
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+}
+
+#[test]
+fn the_first_release_is_what_runs() {
+    check(
+        "a fresh claim records what runs",
+        &unclaimed(),
+        "
+        create v1 t1 by ci: was running when the service was claimed
+        = Unclaimed: Claiming
+        why no release is recorded -> records what runs as v1
+    ",
+    );
+    let rolled_before = unclaimed().target(|target| target.revision = Some(41));
+    check(
+        "numbered like the Deployment's own revision",
+        &rolled_before,
+        "
+        create v41 t1 by ci: was running when the service was claimed
+        = Unclaimed: Claiming
+        why no release is recorded -> records what runs as v41
+    ",
+    );
+    let recorded = unclaimed().release(1, "t1", ReleasePhase::Judging);
+    check(
+        "recorded, and kept without a judgement",
+        &recorded,
+        "
+        v1 is Kept: was running when the service was claimed [low evidence, started +0s]
+        = Healthy: Healthy on v1
+        why what runs was not judged -> keeps it as v1
+    ",
+    );
+    let kept = unclaimed().release(1, "t1", ReleasePhase::Kept);
+    check(
+        "kept, and claimed",
+        &kept,
+        "
+        claim open
+        = Healthy: Healthy on v1
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+    let rolling = unclaimed().applies("t2").runs("t2", 1);
+    check(
+        "claimed in the middle of a rollout: its template is the first release",
+        &rolling,
+        "
+        create v1 t2 by ci: was running when the service was claimed
+        = Unclaimed: Claiming
+        why no release is recorded -> records what runs as v1
+    ",
+    );
+    let moved = unclaimed().release(1, "t1", ReleasePhase::Judging).applies("t2");
+    check(
+        "the template changed between the record and its status",
+        &moved,
+        "
+        create v2 t2 by ci: was running when the service was claimed
+        label pay-t1-0 canary
+        label pay-t1-1 canary
+        label pay-t1-2 canary
+        = Releasing: Releasing v1, judged against nothing yet
+        why no release is recorded -> records what runs as v2
+    ",
+    );
+    let forgotten = judging();
+    let forgotten = crate::Service { releases: forgotten.releases[1..].to_vec(), ..forgotten };
+    check(
+        "a person deleted the record of what was kept: the release under way is still judged",
+        &forgotten,
+        "
+        label pay-t1-0 stable
+        label pay-t1-1 stable
+        label pay-t1-2 stable
+        = Releasing: Releasing v2, judged against nothing yet
+        why 0 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+    ",
+    );
+}
+
+#[test]
+fn settled_services_cost_nothing() {
+    check(
+        "nothing is due",
+        &settled(),
+        "
+        = Healthy: Healthy on v1
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+    check(
+        "a lost claim is written again",
+        &settled().target(|target| target.claim = None),
+        "
+        claim open
+        = Healthy: Healthy on v1
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+    check(
+        "a stale claim is corrected",
+        &settled().claim(Claim::Held),
+        "
+        claim open
+        = Healthy: Healthy on v1
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+    let rolling = settled().settings(|settings| settings.strategy = Strategy::Rolling);
+    check(
+        "strategy Rolling",
+        &rolling,
+        "
+        = Healthy: Healthy on v1
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+}

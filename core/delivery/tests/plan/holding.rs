@@ -1,0 +1,157 @@
+//! A rejected template that comes again.
+
+use trimtab_delivery::names::Claim;
+use trimtab_delivery::plan::RESTORES_MAX;
+use trimtab_delivery::snapshot::{Keep, ReleasePhase};
+
+use crate::check;
+use crate::service::{held, rejected};
+
+#[test]
+fn is_held() {
+    let again =
+        rejected().applies("t2").paused(None).target(|target| target.template_manager = "argocd".into());
+    check("applied again, paused by admission", &again, "
+        event v2 Held: v2 was rejected and applied again by argocd: held, no pod is touched
+        v2 is RolledBack: rpc-errors: 30 % [Fail, held, started +0s, decided +0s, recovered +0s, restores 1]
+        claim held
+        = Held: Healthy on v1 (v2 rejected)
+        why the Deployment holds the template of v2, which was rejected -> v2 was rejected and applied again by argocd: held, no pod is touched
+    ");
+    check("held, and said once", &held(), "
+        = Held: Healthy on v1 (v2 rejected)
+        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay --because ...`
+    ");
+    let unfinished = held().claim(Claim::HoldChanges);
+    check("a crash before the claim was written", &unfinished, "
+        event v2 Held: v2 was rejected and applied again by ci: held, no pod is touched
+        claim held
+        = Held: Healthy on v1 (v2 rejected)
+        why the Deployment holds the template of v2, which was rejected -> v2 was rejected and applied again by ci: held, no pod is touched
+    ");
+    check("paused by a person first", &rejected().applies("t2").paused(Some("kubectl-rollout")), "
+        = Healthy: Healthy on v1 (v2 rejected)
+        ! Progressing PausedByOther: kubectl-rollout paused the Deployment; Trimtab does not lift a pause that is not its own
+        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay --because ...`
+    ");
+    let another = held().release(3, "t3", ReleasePhase::RolledBack).applies("t3");
+    check("another rejected template instead", &another, "
+        event v3 Held: v3 was rejected and applied again by ci: held, no pod is touched
+        v3 is RolledBack:  [held]
+        = Held: Healthy on v1 (v2, v3 rejected)
+        why the Deployment holds the template of v3, which was rejected -> v3 was rejected and applied again by ci: held, no pod is touched
+    ");
+}
+
+#[test]
+fn nothing_held_it() {
+    let out = rejected().applies("t2").runs("t1", 2).runs("t2", 1).later(900);
+    check("without the admission policy it is restored", &out, "
+        v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +15m, restores 1]
+        restore v1
+        v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +15m, restores 2]
+        = RollingBack: Rolling back v2 to v1
+        why the Deployment holds the template of v2, which was rejected -> restores the previous template: nothing held this one at admission
+        why the Deployment holds v2, which failed -> restores the template of v1
+    ");
+    let resumed = held().target(|target| target.paused = false).later(900);
+    check("somebody freed it", &resumed, "
+        v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +15m, restores 1]
+        restore v1
+        v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +15m, restores 2]
+        = RollingBack: Rolling back v2 to v1
+        why the Deployment holds the template of v2, which was rejected -> restores the previous template: nothing held this one at admission
+        why the Deployment holds v2, which failed -> restores the template of v1
+    ");
+    let fought = out.last(|release| release.status.restores = RESTORES_MAX);
+    check("restored a bounded number of times", &fought, "
+        event v2 NeedsHuman: v2 failed, but ci wrote its template back after v1 was restored 5 times: stopped
+        v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +15m, restores 5, needs a person]
+        = RollingBack: Rolling back v2 to v1
+        why the Deployment holds the template of v2, which was rejected -> restores the previous template: nothing held this one at admission
+        why v2 failed, but ci wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay --because ...`
+    ");
+}
+
+#[test]
+fn what_ends_a_hold() {
+    check("a person promotes it", &held().decides(Keep::Keep), "
+        event v2 Kept: v2 is kept: kept by ana: I say so
+        v2 is Kept: kept by ana: I say so [Fail, started +0s, decided +0s, recovered +0s, restores 1]
+        claim open, unpause
+        = Healthy: Healthy on v2
+        why the Deployment holds the template of v2, which was rejected -> keeps v2: ana said so because I say so
+        why v2 was out long enough -> keeps it: kept by ana: I say so
+    ");
+    let promoted = held().last(|release| release.status.phase = ReleasePhase::Kept);
+    check(
+        "a crash before the pause was lifted",
+        &promoted,
+        "
+        claim open, unpause
+        = Healthy: Healthy on v2
+        why the Deployment runs v2, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+    check(
+        "Git goes back to what runs",
+        &held().applies("t1"),
+        "
+        v2 is RolledBack: rpc-errors: 30 % [Fail, started +0s, decided +0s, recovered +0s, restores 1]
+        claim hold-changes, unpause
+        = Healthy: Healthy on v1 (v2 rejected)
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+    check(
+        "another new template",
+        &held().applies("t3"),
+        "
+        create v3 t3 by ci after v1
+        = Held: Healthy on v1 (v2 rejected)
+        why the Deployment holds a new template -> records it as v3
+    ",
+    );
+    let recorded = held().applies("t3").release(3, "t3", ReleasePhase::Judging).started().labelled();
+    check("which is let through", &recorded, "
+        claim hold-changes, unpause
+        = Releasing: Releasing v3, judged against v1 (v2 rejected)
+        why admission held the new template until it was compared with the rejected ones -> lets it through: it is not one of them
+    ");
+}
+
+#[test]
+fn over_a_release_in_flight() {
+    let written_over = rejected().release(3, "t3", ReleasePhase::Judging).started().labelled().applies("t2");
+    check(
+        "the release under way comes back",
+        &written_over.clone().paused(None),
+        "
+        restore v3
+        v3 is Judging:  [started +0s, restores 1]
+        = Releasing: Releasing v3, judged against v1 (v2 rejected)
+        why a rejected template was written over v3, which is under way -> brings back v3
+    ",
+    );
+    check(
+        "also where nothing holds it",
+        &written_over,
+        "
+        restore v3
+        v3 is Judging:  [started +0s, restores 1]
+        = Releasing: Releasing v3, judged against v1 (v2 rejected)
+        why a rejected template was written over v3, which is under way -> brings back v3
+    ",
+    );
+    let fought = written_over.last(|release| release.status.restores = RESTORES_MAX);
+    check("brought back a bounded number of times", &fought, "
+        event v3 NeedsHuman: ci keeps writing a rejected template over v3
+        v3 is Judging:  [started +0s, restores 5, needs a person]
+        = Releasing: Releasing v3, judged against v1 (v2 rejected)
+        why a rejected template was written over v3, which is under way -> does nothing more; waits for the writer to stop
+    ");
+    check("which is said once", &fought.last(|release| release.status.needs_human = true), "
+        = Releasing: Releasing v3, judged against v1 (v2 rejected)
+        why a rejected template was written over v3, which is under way -> does nothing more; waits for the writer to stop
+    ");
+}

@@ -1,0 +1,82 @@
+//! Bounded memory, and bounded work in one plan.
+
+use trimtab_delivery::snapshot::{ReleasePhase, Settings};
+
+use crate::check;
+use crate::service::{judging, rejected, settled};
+
+fn short(settings: &mut Settings) {
+    settings.history = 2;
+}
+
+#[test]
+fn old_releases_are_forgotten() {
+    let long = settled()
+        .release(2, "t2", ReleasePhase::RolledBack)
+        .release(3, "t3", ReleasePhase::Superseded)
+        .release(4, "t1", ReleasePhase::Kept)
+        .settings(short);
+    check(
+        "the oldest go, the current one never does",
+        &long,
+        "
+        delete v1
+        delete v2
+        = Healthy: Healthy on v4
+        why the Deployment runs v4, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+    let busy = long.clone().release(5, "t5", ReleasePhase::Judging).applies("t5");
+    check(
+        "not in the middle of a release",
+        &busy,
+        "
+        event v5 Started: v5 by ci begins: pay:t5
+        v5 is Judging: judged against v4 [started +0s]
+        label pay-t1-0 stable
+        label pay-t1-1 stable
+        label pay-t1-2 stable
+        = Releasing: Releasing v5, judged against v4
+        why v5 is out -> judges it against v4
+    ",
+    );
+    let many = (5..12).fold(long, |service, number| service.release(number, "t1", ReleasePhase::Kept));
+    check(
+        "a few at a time",
+        &many,
+        "
+        delete v1
+        delete v2
+        delete v3
+        delete v4
+        = Healthy: Healthy on v11
+        why the Deployment runs v11, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+    let refused =
+        rejected().release(3, "t3", ReleasePhase::RolledBack).release(4, "t4", ReleasePhase::RolledBack);
+    check(
+        "rejected ones are remembered as long as they are held",
+        &refused.settings(short),
+        "
+        = Healthy: Healthy on v1 (v2, v3, v4 rejected)
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+    let flying = judging().release(1, "t1", ReleasePhase::Kept).labelled().settings(short);
+    check(
+        "the release in flight is not finished",
+        &flying,
+        "
+        = Releasing: Releasing v2, judged against v1
+        why 0 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+    ",
+    );
+}
+
+#[test]
+fn labels_are_bounded() {
+    let huge = judging().runs("t1", 60);
+    let (plan, _) = trimtab_delivery::plan(&huge.snapshot());
+    assert_eq!(plan.writes.len(), 50, "a huge service cannot delay a rollback by its labels");
+}
