@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::json::{drop_nulls, object_mut, text};
+use crate::protobuf;
 use crate::route::Call;
 use crate::server::Target;
 
@@ -13,13 +14,16 @@ pub(crate) fn body(call: &Call) -> Result<Value, Failure> {
     match media {
         "" | "application/json" | "*/*" => json(&call.body),
         "application/yaml" | "application/apply-patch+yaml" => yaml(&call.body),
+        "application/vnd.kubernetes.protobuf" => protobuf::decode(&call.body)
+            .ok_or_else(|| Failure::unsupported_media(&["application/json", "application/yaml"])),
         _ => Err(Failure::unsupported_media(&["application/json", "application/yaml"])),
     }
 }
 
 pub(crate) fn json(bytes: &[u8]) -> Result<Value, Failure> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| {
+        Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+    })
 }
 
 /// YAML, of which JSON is the common case and much faster to read.
@@ -29,7 +33,8 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<Value, Failure> {
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Failure::bad_request("error decoding YAML: the body is not UTF-8"))?;
-    serde_saphyr::from_str(text).map_err(|error| Failure::bad_request(format!("error decoding YAML: {error}")))
+    serde_saphyr::from_str(text)
+        .map_err(|error| Failure::bad_request(format!("error decoding YAML: {error}")))
 }
 
 /// The object in a request body, checked against where it was sent to.
@@ -63,7 +68,7 @@ pub(crate) fn conform(mut value: Value, target: &Target) -> Result<Value, Failur
         drop_nulls(&mut value);
     }
     if !value.get("metadata").is_none_or(|metadata| metadata.is_object() || metadata.is_null()) {
-        return Err(Failure::bad_request("json: cannot unmarshal metadata into Go struct field .metadata of type v1.ObjectMeta"));
+        return Err(Failure::bad_request("json: cannot unmarshal metadata into an ObjectMeta"));
     }
     let metadata = object_mut(&mut value, "metadata");
     metadata.retain(|_, inner| !inner.is_null());
@@ -76,9 +81,9 @@ pub(crate) fn conform(mut value: Value, target: &Target) -> Result<Value, Failur
     if namespace.is_empty() {
         metadata.insert("namespace".to_owned(), target.route.namespace.clone().into());
     } else if namespace != target.route.namespace {
-        return Err(Failure::bad_request(format!(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )));
+        return Err(Failure::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     Ok(value)
 }

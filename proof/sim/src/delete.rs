@@ -69,10 +69,8 @@ impl Options {
     fn check(&self, target: &Target, stored: &Stored) -> Result<(), Failure> {
         let uid = text(&stored.value, "metadata.uid");
         if !self.uid.is_empty() && self.uid != uid {
-            let why = format!(
-                "Precondition failed: UID in precondition: {}, UID in object meta: {uid}",
-                self.uid
-            );
+            let why =
+                format!("Precondition failed: UID in precondition: {}, UID in object meta: {uid}", self.uid);
             return Err(Failure::conflict(&target.kind.subject(), &target.route.name, &why));
         }
         let revision = stored.revision.to_string();
@@ -178,7 +176,11 @@ impl Server<'_> {
             }
             let last = self.state.store.remove(&kind.storage, &target.key(), value);
             self.forget(&kind, &last.value);
-            return Ok(if returns_object(target) { Answer::Stored(200, last) } else { success(target, stored) });
+            return Ok(if returns_object(target) {
+                Answer::Stored(200, last)
+            } else {
+                success(target, stored)
+            });
         }
         self.begin_deletion(&mut value, grace, kind.features.generation || kind.custom.is_some());
         if kind.is("", "namespaces") {
@@ -234,10 +236,7 @@ impl Server<'_> {
         if !already && previous.is_none_or(|previous| previous <= grace) {
             return;
         }
-        let due = self
-            .now
-            .saturating_add(jiff::SignedDuration::from_secs(grace))
-            .unwrap_or(self.now);
+        let due = self.now.saturating_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(self.now);
         let generation = at(value, "metadata.generation").as_i64();
         let metadata = object_mut(value, "metadata");
         metadata.insert("deletionTimestamp".to_owned(), wire_time(due).into());

@@ -29,7 +29,8 @@ pub(crate) fn answer(server: &Server<'_>, call: &Call) -> Result<Response<SimBod
             &json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
         )),
         ["apis"] => {
-            let groups: Vec<Value> = named_groups(registry).map(|(group, versions)| group_of(group, versions)).collect();
+            let groups: Vec<Value> =
+                named_groups(registry).map(|(group, versions)| group_of(group, versions)).collect();
             Ok(SimBody::value(200, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})))
         }
         ["apis", group] => named_groups(registry)
@@ -81,8 +82,7 @@ fn typed_group(group: &str, versions: &[String]) -> Value {
     value
 }
 
-const VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// Subresources: name, kind, group and version of what they exchange, verbs.
 fn subresources(kind: &Kind) -> Vec<(&'static str, String, String, String, &'static [&'static str])> {

@@ -12,7 +12,8 @@ pub(crate) struct Cause {
 
 impl Cause {
     pub(crate) fn required(field: impl Into<String>, detail: &str) -> Self {
-        let message = if detail.is_empty() { "Required value".to_owned() } else { format!("Required value: {detail}") };
+        let message =
+            if detail.is_empty() { "Required value".to_owned() } else { format!("Required value: {detail}") };
         Cause { reason: "FieldValueRequired", message, field: field.into() }
     }
 
@@ -148,7 +149,9 @@ impl Failure {
         let listed = if causes.len() == 1 {
             format!("{}: {}", causes[0].message, causes[0].field)
         } else {
-            causes.iter().fold(String::new(), |all, cause| format!("{all}\n- {}: {}", cause.message, cause.field))
+            causes
+                .iter()
+                .fold(String::new(), |all, cause| format!("{all}\n- {}: {}", cause.message, cause.field))
         };
         let message = if causes.len() == 1 {
             format!("Apply failed with 1 {noun}: {listed}")

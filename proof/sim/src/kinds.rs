@@ -164,14 +164,7 @@ const BUILT_IN: &[Row] = &[
     ),
     ("batch", "v1", "CronJob", "cronjobs", "cj @all", NAMESPACED | STATUS | GENERATION),
     ("batch", "v1", "Job", "jobs", "@all", NAMESPACED | STATUS | GENERATION),
-    (
-        "certificates.k8s.io",
-        "v1",
-        "CertificateSigningRequest",
-        "certificatesigningrequests",
-        "csr",
-        STATUS,
-    ),
+    ("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", "csr", STATUS),
     ("coordination.k8s.io", "v1", "Lease", "leases", "", NAMESPACED),
     ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "", NAMESPACED | GENERATION),
     ("events.k8s.io", "v1", "Event", "events", "ev", NAMESPACED),
@@ -224,9 +217,8 @@ impl Registry {
         self.kinds.retain(|_, kind| !kind.is(group, plural));
         let kinds = &self.kinds;
         self.groups.retain_mut(|(group, versions)| {
-            versions.retain(|version| {
-                kinds.keys().any(|(other, served, _)| other == group && served == version)
-            });
+            versions
+                .retain(|version| kinds.keys().any(|(other, served, _)| other == group && served == version));
             !versions.is_empty()
         });
     }
@@ -242,9 +234,9 @@ impl Registry {
 
     pub(crate) fn by_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<Kind>> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        self.kinds
-            .values()
-            .find(|candidate| candidate.group == group && candidate.version == version && candidate.kind == kind)
+        self.kinds.values().find(|candidate| {
+            candidate.group == group && candidate.version == version && candidate.kind == kind
+        })
     }
 
     /// The preferred version of whatever resource is kept in a collection.

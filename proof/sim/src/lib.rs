@@ -41,6 +41,7 @@ mod masking;
 mod openapi;
 mod patch;
 mod present;
+mod protobuf;
 mod rbac;
 mod read;
 mod route;

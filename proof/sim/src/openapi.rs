@@ -22,7 +22,8 @@ fn index(registry: &Registry) -> Value {
     let mut paths = Map::new();
     for (group, versions) in registry.groups() {
         for version in versions {
-            let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+            let path =
+                if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
             let kinds: Vec<String> = registry
                 .in_version(group, version)
                 .map(|kind| format!("{:?}", kind.custom.as_ref().map(|custom| &custom.schema)))
@@ -39,7 +40,8 @@ fn document(registry: &Registry, group: &str, version: &str) -> Result<Response<
     let mut paths = Map::new();
     let mut schemas = Map::new();
     for kind in registry.in_version(group, version) {
-        let base = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+        let base =
+            if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
         let path = if kind.namespaced {
             format!("{base}/namespaces/{{namespace}}/{}/{{name}}", kind.plural)
         } else {
@@ -72,7 +74,8 @@ fn group_version_kind(kind: &Kind) -> Value {
 fn operations(kind: &Kind) -> Value {
     let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string"}});
     let reference = json!({"$ref": format!("#/components/schemas/{}", schema_name(kind))});
-    let answer = json!({"200": {"description": "OK", "content": {"application/json": {"schema": reference}}}});
+    let answer =
+        json!({"200": {"description": "OK", "content": {"application/json": {"schema": reference}}}});
     json!({
         "get": {
             "x-kubernetes-action": "get", "x-kubernetes-group-version-kind": group_version_kind(kind),

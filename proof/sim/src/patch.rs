@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::decode;
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure, Subject};
 use crate::fields::managers::{self, OnConflict, Operation};
 use crate::json::{object_mut, text};
 use crate::kinds::Kind;
@@ -50,9 +50,9 @@ impl Server<'_> {
             return Err(Failure::bad_request("Object 'Kind' is missing in applied configuration"));
         }
         if call.parameter("fieldManager").is_empty() {
-            return Err(Failure::bad_request(
-                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
-            ));
+            let subject = Subject { group: "meta.k8s.io", plural: "", kind: "PatchOptions" };
+            let cause = Cause::required("fieldManager", "is required for apply patch");
+            return Err(Failure::invalid(&subject, "", &[cause]));
         }
         let managed = configuration.get("metadata").and_then(|metadata| metadata.get("managedFields"));
         if managed.is_some_and(|managed| !managed.is_null()) {
@@ -109,7 +109,9 @@ fn restrict_configuration(target: &Target, configuration: &mut Value) {
         "" if target.kind.features.status => {
             fields.remove("status");
         }
-        "status" => fields.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status")),
+        "status" => {
+            fields.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
+        }
         _ => {}
     }
 }

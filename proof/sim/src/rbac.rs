@@ -69,8 +69,11 @@ pub(crate) fn review(server: &Server<'_>, user: &str, review: &Value) -> bool {
         return true;
     }
     let (resource, subresource) = (text(asked, "resource"), text(asked, "subresource"));
-    let resource =
-        if subresource.is_empty() { Cow::Borrowed(resource) } else { Cow::Owned(format!("{resource}/{subresource}")) };
+    let resource = if subresource.is_empty() {
+        Cow::Borrowed(resource)
+    } else {
+        Cow::Owned(format!("{resource}/{subresource}"))
+    };
     let attributes = Attributes {
         verb: text(asked, "verb"),
         group: text(asked, "group"),
@@ -129,12 +132,9 @@ fn role_allows(server: &Server<'_>, binding: &Value, namespace: &str, attributes
 
 fn rule_allows(rule: &Value, attributes: &Attributes<'_>) -> bool {
     let lists = |field: &str, wanted: &str| list(rule, field).iter().any(|one| one == "*" || one == wanted);
-    let subresource_of_any = attributes
-        .resource
-        .split_once('/')
-        .is_some_and(|(_, subresource)| {
-            list(rule, "resources").iter().any(|one| one.as_str() == Some(&format!("*/{subresource}")))
-        });
+    let subresource_of_any = attributes.resource.split_once('/').is_some_and(|(_, subresource)| {
+        list(rule, "resources").iter().any(|one| one.as_str() == Some(&format!("*/{subresource}")))
+    });
     let names = list(rule, "resourceNames");
     lists("verbs", attributes.verb)
         && lists("apiGroups", attributes.group)

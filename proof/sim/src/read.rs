@@ -128,7 +128,9 @@ impl Server<'_> {
 
     /// The revision that a fault shows to this user, where the request allows staleness.
     fn frozen(&self, call: &Call) -> Option<u64> {
-        matches!(call.parameter("resourceVersion"), "" | "0").then(|| self.faults.frozen_at(&call.user)).flatten()
+        matches!(call.parameter("resourceVersion"), "" | "0")
+            .then(|| self.faults.frozen_at(&call.user))
+            .flatten()
     }
 
     fn refuse_future(&self, wanted: u64) -> Result<(), Failure> {
@@ -158,7 +160,8 @@ impl Server<'_> {
         let prefix = options.prefix.clone();
         let published = self.state.store.published.clone();
         let (watcher, mut stream) = watch::open(options, kind, presenter, self.faults.clone(), published);
-        let in_view = |key: &str, stored: &Stored| key.starts_with(&prefix) && selector.matches(&stored.value);
+        let in_view =
+            |key: &str, stored: &Stored| key.starts_with(&prefix) && selector.matches(&stored.value);
         match (initial, wanted) {
             (Initial::Requested, _) | (Initial::Unsaid, None | Some(0)) => {
                 for (key, stored) in self.state.store.in_collection(&target.kind.storage) {
@@ -228,11 +231,7 @@ fn initial_events(call: &Call) -> Result<Initial, Failure> {
     Ok(initial)
 }
 
-fn check_match(
-    wanted: &str,
-    matching: &str,
-    continuation: Option<&Continuation>,
-) -> Result<(), Failure> {
+fn check_match(wanted: &str, matching: &str, continuation: Option<&Continuation>) -> Result<(), Failure> {
     if matching.is_empty() {
         return Ok(());
     }
@@ -279,7 +278,9 @@ pub(crate) fn parse_revision(text: &str) -> Result<Option<u64>, Failure> {
 fn parse_limit(call: &Call) -> Result<Option<usize>, Failure> {
     match call.parameter("limit") {
         "" | "0" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| Failure::bad_request(format!("limit: invalid value {text}"))),
+        text => {
+            text.parse().map(Some).map_err(|_| Failure::bad_request(format!("limit: invalid value {text}")))
+        }
     }
 }
 

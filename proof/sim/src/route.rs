@@ -49,7 +49,11 @@ impl Call {
 
     /// Path and query as they were sent.
     pub(crate) fn uri(&self) -> String {
-        if self.raw_query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.raw_query) }
+        if self.raw_query.is_empty() {
+            self.path.clone()
+        } else {
+            format!("{}?{}", self.path, self.raw_query)
+        }
     }
 
     /// What names the writer in `managedFields`: the parameter, else the product of the user agent.

@@ -114,7 +114,10 @@ fn parse_requirement(part: &str, whole: &str) -> Result<Requirement, Failure> {
         return valid_name(name.trim()).map(Requirement::Missing).ok_or_else(refuse);
     }
     if let Some((name, set)) = split_word(part, " notin ") {
-        return Ok(Requirement::NotIn(valid_name(name).ok_or_else(refuse)?, parse_set(set).ok_or_else(refuse)?));
+        return Ok(Requirement::NotIn(
+            valid_name(name).ok_or_else(refuse)?,
+            parse_set(set).ok_or_else(refuse)?,
+        ));
     }
     if let Some((name, set)) = split_word(part, " in ") {
         return Ok(Requirement::In(valid_name(name).ok_or_else(refuse)?, parse_set(set).ok_or_else(refuse)?));
@@ -123,7 +126,11 @@ fn parse_requirement(part: &str, whole: &str) -> Result<Requirement, Failure> {
         if let Some((name, value)) = part.split_once(operator) {
             let name = valid_name(name.trim()).ok_or_else(refuse)?;
             let values = vec![valid_value(value.trim()).ok_or_else(refuse)?];
-            return Ok(if negated { Requirement::NotIn(name, values) } else { Requirement::In(name, values) });
+            return Ok(if negated {
+                Requirement::NotIn(name, values)
+            } else {
+                Requirement::In(name, values)
+            });
         }
     }
     for (operator, greater) in [('>', true), ('<', false)] {
@@ -247,9 +254,10 @@ fn event_field(name: &str) -> Option<String> {
 /// Whether a `metav1.LabelSelector` object selects these labels; a null selector selects nothing.
 pub(crate) fn label_selector_matches(selector: &Value, labels: &Value) -> bool {
     let Some(object) = selector.as_object() else { return false };
-    let exact = object.get("matchLabels").and_then(Value::as_object).is_none_or(|wanted| {
-        wanted.iter().all(|(name, value)| labels.get(name) == Some(value))
-    });
+    let exact = object
+        .get("matchLabels")
+        .and_then(Value::as_object)
+        .is_none_or(|wanted| wanted.iter().all(|(name, value)| labels.get(name) == Some(value)));
     exact && list(selector, "matchExpressions").iter().all(|expression| expression_holds(expression, labels))
 }
 

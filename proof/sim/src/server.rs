@@ -228,7 +228,8 @@ impl Server<'_> {
                 review["status"] = json!({"allowed": allowed});
             }
             "selfsubjectreviews" => {
-                review["status"] = json!({"userInfo": {"username": call.user, "groups": rbac::groups(&call.user)}});
+                review["status"] =
+                    json!({"userInfo": {"username": call.user, "groups": rbac::groups(&call.user)}});
             }
             "tokenreviews" => {
                 let token = crate::json::text(&review, "spec.token").to_owned();

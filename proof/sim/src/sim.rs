@@ -84,6 +84,8 @@ impl Sim {
         };
         let sim = Sim { inner: Arc::new(inner) };
         sim.load(crate::bootstrap::objects()).expect("the initial objects are valid");
+        // A server that has just started knows no history, so that watches from before it expire.
+        sim.compact();
         sim
     }
 

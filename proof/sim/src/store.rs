@@ -223,7 +223,10 @@ impl Store {
     }
 
     /// The changes after `revision`, oldest first.
-    pub(crate) fn changes_after(&self, revision: u64) -> Result<impl Iterator<Item = &Arc<Change>>, Compacted> {
+    pub(crate) fn changes_after(
+        &self,
+        revision: u64,
+    ) -> Result<impl Iterator<Item = &Arc<Change>>, Compacted> {
         if revision < self.compacted {
             return Err(Compacted);
         }

@@ -19,7 +19,9 @@ enum ListRule {
 
 fn list_rule(kind: &Kind, parent: &str, name: &str) -> ListRule {
     let key = match (parent, name) {
-        (_, "containers" | "initContainers" | "ephemeralContainers" | "imagePullSecrets" | "volumes") => "name",
+        (_, "containers" | "initContainers" | "ephemeralContainers" | "imagePullSecrets" | "volumes") => {
+            "name"
+        }
         ("containers" | "initContainers" | "ephemeralContainers", "env") => "name",
         ("containers" | "initContainers" | "ephemeralContainers", "ports") => "containerPort",
         ("containers" | "initContainers" | "ephemeralContainers", "volumeMounts") => "mountPath",
@@ -45,7 +47,13 @@ pub(crate) fn merge(object: &Value, patch: &Value, kind: &Kind) -> Result<Value,
     merge_value(object, patch, kind, "", "")
 }
 
-fn merge_value(object: &Value, patch: &Value, kind: &Kind, parent: &str, name: &str) -> Result<Value, Failure> {
+fn merge_value(
+    object: &Value,
+    patch: &Value,
+    kind: &Kind,
+    parent: &str,
+    name: &str,
+) -> Result<Value, Failure> {
     match (object, patch) {
         (Value::Object(object), Value::Object(patch)) => merge_object(object, patch, kind, name),
         (_, Value::Object(patch)) => merge_object(&Map::new(), patch, kind, name),

@@ -74,7 +74,9 @@ impl Server<'_> {
         let replicas = integer(&wanted, "spec.replicas").unwrap_or(0);
         let mut object = stored.value.clone();
         for precondition in ["resourceVersion", "uid"] {
-            if let Some(value) = wanted["metadata"].get(precondition).filter(|value| value.as_str() != Some("")) {
+            if let Some(value) =
+                wanted["metadata"].get(precondition).filter(|value| value.as_str() != Some(""))
+            {
                 object["metadata"][precondition] = value.clone();
             }
         }
@@ -273,13 +275,16 @@ fn check_budget(budget: &Value) -> Result<(), Failure> {
     }
     let disrupted = at(budget, "status.disruptedPods").as_object().map_or(0, serde_json::Map::len);
     if disrupted > DISRUPTED_PODS_MAX {
-        return Err(Failure::internal(format!("{name}: too many evictions not confirmed by the budget's controller")));
+        return Err(Failure::internal(format!(
+            "{name}: too many evictions not confirmed by the budget's controller"
+        )));
     }
     let allowed = integer(budget, "status.disruptionsAllowed").unwrap_or(0);
     if allowed <= 0 {
         let healthy = integer(budget, "status.currentHealthy").unwrap_or(0);
         let desired = integer(budget, "status.desiredHealthy").unwrap_or(0);
-        let why = format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently");
+        let why =
+            format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently");
         return Err(Failure::eviction_blocked(Some(("DisruptionBudget", why)), 0));
     }
     Ok(())

@@ -119,7 +119,8 @@ fn owners(new: &Value, causes: &mut Vec<Cause>) {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if text(owner, field).is_empty() {
                 let path = format!("metadata.ownerReferences[{index}].{field}");
-                let detail = if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
+                let detail =
+                    if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
                 causes.push(Cause::invalid(path, &"".into(), detail));
             }
         }
@@ -187,7 +188,8 @@ fn strategy(new: &Value, causes: &mut Vec<Cause>) {
         let detail = "may not be specified when strategy `type` is 'Recreate'";
         causes.push(Cause::forbidden("spec.strategy.rollingUpdate", detail));
     }
-    let is_zero = |value: &Value| matches!(value.as_i64(), Some(0)) || matches!(value.as_str(), Some("0%" | "0"));
+    let is_zero =
+        |value: &Value| matches!(value.as_i64(), Some(0)) || matches!(value.as_str(), Some("0%" | "0"));
     if is_zero(at(rolling, "maxSurge")) && is_zero(at(rolling, "maxUnavailable")) {
         let detail = "may not be 0 when `maxSurge` is 0";
         let field = "spec.strategy.rollingUpdate.maxUnavailable";
@@ -198,7 +200,8 @@ fn strategy(new: &Value, causes: &mut Vec<Cause>) {
 fn pod(subresource: &str, old: Option<&Value>, new: &Value, causes: &mut Vec<Cause>) {
     pod_spec(at(new, "spec"), "spec", causes);
     let Some(old) = old else { return };
-    if subresource == "resize" || subresource == "ephemeralcontainers" || mutable_pod(old) == mutable_pod(new) {
+    if subresource == "resize" || subresource == "ephemeralcontainers" || mutable_pod(old) == mutable_pod(new)
+    {
         return;
     }
     let detail = "pod updates may not change fields other than `spec.containers[*].image`,\
@@ -231,7 +234,9 @@ fn pod_spec(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
         causes.push(Cause::required(format!("{path}.containers"), ""));
     }
     let mut names: Vec<&str> = Vec::new();
-    for (list_name, containers) in [("containers", containers), ("initContainers", list(spec, "initContainers"))] {
+    for (list_name, containers) in
+        [("containers", containers), ("initContainers", list(spec, "initContainers"))]
+    {
         for (index, container) in containers.iter().enumerate() {
             let field = format!("{path}.{list_name}[{index}]");
             check_container(container, &field, &mut names, causes);

@@ -196,9 +196,7 @@ impl WatchStream {
         // A deletion seen because the selector no longer matches carries the state that last matched, at the new revision.
         let left_view = seen == ChangeType::Deleted && change.change != ChangeType::Deleted;
         match (&change.previous, left_view) {
-            (Some(previous), true) => {
-                self.presenter.left_view(&self.kind, &previous.value, change.revision)
-            }
+            (Some(previous), true) => self.presenter.left_view(&self.kind, &previous.value, change.revision),
             _ => self.presenter.event(&self.kind, seen, &change.object),
         }
     }

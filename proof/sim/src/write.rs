@@ -137,7 +137,8 @@ impl Server<'_> {
         if at(&stored.value, "metadata.deletionTimestamp").is_null() {
             return Ok(());
         }
-        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
         let mut failure = Failure::forbidden(&target.kind.subject(), &target.route.name, &why);
         if let Some(details) = &mut failure.details {
             details["causes"] = json!([{
@@ -162,7 +163,9 @@ impl Server<'_> {
         let metadata = object_mut(object, "metadata");
         metadata.insert("uid".to_owned(), uid.into());
         metadata.insert("creationTimestamp".to_owned(), created.into());
-        for server_only in ["resourceVersion", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        for server_only in
+            ["resourceVersion", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"]
+        {
             metadata.remove(server_only);
         }
         if counts {
@@ -190,7 +193,8 @@ impl Server<'_> {
             )));
         }
         let old = self.existing(target)?;
-        let revision_required = target.kind.custom.is_some() || target.kind.is("coordination.k8s.io", "leases");
+        let revision_required =
+            target.kind.custom.is_some() || target.kind.is("coordination.k8s.io", "leases");
         if revision_required && text(&object, "metadata.resourceVersion").is_empty() {
             let field = "metadata.resourceVersion";
             let cause = Cause {
@@ -247,13 +251,7 @@ impl Server<'_> {
         Ok(Answer::Stored(200, stored))
     }
 
-    fn check(
-        &self,
-        call: &Call,
-        target: &Target,
-        old: Option<&Value>,
-        new: &Value,
-    ) -> Result<(), Failure> {
+    fn check(&self, call: &Call, target: &Target, old: Option<&Value>, new: &Value) -> Result<(), Failure> {
         let kind = &target.kind;
         let causes = validate::object(kind, &target.route.subresource, old, new);
         if !causes.is_empty() {

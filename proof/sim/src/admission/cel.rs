@@ -118,7 +118,8 @@ fn to_cel(value: &Value) -> Cel {
         Value::String(text) => Cel::String(Arc::new(text.clone())),
         Value::Array(items) => Cel::List(Arc::new(items.iter().map(to_cel).collect())),
         Value::Object(object) => {
-            let pairs = object.iter().map(|(name, inner)| (Key::String(Arc::new(name.clone())), to_cel(inner)));
+            let pairs =
+                object.iter().map(|(name, inner)| (Key::String(Arc::new(name.clone())), to_cel(inner)));
             Cel::Map(Map { map: Arc::new(pairs.collect()) })
         }
     }

@@ -8,7 +8,12 @@ use crate::selector::label_selector_matches;
 use crate::server::Server;
 
 /// Whether constraints, which must name the resource, match the request.
-pub(super) fn matches(server: &Server<'_>, admission: &Admission<'_>, constraints: &Value, object: &Value) -> bool {
+pub(super) fn matches(
+    server: &Server<'_>,
+    admission: &Admission<'_>,
+    constraints: &Value,
+    object: &Value,
+) -> bool {
     list(constraints, "resourceRules").iter().any(|rule| rule_matches(admission, rule))
         && rest_matches(server, admission, constraints, object)
 }

@@ -76,7 +76,11 @@ impl Bound {
 struct Broken(String);
 
 /// Lets every bound mutating policy change the object; tells whether any did.
-pub(crate) fn mutate(server: &Server<'_>, admission: &Admission<'_>, object: &mut Value) -> Result<bool, Failure> {
+pub(crate) fn mutate(
+    server: &Server<'_>,
+    admission: &Admission<'_>,
+    object: &mut Value,
+) -> Result<bool, Failure> {
     let mut changed = false;
     for bound in bound_policies(server, MUTATING, MUTATING_BINDINGS) {
         match mutate_by(server, admission, &bound, object) {
@@ -132,7 +136,11 @@ fn json_patched(object: &Value, operations: Value) -> Result<Value, Broken> {
 }
 
 /// Asks every bound validating policy.
-pub(crate) fn validate(server: &Server<'_>, admission: &Admission<'_>, object: &Value) -> Result<(), Failure> {
+pub(crate) fn validate(
+    server: &Server<'_>,
+    admission: &Admission<'_>,
+    object: &Value,
+) -> Result<(), Failure> {
     for bound in bound_policies(server, VALIDATING, VALIDATING_BINDINGS) {
         match objection(server, admission, &bound, object) {
             Ok(None) => {}

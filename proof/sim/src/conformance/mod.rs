@@ -34,13 +34,7 @@ pub struct Case {
 /// One request, or one watch, and what it must answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Step {
-    Request {
-        request: HttpRequest,
-        code: u16,
-        expect: Value,
-        save: BTreeMap<String, String>,
-        repeat: Repeat,
-    },
+    Request { request: HttpRequest, code: u16, expect: Value, save: BTreeMap<String, String>, repeat: Repeat },
     Watch { path: String, events: Vec<Value>, bookmarks: Bookmarks },
 }
 
@@ -111,7 +105,8 @@ pub async fn run(case: &Case, target: &dyn Target) -> Result<(), Difference> {
         request: request.to_owned(),
         detail,
     };
-    let namespace = fresh_namespace(target).await.map_err(|detail| fail(0, "POST /api/v1/namespaces", detail))?;
+    let namespace =
+        fresh_namespace(target).await.map_err(|detail| fail(0, "POST /api/v1/namespaces", detail))?;
     let mut variables = BTreeMap::from([("ns".to_owned(), namespace.clone())]);
     let mut outcome = Ok(());
     for (index, step) in case.steps.iter().enumerate() {
@@ -156,7 +151,10 @@ async fn perform(
                 }
                 let reply = target.send(&request).await.map_err(|error| (request.to_string(), error))?;
                 match check(&reply, *code, &expect) {
-                    None => return remember(&reply.body, save, variables).map_err(|why| (request.to_string(), why)),
+                    None => {
+                        return remember(&reply.body, save, variables)
+                            .map_err(|why| (request.to_string(), why));
+                    }
                     Some(why) => last = why,
                 }
             }

@@ -53,8 +53,11 @@ fn fixture() -> Result<Vec<Step>, String> {
 }
 
 fn step(value: &Value) -> Result<Step, String> {
-    let known = ["do", "as", "accept", "body", "code", "expect", "save", "until", "watch", "events", "bookmarks"];
-    if let Some(unknown) = value.as_object().into_iter().flatten().find(|(name, _)| !known.contains(&name.as_str())) {
+    let known =
+        ["do", "as", "accept", "body", "code", "expect", "save", "until", "watch", "events", "bookmarks"];
+    if let Some(unknown) =
+        value.as_object().into_iter().flatten().find(|(name, _)| !known.contains(&name.as_str()))
+    {
         return Err(format!("unknown key {:?}", unknown.0));
     }
     if let Some(path) = value.get("watch").and_then(Value::as_str) {
@@ -62,7 +65,8 @@ fn step(value: &Value) -> Result<Step, String> {
             if value["bookmarks"] == Value::Bool(true) { Bookmarks::Expected } else { Bookmarks::Ignored };
         return Ok(Step::Watch { path: path.to_owned(), events: list(value, "events").to_vec(), bookmarks });
     }
-    let (method, path) = text(value, "do").split_once(' ').ok_or("a step needs `do: METHOD /path` or `watch`")?;
+    let (method, path) =
+        text(value, "do").split_once(' ').ok_or("a step needs `do: METHOD /path` or `watch`")?;
     let mut request = HttpRequest::of(method, path);
     request.accept = text(value, "accept").to_owned();
     if let Some(body) = value.get("body") {

@@ -85,7 +85,8 @@ pub trait Target: Send + Sync {
 impl Target for kube::Client {
     fn send<'a>(&'a self, request: &'a HttpRequest) -> BoxFuture<'a, Result<Reply, String>> {
         Box::pin(async move {
-            let response = kube::Client::send(self, request.to_http()?).await.map_err(|error| error.to_string())?;
+            let response =
+                kube::Client::send(self, request.to_http()?).await.map_err(|error| error.to_string())?;
             let code = response.status().as_u16();
             let bytes = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
             let body = serde_json::from_slice(&bytes)

@@ -184,9 +184,7 @@ fn accept(definition: &mut Value, now: &str) {
         .filter(|version| version["storage"].as_bool().unwrap_or(false))
         .map(|version| version["name"].clone())
         .collect();
-    let condition = |kind: &str, reason: &str, message: &str| {
-        json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now})
-    };
+    let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now});
     let established = list(definition, "status.conditions").len() >= 2;
     let status = object_mut(definition, "status");
     status.insert("acceptedNames".to_owned(), names);

@@ -138,7 +138,9 @@ fn shown_path(path: &str) -> String {
 fn has_type(value: &Value, wanted: &str) -> bool {
     match wanted {
         "" => true,
-        "integer" => value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0),
+        "integer" => {
+            value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0)
+        }
         "number" => value.is_number(),
         other => type_name(value) == other,
     }
@@ -198,17 +200,19 @@ fn validate_list(items: &[Value], schema: &Value, path: &str, causes: &mut Vec<C
     }
     let keys: Vec<&str> = match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {
         Some("set") => Vec::new(),
-        Some("map") => crate::json::list(schema, "x-kubernetes-list-map-keys")
-            .iter()
-            .filter_map(Value::as_str)
-            .collect(),
+        Some("map") => {
+            crate::json::list(schema, "x-kubernetes-list-map-keys").iter().filter_map(Value::as_str).collect()
+        }
         _ => return,
     };
     let identity = |item: &Value| -> Value {
         if keys.is_empty() {
             return item.clone();
         }
-        keys.iter().filter_map(|key| item.get(key).map(|value| ((*key).to_owned(), value.clone()))).collect::<Map<_, _>>().into()
+        keys.iter()
+            .filter_map(|key| item.get(key).map(|value| ((*key).to_owned(), value.clone())))
+            .collect::<Map<_, _>>()
+            .into()
     };
     for (index, item) in items.iter().enumerate() {
         if items[..index].iter().any(|earlier| identity(earlier) == identity(item)) {
@@ -248,7 +252,9 @@ fn check_scalar(value: &Value, schema: &Value, path: &str, causes: &mut Vec<Caus
         let detail = body(format!("should match '{pattern}'"));
         causes.push(Cause::invalid(shown_path(path), value, &detail));
     }
-    if schema.get("format").and_then(Value::as_str) == Some("date-time") && text.parse::<jiff::Timestamp>().is_err() {
+    if schema.get("format").and_then(Value::as_str) == Some("date-time")
+        && text.parse::<jiff::Timestamp>().is_err()
+    {
         let detail = body(format!("must be of type date-time: \"{text}\""));
         causes.push(Cause::invalid(shown_path(path), value, &detail));
     }
@@ -259,7 +265,8 @@ fn check_number(value: &Value, number: f64, schema: &Value, path: &str, causes: 
     if let Some(least) = bound("minimum") {
         let exclusive = flag(schema, "exclusiveMinimum");
         if number < least || (exclusive && number <= least) {
-            let than = if exclusive { "should be greater than" } else { "should be greater than or equal to" };
+            let than =
+                if exclusive { "should be greater than" } else { "should be greater than or equal to" };
             let detail = format!("{path} in body {than} {least}");
             causes.push(Cause::invalid(shown_path(path), value, &detail));
         }

@@ -142,7 +142,9 @@ fn volume_source(volume: &mut Value) {
 pub(crate) fn quality_of_service(pod: &Value) -> &'static str {
     let containers: Vec<&Value> =
         list(pod, "spec.containers").iter().chain(list(pod, "spec.initContainers")).collect();
-    let named = |container: &Value, part: &str, resource: &str| at(at(container, "resources"), part).get(resource).cloned();
+    let named = |container: &Value, part: &str, resource: &str| {
+        at(at(container, "resources"), part).get(resource).cloned()
+    };
     let any = containers.iter().any(|container| {
         ["requests", "limits"]
             .iter()

@@ -64,7 +64,8 @@ fn lists(old: &[Value], new: &[Value], node: Node<'_>, depth: usize) -> Option<C
     };
     let (old_items, new_items) = (by_element(old)?, by_element(new)?);
     let mut all = Comparison::default();
-    let elements = old_items.keys().chain(new_items.keys().filter(|element| !old_items.contains_key(*element)));
+    let elements =
+        old_items.keys().chain(new_items.keys().filter(|element| !old_items.contains_key(*element)));
     for element in elements {
         let before = old_items.get(element).map(|index| &old[*index]);
         let after = new_items.get(element).map(|index| &new[*index]);

@@ -121,7 +121,10 @@ fn fold_oldest(entries: &mut Vec<Entry>) {
     while entries.iter().filter(|entry| is_update(entry)).count() > UPDATE_MANAGERS_MAX {
         let Some(first) = entries.iter().position(is_update) else { return };
         let oldest = entries.remove(first);
-        match entries[first..].iter_mut().find(|entry| is_update(entry) && entry.api_version == oldest.api_version) {
+        match entries[first..]
+            .iter_mut()
+            .find(|entry| is_update(entry) && entry.api_version == oldest.api_version)
+        {
             Some(next) => {
                 next.fields = next.fields.union(&oldest.fields);
                 next.manager = FOLDED_MANAGER.to_owned();

@@ -147,9 +147,7 @@ fn built_in_list<'a>(kind: &str, parent: &str, name: &str) -> ListType<'a> {
 fn built_in_atomic(kind: &str, parent: &str, name: &str) -> bool {
     match (parent, name) {
         ("spec", "nodeSelector") => true,
-        ("spec", "selector") => {
-            !matches!(kind, "PodDisruptionBudget" if parent.is_empty())
-        }
+        ("spec", "selector") => !matches!(kind, "PodDisruptionBudget" if parent.is_empty()),
         (_, "labelSelector" | "namespaceSelector" | "podSelector" | "objectSelector") => true,
         (_, "configMapKeyRef" | "secretKeyRef" | "fieldRef" | "resourceFieldRef" | "roleRef") => true,
         ("spec" | "", "involvedObject" | "regarding" | "related" | "claimRef" | "targetRef") => true,

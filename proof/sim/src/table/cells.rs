@@ -41,9 +41,12 @@ pub(crate) fn columns(kind: &Kind) -> &'static [Column] {
             ("Images", "string", 1),
             ("Selector", "string", 1),
         ],
-        ("apps", "statefulsets") => {
-            &[("Ready", "string", 0), ("Age", "string", 0), ("Containers", "string", 1), ("Images", "string", 1)]
-        }
+        ("apps", "statefulsets") => &[
+            ("Ready", "string", 0),
+            ("Age", "string", 0),
+            ("Containers", "string", 1),
+            ("Images", "string", 1),
+        ],
         ("", "services") => &[
             ("Type", "string", 0),
             ("Cluster-IP", "string", 0),
@@ -81,12 +84,18 @@ pub(crate) fn columns(kind: &Kind) -> &'static [Column] {
             ("Age", "string", 0),
         ],
         ("coordination.k8s.io", "leases") => &[("Holder", "string", 0), ("Age", "string", 0)],
-        ("batch", "jobs") => {
-            &[("Status", "string", 0), ("Completions", "string", 0), ("Duration", "string", 0), ("Age", "string", 0)]
-        }
-        ("discovery.k8s.io", "endpointslices") => {
-            &[("AddressType", "string", 0), ("Ports", "string", 0), ("Endpoints", "string", 0), ("Age", "string", 0)]
-        }
+        ("batch", "jobs") => &[
+            ("Status", "string", 0),
+            ("Completions", "string", 0),
+            ("Duration", "string", 0),
+            ("Age", "string", 0),
+        ],
+        ("discovery.k8s.io", "endpointslices") => &[
+            ("AddressType", "string", 0),
+            ("Ports", "string", 0),
+            ("Endpoints", "string", 0),
+            ("Age", "string", 0),
+        ],
         ("apiextensions.k8s.io", _) => &[("Created At", "date", 0)],
         ("rbac.authorization.k8s.io", "clusterroles" | "roles") => &[("Created At", "date", 0)],
         ("rbac.authorization.k8s.io", _) => &[("Role", "string", 0), ("Age", "string", 0)],
@@ -125,7 +134,9 @@ pub(crate) fn cells(kind: &Kind, object: &Value, now: Timestamp) -> Vec<Value> {
             cells
         }
         ("", "services") => service(object, age),
-        ("", "configmaps") => vec![(size(object, "data") + size(object, "binaryData")).to_string().into(), age],
+        ("", "configmaps") => {
+            vec![(size(object, "data") + size(object, "binaryData")).to_string().into(), age]
+        }
         ("", "secrets") => vec![text(object, "type").into(), size(object, "data").to_string().into(), age],
         ("", "namespaces") => vec![text(object, "status.phase").into(), age],
         ("", "nodes") => node(object, age),
@@ -247,10 +258,11 @@ fn service(object: &Value, age: Value) -> Vec<Value> {
 }
 
 fn node(object: &Value, age: Value) -> Vec<Value> {
-    let ready = list(object, "status.conditions")
-        .iter()
-        .find(|condition| text(condition, "type") == "Ready")
-        .map_or("Unknown", |condition| if text(condition, "status") == "True" { "Ready" } else { "NotReady" });
+    let ready =
+        list(object, "status.conditions").iter().find(|condition| text(condition, "type") == "Ready").map_or(
+            "Unknown",
+            |condition| if text(condition, "status") == "True" { "Ready" } else { "NotReady" },
+        );
     let mut status = ready.to_owned();
     if at(object, "spec.unschedulable") == &Value::Bool(true) {
         status.push_str(",SchedulingDisabled");
