@@ -1,5 +1,6 @@
 //! The tests in tiers, cheap ones first. Every tier reuses the one development build of the whole workspace.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread::JoinHandle;
@@ -22,27 +23,65 @@ const KUBECTL_VARIABLE: &str = "TRIMTAB_KUBECTL";
 struct Tier {
     name: &'static str,
     shows: &'static str,
+    tools: Tools,
     run: fn(&mut Session) -> Result<Outcome>,
 }
 
+/// What a tier needs on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tools {
+    /// Rust.
+    Cargo,
+    /// What the lab builds with Go or fetches with pip.
+    Lab,
+}
+
 const TIERS: [Tier; 9] = [
-    Tier { name: "fmt", shows: "the source is formatted", run: fmt },
+    Tier { name: "fmt", shows: "the source is formatted", tools: Tools::Cargo, run: fmt },
     Tier {
         name: "layers",
         shows: "dependencies point down, the tree is tidy, links lead somewhere",
+        tools: Tools::Cargo,
         run: layers,
     },
-    Tier { name: "clippy", shows: "no lint fires, house law included", run: clippy },
-    Tier { name: "deny", shows: "licences, duplicate crates and sources are as agreed", run: deny },
-    Tier { name: "tests", shows: "units, properties, scenarios and simulations hold", run: tests },
-    Tier { name: "docs", shows: "API docs build, the reference says what the code does", run: docs },
-    Tier { name: "demo", shows: "`trimtab demo --once` tells its whole story", run: demo },
-    Tier { name: "kubectl", shows: "a real kubectl works on the simulated API", run: kubectl },
-    Tier { name: "lab", shows: "the same holds on a real control plane with real traffic", run: lab },
+    Tier { name: "clippy", shows: "no lint fires, house law included", tools: Tools::Cargo, run: clippy },
+    Tier {
+        name: "deny",
+        shows: "licences, duplicate crates and sources are as agreed",
+        tools: Tools::Cargo,
+        run: deny,
+    },
+    Tier {
+        name: "tests",
+        shows: "units, properties, scenarios and simulations hold",
+        tools: Tools::Cargo,
+        run: tests,
+    },
+    Tier {
+        name: "docs",
+        shows: "API docs build, the reference says what the code does",
+        tools: Tools::Cargo,
+        run: docs,
+    },
+    Tier {
+        name: "demo",
+        shows: "`trimtab demo --once` tells its whole story",
+        tools: Tools::Cargo,
+        run: demo,
+    },
+    Tier {
+        name: "kubectl",
+        shows: "a real kubectl works on the simulated API",
+        tools: Tools::Lab,
+        run: kubectl,
+    },
+    Tier {
+        name: "lab",
+        shows: "the same holds on a real control plane with real traffic",
+        tools: Tools::Lab,
+        run: lab,
+    },
 ];
-
-/// Tiers that need the lab's tools.
-const TOOL_TIERS: [&str; 2] = ["kubectl", "lab"];
 
 /// What a run knows from one tier to the next.
 struct Session {
@@ -65,8 +104,13 @@ pub(crate) fn names() -> Vec<&'static str> {
 /// Prints the tiers.
 pub(crate) fn list() {
     for tier in &TIERS {
-        println!("{:<8} {}", tier.name, tier.shows);
+        say(&format!("{:<8} {}", tier.name, tier.shows));
     }
+}
+
+/// Prints a line. A reader that has gone away does not end the tests.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Runs the tiers that are named, or all of them, and prints what each came to.
@@ -80,12 +124,12 @@ pub(crate) fn run(named: &[String]) -> Result<ExitCode> {
     let mut lines = Vec::new();
     let mut total = Tally::default();
     for tier in chosen {
-        println!("\n=== {}: {}", tier.name, tier.shows);
+        say(&format!("\n=== {}: {}", tier.name, tier.shows));
         let started = now();
         let tally = match (tier.run)(&mut session) {
             Ok(Outcome::Ran(tally)) => tally,
             Ok(Outcome::Skipped(why)) if !session.everything_required => {
-                println!("=== {} skipped: {why}", tier.name);
+                say(&format!("=== {} skipped: {why}", tier.name));
                 lines.push(format!("{:<8} skipped: {why}", tier.name));
                 continue;
             }
@@ -99,12 +143,12 @@ pub(crate) fn run(named: &[String]) -> Result<ExitCode> {
             }
         };
         let line = line(tier.name, tally, now().saturating_sub(started));
-        println!("=== {line}");
+        say(&format!("=== {line}"));
         lines.push(line);
         total += tally;
     }
     session.finish_warm_up();
-    println!("\n{}\n\n{} passed, {} failed", lines.join("\n"), total.passed, total.failed);
+    say(&format!("\n{}\n\n{} passed, {} failed", lines.join("\n"), total.passed, total.failed));
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -125,7 +169,7 @@ impl Session {
     fn new(chosen: &[&Tier]) -> Result<Self> {
         let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|set| set == value);
         let workspace = Workspace::load()?;
-        let needs_tools = chosen.iter().any(|tier| TOOL_TIERS.contains(&tier.name));
+        let needs_tools = chosen.iter().any(|tier| tier.tools == Tools::Lab);
         Ok(Self {
             workspace,
             everything_required: is("CI", "true") || is("TRIMTAB_REQUIRE_LAB", "1"),
