@@ -203,7 +203,7 @@ impl Registry {
         match self.groups.iter_mut().find(|(group, _)| *group == kind.group) {
             Some((_, versions)) if !versions.contains(&kind.version) => {
                 versions.push(kind.version.clone());
-                versions.sort_by(|a, b| version_rank(b).cmp(&version_rank(a)));
+                versions.sort_by_key(|version| std::cmp::Reverse(version_rank(version)));
             }
             Some(_) => {}
             None => self.groups.push((kind.group.clone(), vec![kind.version.clone()])),

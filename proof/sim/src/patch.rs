@@ -110,7 +110,7 @@ fn restrict_configuration(target: &Target, configuration: &mut Value) {
             fields.remove("status");
         }
         "status" => {
-            fields.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
+            fields.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
         }
         _ => {}
     }

@@ -112,7 +112,7 @@ fn message(bytes: &[u8], fields: &[Field], depth: usize) -> Option<Value> {
             }
             (kind, payload) => {
                 let value = scalar(*kind, payload, depth)?;
-                if value != Value::from("") {
+                if value.as_str() != Some("") {
                     object.insert((*name).to_owned(), value);
                 }
             }

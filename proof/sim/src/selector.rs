@@ -191,11 +191,8 @@ fn parse_fields(text: &str, kind: &Kind) -> Result<Vec<(String, String, Comparis
 }
 
 fn unsupported_field(kind: &Kind, name: &str, text: &str) -> Failure {
-    let group = if kind.group.is_empty() { "" } else { kind.group.as_str() };
-    let resource = format!("{group}/{}, Resource={}", kind.version, kind.plural);
-    let detail = if kind.custom.is_some() {
-        format!("field label not supported: {name}")
-    } else if kind.is_event() || kind.group.is_empty() {
+    let resource = format!("{}/{}, Resource={}", kind.group, kind.version, kind.plural);
+    let detail = if kind.custom.is_some() || kind.is_event() || kind.group.is_empty() {
         format!("field label not supported: {name}")
     } else {
         format!("\"{name}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")

@@ -343,8 +343,8 @@ fn job(old: Option<&Value>, new: &Value, causes: &mut Vec<Cause>) {
 fn definition(new: &Value, causes: &mut Vec<Cause>) {
     let wanted = format!("{}.{}", text(new, "spec.names.plural"), text(new, "spec.group"));
     if text(new, "metadata.name") != wanted {
-        let detail = format!("must be spec.names.plural+\".\"+spec.group");
-        causes.push(Cause::invalid("metadata.name", at(new, "metadata.name"), &detail));
+        let detail = "must be spec.names.plural+\".\"+spec.group";
+        causes.push(Cause::invalid("metadata.name", at(new, "metadata.name"), detail));
     }
     let scope = text(new, "spec.scope");
     if !matches!(scope, "Namespaced" | "Cluster") {
