@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use trimtab_sim::{Effect, Fault, Rbac, RequestOrder, Sim, SimConfig};
 
 fn config_map(name: &str) -> ConfigMap {
-    serde_json::from_value(json!({"metadata": {"name": name}, "data": {"k": "v"}})).unwrap()
+    serde_json::from_value(json!({"metadata": {"name": name}, "data": {"k": "v"}})).expect("a config map")
 }
 
 fn maps(sim: &Sim, user: &str) -> Api<ConfigMap> {
@@ -277,7 +277,7 @@ async fn a_hundred_thousand_objects_load_in_seconds() {
 fn cpu_seconds() -> f64 {
     const TICKS_PER_SECOND: f64 = 100.0;
     let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("Linux");
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("a split has parts").split_whitespace().collect();
+    let ticks = |index: usize| fields[index].parse::<f64>().expect("ticks are numbers");
     (ticks(11) + ticks(12)) / TICKS_PER_SECOND
 }

@@ -184,8 +184,9 @@ fn real_kubectl_works() {
 
 /// There is no deployment controller here, so the revision that is gone back to is made by hand.
 fn history(kubectl: &Kubectl, sim: &Sim) -> Result<(), String> {
-    let uid = sim.get("deployments.apps", "default", "web").unwrap()["metadata"]["uid"].clone();
-    let uid = uid.as_str().unwrap();
+    let uid =
+        sim.get("deployments.apps", "default", "web").ok_or("no deployment")?["metadata"]["uid"].clone();
+    let uid = uid.as_str().ok_or("no uid")?;
     let old = OLD_REPLICA_SET.replace("UID", uid);
     let current = old
         .replace("web-1", "web-2")
@@ -198,6 +199,10 @@ fn history(kubectl: &Kubectl, sim: &Sim) -> Result<(), String> {
     kubectl.check(&("rollout history deployment web", "", "REVISION"))?;
     kubectl.check(&("rollout undo deployment web --to-revision=1", "", "deployment.apps/web rolled back"))?;
     kubectl.check(&("get deploy web -o jsonpath={.spec.template.spec.containers[0].image}", "", "web:0"))?;
+    let (_, watched) = kubectl.run("get deployments --watch --output-watch-events --request-timeout=2s", "");
+    if !watched.contains("ADDED") || !watched.contains("web") {
+        return Err(format!("kubectl get --watch printed no event:\n{watched}"));
+    }
     kubectl.check(&("delete deployment web --cascade=foreground --timeout=10s", "", "deleted"))?;
     kubectl.check(&("get replicasets", "", "No resources found"))
 }
