@@ -1,0 +1,315 @@
+//! Every command and flag. `--help` is the manual, so the words here are complete.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use trimtab_units::GoDuration;
+
+use super::exit;
+use super::output::Form;
+
+const MANUAL: &str = "\
+Claim a service once, then deploy it as often as you like:
+  trimtab claim payments
+  trimtab deploy payments --image registry.example/payments:8c1f --wait
+
+Every deploy has a number (payments v128). The new pods are judged against
+the old ones by rules: error rate, panics and crashes, database errors, and
+whatever your alerts say. A release that fails is rolled back by itself, and
+its template is held when somebody applies it again. A person always wins:
+  trimtab promote payments --because \"the errors are the load test's\"
+  trimtab abort payments --because \"refunds are stuck\"
+  trimtab rollback payments --to v120
+  trimtab explain payments
+
+Trimtab is never in the path of a deploy. If it is gone, a held Deployment
+is freed with
+  kubectl annotate deployment payments trimtab.dev/claim-
+  kubectl rollout resume deployment/payments";
+
+/// Ships every service safely.
+///
+/// Data goes to stdout and talk to stderr.
+#[derive(Debug, Parser)]
+#[command(name = "trimtab", version, after_help = exit::HELP, after_long_help = format!("{MANUAL}\n\n{}", exit::HELP),
+    disable_help_subcommand = true, max_term_width = 110)]
+pub struct Arguments {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Globals {
+    /// Kubeconfig file; default is $KUBECONFIG, then ~/.kube/config, then the pod's service account
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context in the kubeconfig
+    #[arg(long, global = true)]
+    pub context: Option<String>,
+    /// Namespace of the service; default is the context's
+    #[arg(short, long, global = true)]
+    pub namespace: Option<String>,
+    /// Form of the data on stdout; default is a table
+    #[arg(short, long, global = true, value_name = "FORM")]
+    pub output: Option<Form>,
+    /// No colour; so does NO_COLOR in the environment
+    #[arg(long, global = true)]
+    pub no_color: bool,
+}
+
+impl Globals {
+    /// The form of data.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.output.unwrap_or_default()
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Deploy an image as a numbered release
+    Deploy(DeployArgs),
+    /// List services and how they are
+    Get(GetArgs),
+    /// List the releases of a service
+    History {
+        /// Name of the service
+        service: String,
+    },
+    /// Say why: why a release was kept or rolled back, what a service waits for, and how to free it by hand
+    Explain(ExplainArgs),
+    /// Bring back an earlier release
+    ///
+    /// While a release is under way this is `abort`. Otherwise the template of the release before the current one, or of
+    /// --to, becomes a new release. Databases, feature flags, ConfigMaps and Secrets are not rolled back.
+    Rollback(RollbackArgs),
+    /// Keep a release, whatever the evidence says
+    ///
+    /// Works on the release under way, on a held one, and on a rejected one, which is then deployed again.
+    Promote(PromoteArgs),
+    /// Roll back the release under way, now
+    Abort(AbortArgs),
+    /// Put a Deployment under Trimtab's care, in place
+    Claim(ClaimArgs),
+    /// Let go of a service; its pods stay as they are
+    Release(ReleaseArgs),
+    /// Check ManagedApp and FleetPolicy files, with file and line
+    Lint(LintArgs),
+    /// Show the rules that judge a service, and where each comes from
+    Rules {
+        /// Name of the service
+        service: String,
+    },
+    /// Print everything that the cluster needs, in the order in which to apply it
+    ///
+    /// trimtab install --prometheus-url http://prometheus.monitoring:9090 | kubectl apply --server-side -f -
+    Install(InstallArgs),
+    /// Remove Trimtab; every workload keeps running
+    ///
+    /// Stops the manager first. Then every claim is removed, and a Deployment that holds a rejected template gets the one
+    /// that runs back before it is let go. Then definitions, policy and permissions are deleted. Without --yes it only says
+    /// what it would do.
+    Uninstall(UninstallArgs),
+    /// Run the manager; this is what the container does
+    Manager(ManagerArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// Arguments of `deploy`.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// Name of the service
+    pub service: String,
+    /// Image to deploy
+    #[arg(long, value_name = "REF")]
+    pub image: String,
+    /// Container that gets the image; default is the service container
+    #[arg(long)]
+    pub container: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub reason: String,
+    /// Wait for the verdict, at most this long; the exit code tells it
+    #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    pub wait: Option<GoDuration>,
+}
+
+/// Arguments of `get`.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// Name of a service; default is every service
+    pub service: Option<String>,
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Deployments that are not claimed, too
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Name of the service
+    pub service: String,
+    /// A release, such as v128
+    pub release: Option<String>,
+}
+
+/// Arguments of `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// Name of the service
+    pub service: String,
+    /// Release to bring back, such as v126; default is the one before
+    #[arg(long, value_name = "RELEASE")]
+    pub to: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub because: Option<String>,
+}
+
+/// Arguments of `promote`.
+#[derive(Debug, Args)]
+pub struct PromoteArgs {
+    /// Name of the service
+    pub service: String,
+    /// A release, such as v128; default is the one under way, then the one that was rejected last
+    pub release: Option<String>,
+    /// Why; recorded with your name
+    #[arg(long, value_name = "TEXT")]
+    pub because: String,
+}
+
+/// Arguments of `abort`.
+#[derive(Debug, Args)]
+pub struct AbortArgs {
+    /// Name of the service
+    pub service: String,
+    /// Why; recorded with your name
+    #[arg(long, value_name = "TEXT")]
+    pub because: Option<String>,
+}
+
+/// How releases are shipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StrategyWord {
+    /// Record releases, do not judge them.
+    Rolling,
+    /// Judge every release and restore the previous one when it fails.
+    Guarded,
+}
+
+/// Arguments of `claim`.
+#[derive(Debug, Args)]
+pub struct ClaimArgs {
+    /// Name of the Deployment
+    pub service: String,
+    /// How releases are shipped; default is what policy says, then guarded
+    #[arg(long)]
+    pub strategy: Option<StrategyWord>,
+    /// Print the ManagedApp instead of creating it
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `release`.
+#[derive(Debug, Args)]
+pub struct ReleaseArgs {
+    /// Name of the service
+    pub service: String,
+    /// Let go although a rejected template is held: the Deployment gets the template that runs back
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `lint`.
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// Files with YAML documents or JSON; `-` is stdin
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Ask this Prometheus whether the series of every rule exist
+    #[arg(long, value_name = "URL")]
+    pub prometheus_url: Option<String>,
+}
+
+/// Arguments of `install`.
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// Image of the manager
+    #[arg(long, value_name = "REF", default_value = concat!("trimtab:", env!("CARGO_PKG_VERSION")))]
+    pub image: String,
+    /// Prometheus that measures releases; without it only restarts and kills are judged
+    #[arg(long, value_name = "URL")]
+    pub prometheus_url: Option<String>,
+}
+
+/// Arguments of `uninstall`.
+#[derive(Debug, Args)]
+pub struct UninstallArgs {
+    /// Do it
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Arguments of `manager`.
+#[derive(Clone, Debug, Args)]
+pub struct ManagerArgs {
+    /// Where Prometheus is, such as http://prometheus.monitoring:9090
+    #[arg(long, value_name = "URL", env = "TRIMTAB_PROMETHEUS_URL")]
+    pub prometheus_url: Option<String>,
+    /// File with a bearer token for Prometheus
+    #[arg(long, value_name = "FILE", conflicts_with = "prometheus_basic_auth_file")]
+    pub prometheus_bearer_token_file: Option<PathBuf>,
+    /// File that reads user:password, for Prometheus
+    #[arg(long, value_name = "FILE")]
+    pub prometheus_basic_auth_file: Option<PathBuf>,
+    /// File with the certificate authorities that Prometheus is trusted by; default is the system's
+    #[arg(long, value_name = "FILE")]
+    pub prometheus_ca_file: Option<PathBuf>,
+    /// File with a client certificate for Prometheus
+    #[arg(long, value_name = "FILE", requires = "prometheus_key_file")]
+    pub prometheus_cert_file: Option<PathBuf>,
+    /// File with the client certificate's key
+    #[arg(long, value_name = "FILE", requires = "prometheus_cert_file")]
+    pub prometheus_key_file: Option<PathBuf>,
+    /// Longest that one query may take
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub prometheus_timeout: GoDuration,
+    /// Where probes and metrics are served
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen: std::net::SocketAddr,
+    /// Namespace of the lease, and of the Secrets that FleetPolicies name; default is -n, then trimtab-system
+    #[arg(long, value_name = "NAMESPACE")]
+    pub leader_election_namespace: Option<String>,
+    /// Form of the log
+    #[arg(long, value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+    /// Name of this replica; default is the pod's or the host's name
+    #[arg(long, env = "POD_NAME")]
+    pub identity: Option<String>,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}

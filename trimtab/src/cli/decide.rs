@@ -1,0 +1,205 @@
+//! `trimtab promote` and `trimtab abort`: a person overrules, and says why.
+
+use serde_json::{Value, json};
+use trimtab_api::AppRelease;
+use trimtab_control::resources::APP_RELEASES;
+use trimtab_delivery::names::{RELEASE_ANNOTATION, parse_release_word, release_word};
+use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_kube::ApiError;
+use trimtab_kube::api::Patch;
+
+use super::args::{AbortArgs, PromoteArgs};
+use super::exit::{Exit, Failure};
+use super::rollback::{self, put_back};
+use super::service::{Service, Standing, phase};
+use super::session::Session;
+
+/// How often a decision is written again because the release's record changed meanwhile.
+const ATTEMPTS_MAX: usize = 5;
+/// Longest reason that a record keeps, in characters.
+const BECAUSE_CHARS_MAX: usize = 1024;
+
+/// What a person decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Keep,
+    RollBack,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "Keep",
+            Self::RollBack => "RollBack",
+        }
+    }
+
+    /// Phases in which the decision changes anything.
+    fn applies_to(self, phase: ReleasePhase) -> bool {
+        match self {
+            Self::Keep => {
+                matches!(phase, ReleasePhase::Judging | ReleasePhase::RollingBack | ReleasePhase::RolledBack)
+            }
+            Self::RollBack => phase == ReleasePhase::Judging,
+        }
+    }
+}
+
+/// Keeps a release whatever the evidence says.
+///
+/// # Errors
+/// Refuses when there is nothing to keep, or somebody decided otherwise before.
+pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Exit, Failure> {
+    if args.because.trim().is_empty() {
+        return Err(Failure::refused("--because is empty").hint("say why: it is recorded with your name"));
+    }
+    let service = Service::read(&session.api, &session.namespace, &args.service).await?;
+    if service.standing() != Standing::Claimed {
+        let message = format!(
+            "{} is not claimed: nothing judges its deploys, so there is nothing to promote",
+            service.name
+        );
+        return Err(Failure::refused(message).hint(format!("`trimtab claim {}`", service.name)));
+    }
+    let release = promotable(&service, args.release.as_deref())?;
+    let word = release_word(release.spec.number);
+    let decided = decide(session, &service, release, Verdict::Keep, &args.because).await?;
+    if phase(&decided) == ReleasePhase::RolledBack && !service.shows(&decided) {
+        let template = rollback::template_of(&session.api, &service.namespace, &decided).await?;
+        put_back(session, &service, &template, &json!({RELEASE_ANNOTATION: word})).await?;
+        session.tell(&format!("{word} is deployed again"));
+    }
+    session.say(&format!("{} {word} kept by decision", service.name))?;
+    Ok(Exit::Done)
+}
+
+fn promotable<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRelease, Failure> {
+    let release = match asked {
+        Some(asked) => service.release(number(asked)?)?,
+        None => service.in_flight().or_else(|| service.rejected().next_back()).ok_or_else(|| {
+            Failure::refused(format!("{} has no release under way and none rejected", service.name))
+                .hint(format!("`trimtab history {}`", service.name))
+        })?,
+    };
+    let phase = phase(release);
+    if Verdict::Keep.applies_to(phase) {
+        return Ok(release);
+    }
+    let message = format!(
+        "{} of {} is {}: there is nothing to promote",
+        release_word(release.spec.number),
+        service.name,
+        phase.word()
+    );
+    Err(Failure::refused(message).hint(format!(
+        "`trimtab rollback {} --to {}` brings it back",
+        service.name,
+        release_word(release.spec.number)
+    )))
+}
+
+/// The number that a person typed.
+pub(super) fn number(word: &str) -> Result<u64, Failure> {
+    parse_release_word(word)
+        .ok_or_else(|| Failure::refused(format!("`{word}` is no release")).hint("write v128 or 128"))
+}
+
+/// Rolls back the release under way.
+///
+/// # Errors
+/// Refuses when nothing is under way.
+pub async fn abort(session: &mut Session<'_>, args: &AbortArgs) -> Result<Exit, Failure> {
+    let service = Service::read(&session.api, &session.namespace, &args.service).await?;
+    match service.standing() {
+        Standing::Claimed => abort_release(session, &service, args.because.as_deref()).await,
+        Standing::Unclaimed(_) => rollback::native(session, &service).await,
+        Standing::Claiming => {
+            Err(Failure::refused(format!("{} is being claimed: nothing is under way", service.name)))
+        }
+    }
+}
+
+/// Rolls back the release under way of a claimed service.
+pub(super) async fn abort_release(
+    session: &mut Session<'_>,
+    service: &Service,
+    because: Option<&str>,
+) -> Result<Exit, Failure> {
+    let Some(release) = service.in_flight() else {
+        let message = format!("{} has no release under way", service.name);
+        return Err(Failure::refused(message)
+            .hint(format!("`trimtab rollback {}` goes back to an earlier one", service.name)));
+    };
+    let word = release_word(release.spec.number);
+    if phase(release) == ReleasePhase::RollingBack {
+        return Err(Failure::refused(format!("{} {word} is being rolled back already", service.name))
+            .hint(format!("`trimtab explain {} {word}`", service.name)));
+    }
+    let because = because.filter(|text| !text.trim().is_empty()).unwrap_or("no reason given");
+    decide(session, service, release, Verdict::RollBack, because).await?;
+    session.say(&format!("{} {word} aborted", service.name))?;
+    session.tell(rollback::NOT_ROLLED_BACK);
+    Ok(Exit::Done)
+}
+
+/// Writes a decision on the very release that the person saw.
+async fn decide(
+    session: &Session<'_>,
+    service: &Service,
+    seen: &AppRelease,
+    verdict: Verdict,
+    because: &str,
+) -> Result<AppRelease, Failure> {
+    let (namespace, name) = (Some(service.namespace.as_str()), seen.metadata.name.as_str());
+    let word = release_word(seen.spec.number);
+    let decision = json!({
+        "verdict": verdict.word(), "actor": session.actor().await, "at": session.clock.now(),
+        "because": because.chars().take(BECAUSE_CHARS_MAX).collect::<String>(),
+    });
+    let mut release = seen.clone();
+    for _ in 0..ATTEMPTS_MAX {
+        still_open(&service.name, &release, verdict)?;
+        if release.spec.decision.is_some() {
+            return Ok(release);
+        }
+        let patch = Patch::Json(json!([
+            {"op": "test", "path": "/metadata/uid", "value": seen.metadata.uid},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": release.metadata.resource_version},
+            {"op": "add", "path": "/spec/decision", "value": decision},
+        ]));
+        match session.api.patch(APP_RELEASES, namespace, name, &patch).await {
+            Ok(stored) => return super::service::typed(stored),
+            // A failed test is told as a conflict or as an invalid patch.
+            Err(ApiError::Conflict { .. } | ApiError::Invalid { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let again: Option<Value> = session.api.get(APP_RELEASES, namespace, name).await?;
+        release = super::service::typed(again.unwrap_or_default())?;
+        if release.metadata.uid != seen.metadata.uid {
+            return Err(Failure::refused(format!("{} {word} is not the release that it was", service.name)));
+        }
+    }
+    Err(Failure::error(format!("the record of {} {word} keeps changing", service.name)).hint("try again"))
+}
+
+/// Whether the decision still makes sense. The same decision again is no second effect.
+fn still_open(service: &str, release: &AppRelease, verdict: Verdict) -> Result<(), Failure> {
+    let word = release_word(release.spec.number);
+    if let Some(decision) = &release.spec.decision {
+        if decision.verdict == verdict.word() {
+            return Ok(());
+        }
+        let message = format!(
+            "{} decided {} for {service} {word}: {}",
+            decision.actor, decision.verdict, decision.because
+        );
+        return Err(Failure::refused(message)
+            .hint("a decision stands; deploy a new build, or roll back to an earlier release"));
+    }
+    let phase = phase(release);
+    if verdict.applies_to(phase) {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("{service} {word} is {} by now", phase.word()))
+        .hint(format!("`trimtab explain {service} {word}`")))
+}

@@ -1,0 +1,131 @@
+//! How a command ends: a code for scripts, and for people a line that says why and one that says what to do.
+
+use std::process::ExitCode;
+
+use trimtab_kube::ApiError;
+
+/// How a command ended. The numbers are promised: scripts branch on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or the release was kept.
+    Done,
+    /// Something failed.
+    Error,
+    /// The release was rolled back.
+    RolledBack,
+    /// The release was kept although the evidence could not tell.
+    LowEvidence,
+    /// The release is held, or Trimtab stopped and a person must decide.
+    Held,
+    /// Refused: nothing was changed.
+    Refused,
+    /// The command line itself is wrong.
+    Usage,
+}
+
+impl Exit {
+    /// The process's exit code.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Error => 1,
+            Self::RolledBack => 2,
+            Self::LowEvidence => 3,
+            Self::Held => 4,
+            Self::Refused => 5,
+            Self::Usage => 64,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// The part of `--help` that documents the codes.
+pub const HELP: &str = "Exit codes:
+  0   done; with --wait, the release was kept
+  1   an error
+  2   the release was rolled back
+  3   the release was kept on low evidence
+  4   the release is held, or a person must decide
+  5   refused: nothing was changed
+  64  the command line is wrong";
+
+/// Why a command did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The code.
+    pub exit: Exit,
+    /// The object and the cause, lower case.
+    pub message: String,
+    /// The next command.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// Something failed.
+    #[must_use]
+    pub fn error(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Error, message: message.into(), hint: None }
+    }
+
+    /// Nothing was changed, on purpose.
+    #[must_use]
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Refused, message: message.into(), hint: None }
+    }
+
+    /// The same, with what to do next.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let missing =
+            matches!(&error, ApiError::NotFound { target } if target.resource.ends_with("trimtab.dev"));
+        let failure = Self::error(error.to_string());
+        if missing {
+            failure.hint("install Trimtab's kinds: `trimtab install | kubectl apply -f -`")
+        } else {
+            failure
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::error(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_the_documented_ones() {
+        let all = [
+            Exit::Done,
+            Exit::Error,
+            Exit::RolledBack,
+            Exit::LowEvidence,
+            Exit::Held,
+            Exit::Refused,
+            Exit::Usage,
+        ];
+        let documented: Vec<u8> = HELP
+            .lines()
+            .skip(1)
+            .map(|line| line.split_whitespace().next().unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(all.map(Exit::code).to_vec(), documented);
+    }
+}

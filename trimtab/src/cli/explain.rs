@@ -1,0 +1,243 @@
+//! `trimtab explain`: why, for a release and for a service, inaction included.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde_json::json;
+use trimtab_api::AppRelease;
+use trimtab_api::app_release::RuleEvidence;
+use trimtab_control::{convert, observe};
+use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
+use trimtab_delivery::plan::{AppPhase, Plan};
+use trimtab_delivery::report::{Report, duration_words};
+use trimtab_delivery::rule::Rule;
+use trimtab_delivery::snapshot::ReleasePhase;
+
+use super::args::ExplainArgs;
+use super::decide;
+use super::exit::{Exit, Failure};
+use super::history::{harmed, outcome};
+use super::output::{Form, Mood, Paint, objects};
+use super::rules::what;
+use super::service;
+use super::session::Session;
+
+/// Explains a release, or what a service does and waits for.
+///
+/// # Errors
+/// When the service is not claimed, or has no such release.
+pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Exit, Failure> {
+    let name = &args.service;
+    let Some(observed) = observe(&session.api, &session.namespace, name).await? else {
+        let message = format!("{}/{name} is not claimed: nothing judges its deploys", session.namespace);
+        return Err(Failure::error(message)
+            .hint(format!("`trimtab claim {name}`; `kubectl rollout status deployment/{name}`")));
+    };
+    let releases = service::releases(&session.api, &session.namespace, name).await?;
+    if let Some(asked) = &args.release {
+        let number = decide::number(asked)?;
+        let Some(release) = releases.iter().find(|release| release.spec.number == number) else {
+            let message = format!("{name} has no release {}", release_word(number));
+            return Err(Failure::error(message).hint(format!("`trimtab history {name}`")));
+        };
+        if matches!(session.form, Form::Json | Form::Yaml) {
+            let value = serde_json::to_value(release).map_err(|error| Failure::error(error.to_string()))?;
+            objects(session.out, session.form, &value)?;
+        } else {
+            let text = release_text(release, &observed.settings.rules, session.paint);
+            session.out.write_all(text.as_bytes())?;
+        }
+        return Ok(Exit::Done);
+    }
+    let now = session.clock.now();
+    let findings = observed
+        .snapshot(now, &[])
+        .in_flight()
+        .map(|release| release.status.findings.clone())
+        .unwrap_or_default();
+    let (plan, report) = trimtab_delivery::plan(&observed.snapshot(now, &findings));
+    if matches!(session.form, Form::Json | Form::Yaml) {
+        objects(session.out, session.form, &report_value(&plan, &report))?;
+        return Ok(Exit::Done);
+    }
+    let last = releases.iter().rev().find(|release| !release.status.rules.is_empty());
+    let text = service_text(
+        &Explained { name, plan: &plan, report: &report, last, target: &observed.settings.target, now },
+        session.paint,
+    );
+    session.out.write_all(text.as_bytes())?;
+    Ok(Exit::Done)
+}
+
+fn report_value(plan: &Plan, report: &Report) -> serde_json::Value {
+    let steps: Vec<_> = report
+        .steps
+        .iter()
+        .map(|step| json!({"saw": step.saw, "decided": step.decided, "waitsFor": step.waits_for}))
+        .collect();
+    json!({"service": report.service, "summary": report.summary, "steps": steps, "writesDue": plan.writes.len(), "wakeAt": plan.wake_at})
+}
+
+/// What is told of a service.
+pub struct Explained<'a> {
+    /// Name of the service.
+    pub name: &'a str,
+    /// What is due.
+    pub plan: &'a Plan,
+    /// And why.
+    pub report: &'a Report,
+    /// The latest release with evidence.
+    pub last: Option<&'a AppRelease>,
+    /// Name of the Deployment.
+    pub target: &'a str,
+    /// The instant.
+    pub now: Timestamp,
+}
+
+/// A service in words: what was seen, what was decided, and what it waits for.
+#[must_use]
+pub fn service_text(explained: &Explained<'_>, paint: Paint) -> String {
+    let Explained { name, plan, report, last, target, now } = explained;
+    let phase = plan.status.phase;
+    let mut text =
+        format!("{}  {}\n", report.service, paint.say(Mood::of_app(phase.word()), &report.summary));
+    for step in &report.steps {
+        let _ = writeln!(text, "  saw {}\n    so it {}", step.saw, step.decided);
+        if let Some(waits_for) = &step.waits_for {
+            let _ = writeln!(text, "    and waits for {waits_for}");
+        }
+    }
+    if let Some(wake_at) = plan.wake_at {
+        let in_seconds = wake_at.duration_since(*now).as_secs().max(0).unsigned_abs();
+        let _ = writeln!(
+            text,
+            "  looks again in {} whatever happens",
+            duration_words(std::time::Duration::from_secs(in_seconds))
+        );
+    }
+    if !plan.writes.is_empty() {
+        let _ = writeln!(
+            text,
+            "  {} writes are due: a running manager makes them within seconds",
+            plan.writes.len()
+        );
+    }
+    if let Some(release) = last {
+        let _ = writeln!(text, "\nevidence on {}, as last written", release_word(release.spec.number));
+        release.status.rules.iter().for_each(|rule| evidence(&mut text, rule, None, paint));
+    }
+    let problems =
+        plan.status.conditions.iter().filter(|condition| !condition.holds && condition.kind != "Claimed");
+    for condition in problems {
+        let _ = writeln!(text, "note: {}", condition.message);
+    }
+    if phase == AppPhase::Held {
+        let _ = writeln!(text, "\nkeep it:      trimtab promote {name} --because ...");
+        let _ = writeln!(text, "free by hand: kubectl annotate deployment {target} {CLAIM_ANNOTATION}-");
+        let _ = writeln!(text, "              kubectl rollout resume deployment/{target}");
+    }
+    text
+}
+
+fn evidence(text: &mut String, rule: &RuleEvidence, known: Option<&Rule>, paint: Paint) {
+    let (mood, word) = match (rule.verdict.as_str(), rule.reason.as_deref()) {
+        ("Fail", _) => (Mood::Bad, "FAIL"),
+        ("Pass", _) => (Mood::Good, "PASS"),
+        (_, Some(reason)) => (Mood::Waiting, reason),
+        _ => (Mood::Still, "undecided"),
+    };
+    let origin = known.map(|known| format!(" (from {})", known.origin)).unwrap_or_default();
+    let _ =
+        writeln!(text, "  {}{origin}", paint.say(mood, &format!("{} {word}: {}", rule.name, rule.summary)));
+    if let Some(known) = known {
+        let _ = writeln!(text, "      rule      {}", what(known));
+    }
+    if rule.canary_total > 0.0 || rule.stable_total > 0.0 {
+        let _ = writeln!(
+            text,
+            "      counted   new pods {:.0} of {:.0}, old pods {:.0} of {:.0}",
+            rule.canary_bad, rule.canary_total, rule.stable_bad, rule.stable_total
+        );
+    }
+    if let Some([estimate, low, high]) = rule.ratio {
+        let _ = writeln!(text, "      ratio     {estimate:.2} ({low:.2} to {high:.2})");
+    }
+    if let Some([log10, threshold]) = rule.evidence {
+        let _ = writeln!(text, "      evidence  {} of the {} that decide", power(log10), power(threshold));
+    }
+}
+
+/// An e-value as people read odds.
+fn power(log10: f64) -> String {
+    if log10 < 4.0 {
+        format!("{:.0} to 1", 10_f64.powf(log10.max(0.0)))
+    } else {
+        format!("10^{log10:.0} to 1")
+    }
+}
+
+/// A release in words, the reason first.
+#[must_use]
+pub fn release_text(release: &AppRelease, rules: &[Rule], paint: Paint) -> String {
+    let (spec, status) = (&release.spec, &release.status);
+    let (mood, words) = outcome(release);
+    let word = release_word(spec.number);
+    let mut text = format!("{} {word}  {}\n", spec.app, paint.say(mood, &words));
+    let mut line = |label: &str, value: &str| {
+        if !value.is_empty() {
+            let _ = writeln!(text, "  {label:<11} {}", super::output::printable(value));
+        }
+    };
+    line("why", &status.summary);
+    line("image", spec.image.as_deref().unwrap_or_default());
+    line("by", &spec.actor);
+    line("reason", spec.reason.as_deref().unwrap_or_default());
+    line("after", &spec.previous.map(release_word).unwrap_or_default());
+    line("brings back", &spec.rollback_to.map(release_word).unwrap_or_default());
+    if let Some(decision) = &spec.decision {
+        line("decision", &format!("{} by {}: {}", decision.verdict, decision.actor, decision.because));
+    }
+    line(
+        "harmed",
+        &status.harmed.map(|requests| format!("{} requests", harmed(Some(requests)))).unwrap_or_default(),
+    );
+    line("started", &status.started_at.map(|at| at.to_string()).unwrap_or_default());
+    for (label, at) in
+        [("ready", status.ready_at), ("decided", status.decided_at), ("recovered", status.recovered_at)]
+    {
+        line(label, &since(status.started_at, at));
+    }
+    if !status.rules.is_empty() {
+        text.push_str("evidence\n");
+        for rule in &status.rules {
+            evidence(&mut text, rule, rules.iter().find(|known| known.name == rule.name), paint);
+        }
+    }
+    text.push_str(&next(release, &word));
+    text
+}
+
+fn since(start: Option<Timestamp>, at: Option<Timestamp>) -> String {
+    let Some(at) = at else { return String::new() };
+    let Some(start) = start else { return at.to_string() };
+    let seconds = at.duration_since(start).as_secs().max(0).unsigned_abs();
+    format!("{} later", duration_words(std::time::Duration::from_secs(seconds)))
+}
+
+/// What to do next.
+fn next(release: &AppRelease, word: &str) -> String {
+    let app = &release.spec.app;
+    let status = convert::release(release).status;
+    match status.phase {
+        ReleasePhase::RolledBack => format!(
+            "next\n  deploy a new build: trimtab deploy {app} --image ...\n  keep this one all the same: trimtab promote {app} {word} --because ...\n"
+        ),
+        ReleasePhase::Judging => {
+            format!(
+                "next\n  roll back now: trimtab abort {app}\n  keep now: trimtab promote {app} --because ...\n"
+            )
+        }
+        ReleasePhase::Kept => format!("next\n  go back to it or beyond: trimtab rollback {app}\n"),
+        ReleasePhase::RollingBack | ReleasePhase::Pending | ReleasePhase::Superseded => String::new(),
+    }
+}

@@ -1,0 +1,215 @@
+//! `trimtab install`: everything that the cluster needs, as one stream of YAML.
+//!
+//! The files in `deploy/` are complete and can be applied as they are. What a person chooses is set in the parsed
+//! objects, never in text.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::args::{Globals, InstallArgs};
+use super::exit::{Exit, Failure};
+use super::output::yaml;
+
+/// Namespace of the manager where nobody says otherwise.
+pub const NAMESPACE: &str = "trimtab-system";
+
+const MANAGER: &str = include_str!("../../../deploy/manager.yaml");
+const RBAC: &str = include_str!("../../../deploy/rbac.yaml");
+const ADMISSION: &str = include_str!("../../../deploy/admission.yaml");
+const MANAGED_APPS: &str = include_str!("../../../deploy/crds/managedapps.yaml");
+const FLEET_POLICIES: &str = include_str!("../../../deploy/crds/fleetpolicies.yaml");
+const APP_RELEASES: &str = include_str!("../../../deploy/crds/appreleases.yaml");
+
+/// What a person chooses about an installation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choices {
+    /// Namespace of the manager.
+    pub namespace: String,
+    /// Image of the manager.
+    pub image: String,
+    /// Where Prometheus is.
+    pub prometheus_url: Option<String>,
+}
+
+/// Prints the installation.
+///
+/// # Errors
+/// When stdout is closed, or the namespace cannot be one.
+pub fn install(args: &InstallArgs, globals: &Globals, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let choices = Choices {
+        namespace: globals.namespace.clone().unwrap_or_else(|| NAMESPACE.to_owned()),
+        image: args.image.clone(),
+        prometheus_url: args.prometheus_url.clone(),
+    };
+    if let Err(error) = trimtab_units::names::check_dns_label(&choices.namespace) {
+        return Err(Failure::error(format!("--namespace: {error}")));
+    }
+    for object in objects(&choices)? {
+        write!(out, "---\n{}", yaml(&object)?)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The definition of one of our kinds, by its plural.
+///
+/// # Errors
+/// Never for the kinds that ship.
+pub fn definition(plural: &str) -> Result<Value, Failure> {
+    let text = match plural {
+        "managedapps" => MANAGED_APPS,
+        "fleetpolicies" => FLEET_POLICIES,
+        _ => APP_RELEASES,
+    };
+    Ok(documents(text)?.remove(0))
+}
+
+/// All objects, in the order in which they must be applied: what others refer to comes first, the manager last.
+///
+/// # Errors
+/// Never for the files that ship.
+pub fn objects(choices: &Choices) -> Result<Vec<Value>, Failure> {
+    let mut objects = Vec::new();
+    for text in [MANAGED_APPS, FLEET_POLICIES, APP_RELEASES, MANAGER, RBAC, ADMISSION] {
+        objects.extend(documents(text)?);
+    }
+    objects.sort_by_key(|object| place(object["kind"].as_str().unwrap_or_default()));
+    for object in &mut objects {
+        choose(object, choices);
+    }
+    Ok(objects)
+}
+
+fn documents(text: &str) -> Result<Vec<Value>, Failure> {
+    serde_saphyr::from_multiple(text)
+        .map_err(|error| Failure::error(format!("a built-in file cannot be read: {error}")))
+}
+
+fn place(kind: &str) -> u8 {
+    match kind {
+        "Namespace" => 0,
+        "CustomResourceDefinition" => 1,
+        "ServiceAccount" | "ClusterRole" | "Role" => 2,
+        "ClusterRoleBinding" | "RoleBinding" => 3,
+        "MutatingAdmissionPolicy" => 4,
+        "MutatingAdmissionPolicyBinding" => 5,
+        _ => 6,
+    }
+}
+
+fn choose(object: &mut Value, choices: &Choices) {
+    let namespace = json!(choices.namespace);
+    if let Some(own) = object.pointer_mut("/metadata/namespace") {
+        *own = namespace.clone();
+    }
+    for subject in object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(own) = subject.get_mut("namespace") {
+            *own = namespace.clone();
+        }
+    }
+    match object["kind"].as_str() {
+        Some("Namespace") => object["metadata"]["name"] = namespace,
+        Some("MutatingAdmissionPolicy") => choose_user(object, &choices.namespace),
+        Some("Deployment") => choose_manager(object, choices),
+        _ => {}
+    }
+}
+
+/// The hold is for everybody but the manager itself.
+fn choose_user(policy: &mut Value, namespace: &str) {
+    let expression = format!("request.userInfo.username != 'system:serviceaccount:{namespace}:trimtab'");
+    for condition in
+        policy.pointer_mut("/spec/matchConditions").and_then(Value::as_array_mut).into_iter().flatten()
+    {
+        if condition["name"] == "by-others" {
+            condition["expression"] = json!(expression);
+        }
+    }
+}
+
+fn choose_manager(deployment: &mut Value, choices: &Choices) {
+    let mut arguments =
+        vec!["manager".to_owned(), format!("--leader-election-namespace={}", choices.namespace)];
+    arguments.extend(choices.prometheus_url.iter().map(|url| format!("--prometheus-url={url}")));
+    if let Some(container) = deployment.pointer_mut("/spec/template/spec/containers/0") {
+        container["image"] = json!(choices.image);
+        container["args"] = json!(arguments);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choices() -> Choices {
+        Choices {
+            namespace: "ops".to_owned(),
+            image: "registry.example/trimtab:1".to_owned(),
+            prometheus_url: Some("http://prometheus.monitoring:9090".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_what_was_meant() {
+        for object in objects(&choices()).unwrap() {
+            let back: Value = serde_saphyr::from_str(&yaml(&object).unwrap()).unwrap();
+            assert_eq!(back, object);
+        }
+    }
+
+    #[test]
+    fn every_choice_arrives_and_no_default_is_left() {
+        let text: String = objects(&choices()).unwrap().iter().map(Value::to_string).collect();
+        assert!(!text.contains(NAMESPACE), "{text}");
+        for wanted in [
+            "registry.example/trimtab:1",
+            "--prometheus-url=http://prometheus.monitoring:9090",
+            "system:serviceaccount:ops:trimtab'",
+        ] {
+            assert!(text.contains(wanted), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn references_come_after_what_they_refer_to() {
+        let kinds: Vec<String> =
+            objects(&choices()).unwrap().iter().map(|o| o["kind"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(kinds.first().map(String::as_str), Some("Namespace"));
+        let position = |kind: &str| kinds.iter().position(|k| k == kind).unwrap();
+        assert!(position("CustomResourceDefinition") < position("ClusterRole"));
+        assert!(position("MutatingAdmissionPolicy") < position("MutatingAdmissionPolicyBinding"));
+        assert!(position("ServiceAccount") < position("Deployment"));
+    }
+
+    /// A permission is added here on purpose or not at all.
+    #[test]
+    fn permissions_of_the_manager() {
+        let objects = objects(&choices()).unwrap();
+        let mut granted: Vec<String> = Vec::new();
+        for role in
+            objects.iter().filter(|o| o["metadata"]["name"] == "trimtab-manager" && o["rules"].is_array())
+        {
+            for rule in role["rules"].as_array().unwrap() {
+                let words = |field: &str| {
+                    rule[field]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|w| w.as_str().unwrap().to_owned())
+                        .collect::<Vec<_>>()
+                };
+                for resource in words("resources") {
+                    let scope = if role["kind"] == "Role" { "own namespace: " } else { "" };
+                    granted.push(format!(
+                        "{scope}{} {resource}: {}",
+                        words("apiGroups").join(","),
+                        words("verbs").join(" ")
+                    ));
+                }
+            }
+        }
+        granted.sort();
+        let expect = include_str!("../../tests/golden/permissions.txt");
+        assert_eq!(granted.join("\n") + "\n", expect);
+    }
+}

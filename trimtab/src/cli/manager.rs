@@ -1,0 +1,115 @@
+//! `trimtab manager`: flags to parts, and then `trimtab_control` runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+use trimtab_control::evidence::Measure;
+use trimtab_control::measure::{NoPrometheus, PrometheusMeasure};
+use trimtab_control::{ManagerOptions, Parts};
+use trimtab_delivery::names;
+use trimtab_kube::host::{Host, stop_on_signals};
+use trimtab_kube::{Api, Clock};
+use trimtab_providers::http::{
+    ClientIdentity, Credentials, EgressPolicy, HyperTransport, Roots, SystemResolver, TlsFloor,
+    TransportConfig,
+};
+use trimtab_providers::prometheus::{Prometheus, PrometheusConfig};
+
+use super::args::{Globals, LogFormat, ManagerArgs};
+use super::exit::{Exit, Failure};
+use super::install::NAMESPACE;
+
+/// Runs the manager until it is told to stop.
+///
+/// # Errors
+/// When a flag cannot be used, the cluster cannot be configured, or the address for probes is taken.
+pub async fn manager(args: ManagerArgs, globals: &Globals) -> Result<Exit, Failure> {
+    log(args.log_format);
+    let stop = stop_on_signals()?;
+    let (path, context) = (globals.kubeconfig.as_deref(), globals.context.as_deref());
+    let api = Api::from_kubeconfig(path, context, names::MANAGER)
+        .await
+        .map_err(|error| Failure::error(error.to_string()))?;
+    let measure = measure(&args)?;
+    let transport = transport(TransportConfig::new(EgressPolicy::guarded()))?;
+    let host = Host::new();
+    host.build_info(env!("CARGO_PKG_VERSION"), option_env!("TRIMTAB_COMMIT").unwrap_or("unknown"));
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+        Failure::error(format!("cannot serve probes on {}: {error}", args.listen))
+            .hint("choose another address with --listen")
+    })?;
+    let namespace = args.leader_election_namespace.clone().or_else(|| globals.namespace.clone());
+    let options = ManagerOptions {
+        namespace: namespace.unwrap_or_else(|| NAMESPACE.to_owned()),
+        identity: identity(&args),
+    };
+    let probes = tokio::spawn(host.clone().serve(listener, stop.clone()));
+    let parts = Parts { api, clock: Clock::system(), measure, transport, host };
+    trimtab_control::run(options, parts, stop.clone()).await;
+    stop.cancel();
+    probes.await.map_err(|error| Failure::error(format!("the server of probes failed: {error}")))??;
+    Ok(Exit::Done)
+}
+
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => builder.init(),
+    }
+}
+
+/// Unique among replicas: the pod's name, or the host's with the process.
+fn identity(args: &ManagerArgs) -> String {
+    let host = || std::env::var("HOSTNAME").unwrap_or_else(|_| "trimtab".to_owned());
+    args.identity.clone().unwrap_or_else(|| format!("{}-{}", host(), std::process::id()))
+}
+
+fn transport(config: TransportConfig) -> Result<Arc<HyperTransport>, Failure> {
+    let transport = HyperTransport::new(config, Arc::new(SystemResolver));
+    transport.map(Arc::new).map_err(|error| Failure::error(error.to_string()))
+}
+
+fn measure(args: &ManagerArgs) -> Result<Arc<dyn Measure>, Failure> {
+    match &args.prometheus_url {
+        Some(url) => Ok(Arc::new(PrometheusMeasure(Arc::new(prometheus(url, args)?)))),
+        None => Ok(Arc::new(NoPrometheus)),
+    }
+}
+
+/// A Prometheus as the manager's flags describe it. The operator names it, so it may be anywhere.
+fn prometheus(url: &str, args: &ManagerArgs) -> Result<Prometheus, Failure> {
+    let mut config = TransportConfig::new(EgressPolicy::Unrestricted);
+    config.tls.floor = TlsFloor::V12;
+    if let Some(file) = &args.prometheus_ca_file {
+        config.tls.roots = Roots::File(file.clone());
+    }
+    if let (Some(certificate), Some(key)) = (&args.prometheus_cert_file, &args.prometheus_key_file) {
+        config.tls.identity =
+            Some(ClientIdentity { certificate_file: certificate.clone(), key_file: key.clone() });
+    }
+    config.credentials = match (&args.prometheus_bearer_token_file, &args.prometheus_basic_auth_file) {
+        (Some(file), _) => Credentials::BearerFile(file.clone()),
+        (None, Some(file)) => Credentials::BasicFile(file.clone()),
+        (None, None) => Credentials::None,
+    };
+    let mut settings = PrometheusConfig::new("prometheus", url);
+    settings.limits.timeout = Duration::try_from(args.prometheus_timeout)
+        .map_err(|error| Failure::error(format!("--prometheus-timeout: {error}")))?;
+    Prometheus::new(transport(config)?, settings)
+        .map_err(|error| Failure::error(format!("--prometheus-url: {error}")))
+}
+
+/// A Prometheus that a person names on the command line, without credentials.
+///
+/// # Errors
+/// When the address is no URL.
+pub(super) fn plain_prometheus(url: &str) -> Result<Prometheus, Failure> {
+    let mut config = TransportConfig::new(EgressPolicy::Unrestricted);
+    config.tls.floor = TlsFloor::V12;
+    Prometheus::new(transport(config)?, PrometheusConfig::new("prometheus", url))
+        .map_err(|error| Failure::error(format!("--prometheus-url: {error}")))
+}

@@ -1,0 +1,151 @@
+//! The command line: flags, wiring, and one file per command.
+
+pub mod args;
+pub mod claim;
+pub mod decide;
+pub mod deploy;
+pub mod exit;
+pub mod explain;
+pub mod get;
+pub mod history;
+pub mod install;
+pub mod lint;
+pub mod locate;
+pub mod manager;
+pub mod output;
+pub mod rollback;
+pub mod rules;
+pub mod service;
+pub mod session;
+pub mod uninstall;
+pub mod wait;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use trimtab_kube::{Api, Clock};
+
+use args::Command;
+pub use args::{Arguments, Globals};
+use exit::{Exit, Failure};
+use output::{Form, Paint};
+use session::{FIELD_MANAGER, Session};
+
+/// The whole program: reads the command line, runs the command, and turns its end into an exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A closed stream changes nothing about the exit code.
+            let _ = error.print();
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if asked { Exit::Done.into() } else { Exit::Usage.into() };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return report(&Failure::error(format!("cannot start: {error}")), &mut std::io::stderr()).into();
+        }
+    };
+    match runtime.block_on(run(arguments)) {
+        Ok(exit) => exit.into(),
+        Err(failure) => report(&failure, &mut std::io::stderr()).into(),
+    }
+}
+
+/// Reads a command line, whether it was typed as `trimtab` or as `kubectl trimtab`.
+///
+/// # Errors
+/// What is wrong with it, ready to print.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from(arguments)
+}
+
+/// Prints why a command did not do what was asked.
+pub fn report(failure: &Failure, err: &mut dyn Write) -> Exit {
+    let word = if failure.exit == Exit::Refused { "refused" } else { "error" };
+    let _ = writeln!(err, "{word}: {}", output::printable(&failure.message));
+    if let Some(hint) = &failure.hint {
+        let _ = writeln!(err, "hint: {}", output::printable(hint));
+    }
+    failure.exit
+}
+
+async fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    let Arguments { globals, command } = arguments;
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    match command {
+        Command::Install(args) => install::install(&args, &globals, &mut out),
+        Command::Lint(args) => lint::lint(&args, globals.form(), &mut out, &mut err).await,
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "trimtab", &mut out);
+            Ok(Exit::Done)
+        }
+        Command::Version => {
+            writeln!(out, "trimtab {}", env!("CARGO_PKG_VERSION"))?;
+            Ok(Exit::Done)
+        }
+        Command::Manager(args) => manager::manager(args, &globals).await,
+        command => {
+            let api = connect(&globals).await?;
+            let namespace = globals.namespace.clone().unwrap_or_else(|| api.default_namespace().to_owned());
+            let mut session = Session {
+                api,
+                namespace,
+                clock: Clock::system(),
+                form: globals.form(),
+                paint: paint(&globals),
+                out: &mut out,
+                err: &mut err,
+            };
+            dispatch(command, &mut session).await
+        }
+    }
+}
+
+async fn connect(globals: &Globals) -> Result<Api, Failure> {
+    let (path, context) = (globals.kubeconfig.as_deref(), globals.context.as_deref());
+    Api::from_kubeconfig(path, context, FIELD_MANAGER).await.map_err(|error| {
+        Failure::error(error.to_string()).hint("choose a cluster with --kubeconfig and --context")
+    })
+}
+
+fn paint(globals: &Globals) -> Paint {
+    let unwanted = globals.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if !unwanted && globals.form() == Form::Table && std::io::stdout().is_terminal() {
+        Paint::Colour
+    } else {
+        Paint::Plain
+    }
+}
+
+/// Runs a command that talks to a cluster.
+///
+/// # Errors
+/// Why it did not do what was asked.
+pub async fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Exit, Failure> {
+    match command {
+        Command::Deploy(args) => deploy::deploy(session, &args).await,
+        Command::Get(args) => get::get(session, &args).await,
+        Command::History { service } => history::history(session, &service).await,
+        Command::Explain(args) => explain::explain(session, &args).await,
+        Command::Rollback(args) => rollback::rollback(session, &args).await,
+        Command::Promote(args) => decide::promote(session, &args).await,
+        Command::Abort(args) => decide::abort(session, &args).await,
+        Command::Claim(args) => claim::claim(session, &args).await,
+        Command::Release(args) => claim::release(session, &args).await,
+        Command::Rules { service } => rules::rules(session, &service).await,
+        Command::Uninstall(args) => uninstall::uninstall(session, &args).await,
+        Command::Install(_)
+        | Command::Lint(_)
+        | Command::Completions { .. }
+        | Command::Version
+        | Command::Manager(_) => Err(Failure::error("this command needs no cluster")),
+    }
+}

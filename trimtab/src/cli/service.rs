@@ -1,0 +1,235 @@
+//! One service as commands see it: raw where it is somebody else's, typed where it is ours.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use trimtab_api::resolve::Policies;
+use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
+use trimtab_control::observed::service_image;
+use trimtab_control::resources::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
+use trimtab_delivery::names::{APP_LABEL, release_word};
+use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_kube::api::Selector;
+use trimtab_kube::resource::DEPLOYMENTS;
+use trimtab_kube::{Api, ApiError, Resource};
+use trimtab_units::template_hash;
+
+use super::exit::Failure;
+
+/// A service.
+pub struct Service {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Its `ManagedApp`; none while it is not claimed.
+    pub app: Option<ManagedApp>,
+    /// Its Deployment, raw.
+    pub deployment: Value,
+    /// Its releases, ascending.
+    pub releases: Vec<AppRelease>,
+}
+
+/// Where a service stands, as far as commands care.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No `ManagedApp`, or one that cannot be claimed; the reason in the second case.
+    Unclaimed(Option<String>),
+    /// The claim is being taken up: nothing is recorded yet.
+    Claiming,
+    /// Claimed.
+    Claimed,
+}
+
+impl Service {
+    /// Reads a service.
+    ///
+    /// # Errors
+    /// Refuses with the next command when its Deployment does not exist.
+    pub async fn read(api: &Api, namespace: &str, name: &str) -> Result<Self, Failure> {
+        let app: Option<ManagedApp> = match api.get(MANAGED_APPS, Some(namespace), name).await? {
+            Some(found) => Some(typed(found)?),
+            None => None,
+        };
+        let target =
+            app.as_ref().and_then(|app| app.spec.target.as_ref()).map_or(name, |target| &target.name);
+        let Some(deployment) = api.get(DEPLOYMENTS, Some(namespace), target).await? else {
+            let hint = format!(
+                "`kubectl get deployments -n {namespace}` lists them; choose another namespace with -n"
+            );
+            return Err(Failure::error(format!("Deployment {namespace}/{target} does not exist")).hint(hint));
+        };
+        let releases = if app.is_some() { releases(api, namespace, name).await? } else { Vec::new() };
+        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned(), app, deployment, releases })
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let Some(app) = &self.app else { return Standing::Unclaimed(None) };
+        let refused = app
+            .status
+            .conditions
+            .iter()
+            .find(|condition| condition.kind == "Claimed" && condition.status == "False");
+        match (refused, app.status.current) {
+            (Some(refused), _) => Standing::Unclaimed(Some(refused.message.clone())),
+            (None, None) => Standing::Claiming,
+            (None, Some(_)) => Standing::Claimed,
+        }
+    }
+
+    /// Name of its Deployment.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        text(&self.deployment, "/metadata/name")
+    }
+
+    /// The pod template in its Deployment.
+    #[must_use]
+    pub fn template(&self) -> &Value {
+        &self.deployment["spec"]["template"]
+    }
+
+    /// The release under way.
+    #[must_use]
+    pub fn in_flight(&self) -> Option<&AppRelease> {
+        self.releases.iter().rev().find(|release| phase(release).in_flight())
+    }
+
+    /// The release that was kept last.
+    #[must_use]
+    pub fn current(&self) -> Option<&AppRelease> {
+        self.releases.iter().rev().find(|release| phase(release) == ReleasePhase::Kept)
+    }
+
+    /// Releases rolled back since, ascending.
+    pub fn rejected(&self) -> impl DoubleEndedIterator<Item = &AppRelease> {
+        let kept = self.current().map_or(0, |release| release.spec.number);
+        self.releases
+            .iter()
+            .filter(move |release| release.spec.number > kept && phase(release) == ReleasePhase::RolledBack)
+    }
+
+    /// The release of a number.
+    ///
+    /// # Errors
+    /// Refuses when there is none, and says where to look.
+    pub fn release(&self, number: u64) -> Result<&AppRelease, Failure> {
+        self.releases.iter().find(|release| release.spec.number == number).ok_or_else(|| {
+            Failure::refused(format!("{} has no release {}", self.name, release_word(number)))
+                .hint(format!("`trimtab history {}` lists what is remembered", self.name))
+        })
+    }
+
+    /// The number that the next release gets.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        let listed = self.releases.last().map_or(0, |release| release.spec.number);
+        let told = self.app.as_ref().and_then(|app| app.status.last_release).unwrap_or_default();
+        listed.max(told) + 1
+    }
+
+    /// Whether the Deployment holds the template of `release`.
+    #[must_use]
+    pub fn shows(&self, release: &AppRelease) -> bool {
+        release.spec.template_hash.as_deref() == Some(template_hash(self.template()).as_str())
+    }
+
+    /// The name of the service container: what a person says, or the service's spec, or a policy's default, or the first.
+    ///
+    /// # Errors
+    /// Refuses when the Deployment has no such container, and names those it has.
+    pub async fn container(&self, api: &Api, asked: Option<&str>) -> Result<String, Failure> {
+        let own = self.app.as_ref().and_then(|app| app.spec.container.clone());
+        let wanted = match asked.map(str::to_owned).or(own) {
+            Some(name) => Some(name),
+            None => self.default_container(api).await?,
+        };
+        let containers = self.template().pointer("/spec/containers").and_then(Value::as_array);
+        let names: Vec<&str> =
+            containers.into_iter().flatten().map(|container| text(container, "/name")).collect();
+        let found = match &wanted {
+            Some(wanted) => names.iter().find(|name| *name == wanted),
+            None => names.first(),
+        };
+        found.map(|name| (*name).to_owned()).ok_or_else(|| {
+            let wanted = wanted.unwrap_or_default();
+            Failure::refused(format!(
+                "Deployment {}/{} has no container {wanted}",
+                self.namespace,
+                self.target()
+            ))
+            .hint(format!("it has {}; choose one with --container", names.join(", ")))
+        })
+    }
+
+    async fn default_container(&self, api: &Api) -> Result<Option<String>, Failure> {
+        let Some(app) = &self.app else { return Ok(None) };
+        let policies = policies(api).await?;
+        let picked = Policies::matching(&policies, app).pick(&app.spec, |spec| spec.container.clone());
+        Ok(picked.map(|(name, _)| name))
+    }
+
+    /// The image of a container in the Deployment.
+    #[must_use]
+    pub fn image(&self, container: &str) -> String {
+        service_image(self.template(), Some(container)).unwrap_or_default()
+    }
+}
+
+/// Where a release stands.
+#[must_use]
+pub fn phase(release: &AppRelease) -> ReleasePhase {
+    trimtab_control::convert::release(release).status.phase
+}
+
+/// The releases of a service, ascending.
+///
+/// # Errors
+/// When they cannot be listed.
+pub async fn releases(api: &Api, namespace: &str, service: &str) -> Result<Vec<AppRelease>, Failure> {
+    let of_service = Selector::all().labels(format!("{APP_LABEL}={service}"));
+    let mut releases: Vec<AppRelease> = list(api, APP_RELEASES, Some(namespace), &of_service).await?;
+    releases.sort_by_key(|release| release.spec.number);
+    Ok(releases)
+}
+
+/// All policies; none where a person may not read them.
+///
+/// # Errors
+/// When they cannot be listed for another reason.
+pub async fn policies(api: &Api) -> Result<Vec<FleetPolicy>, Failure> {
+    match api.list(FLEET_POLICIES, None, &Selector::all()).await {
+        Ok(found) => found.into_iter().map(typed).collect(),
+        Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Objects of one of our kinds.
+///
+/// # Errors
+/// When they cannot be listed or read.
+pub async fn list<T: DeserializeOwned>(
+    api: &Api,
+    resource: &Resource,
+    namespace: Option<&str>,
+    selector: &Selector,
+) -> Result<Vec<T>, Failure> {
+    api.list(resource, namespace, selector).await?.into_iter().map(typed).collect()
+}
+
+/// An object of one of our kinds.
+///
+/// # Errors
+/// Names the object that cannot be read.
+pub fn typed<T: DeserializeOwned>(object: Value) -> Result<T, Failure> {
+    let name = format!("{} {}", text(&object, "/kind"), text(&object, "/metadata/name"));
+    serde_json::from_value(object).map_err(|error| Failure::error(format!("{name} cannot be read: {error}")))
+}
+
+/// The text at a JSON pointer, or nothing.
+#[must_use]
+pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}

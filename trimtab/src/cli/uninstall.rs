@@ -1,0 +1,203 @@
+//! `trimtab uninstall`: everything goes, every workload keeps running.
+
+use serde_json::Value;
+use trimtab_api::ManagedApp;
+use trimtab_control::apply::unclaim;
+use trimtab_control::resources::MANAGED_APPS;
+use trimtab_delivery::names::CLAIM_ANNOTATION;
+use trimtab_kube::api::{Preconditions, Propagation, Selector};
+use trimtab_kube::intern::Interner;
+use trimtab_kube::resource::{
+    CRDS, DEPLOYMENTS, MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS, PDBS,
+};
+use trimtab_kube::watch::Project;
+use trimtab_kube::workload_rows::DeploymentProjection;
+use trimtab_kube::{ApiError, Resource};
+
+use super::args::UninstallArgs;
+use super::deploy::pointer_segment;
+use super::exit::{Exit, Failure};
+use super::install::{Choices, NAMESPACE, objects};
+use super::rollback::template_of;
+use super::service::{Service, list, text};
+use super::session::Session;
+
+/// How often a Deployment is let go of again because it changed meanwhile.
+const ATTEMPTS_MAX: usize = 5;
+
+const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
+const CLUSTER_ROLES: &Resource = &Resource::cluster_scoped(RBAC_GROUP, "v1", "ClusterRole", "clusterroles");
+const CLUSTER_ROLE_BINDINGS: &Resource =
+    &Resource::cluster_scoped(RBAC_GROUP, "v1", "ClusterRoleBinding", "clusterrolebindings");
+const ROLES: &Resource = &Resource::new(RBAC_GROUP, "v1", "Role", "roles");
+const ROLE_BINDINGS: &Resource = &Resource::new(RBAC_GROUP, "v1", "RoleBinding", "rolebindings");
+const SERVICE_ACCOUNTS: &Resource = &Resource::new("", "v1", "ServiceAccount", "serviceaccounts");
+
+/// What `uninstall` does with one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Says it.
+    Rehearse,
+    /// Does it.
+    Perform,
+}
+
+/// Removes Trimtab.
+///
+/// # Errors
+/// Stops before anything is deleted that a claim still needs.
+pub async fn uninstall(session: &mut Session<'_>, args: &UninstallArgs) -> Result<Exit, Failure> {
+    let mode = if args.yes { Mode::Perform } else { Mode::Rehearse };
+    let namespace = installed_in(session).await?;
+    let choices = Choices { namespace: namespace.clone(), image: String::new(), prometheus_url: None };
+    let (first, rest): (Vec<Value>, Vec<Value>) =
+        objects(&choices)?.into_iter().rev().filter(|object| object["kind"] != "Namespace").partition(acts);
+    // A manager without permission can undo nothing, even while its pods are still ending.
+    for object in first.iter().rev() {
+        delete(session, object, mode).await?;
+    }
+    let_go_of_all(session, mode).await?;
+    for object in &rest {
+        delete(session, object, mode).await?;
+    }
+    session.tell(&format!(
+        "namespace {namespace} stays: it may hold Secrets of yours; `kubectl delete namespace {namespace}`"
+    ));
+    if mode == Mode::Rehearse {
+        session.hint("nothing was changed; `trimtab uninstall --yes` does it");
+    }
+    Ok(Exit::Done)
+}
+
+/// The manager's own means to act.
+fn acts(object: &Value) -> bool {
+    let name = text(object, "/metadata/name");
+    matches!((text(object, "/kind"), name), ("ClusterRoleBinding", "trimtab-manager") | ("Deployment", _))
+}
+
+/// Where the manager is: what the binding of its permissions says.
+async fn installed_in(session: &Session<'_>) -> Result<String, Failure> {
+    let binding = session.api.get(CLUSTER_ROLE_BINDINGS, None, "trimtab-manager").await?;
+    let named = binding.as_ref().map(|binding| text(binding, "/subjects/0/namespace").to_owned());
+    Ok(named.filter(|namespace| !namespace.is_empty()).unwrap_or_else(|| NAMESPACE.to_owned()))
+}
+
+fn resource(kind: &str) -> Result<&'static Resource, Failure> {
+    Ok(match kind {
+        "CustomResourceDefinition" => CRDS,
+        "ClusterRole" => CLUSTER_ROLES,
+        "ClusterRoleBinding" => CLUSTER_ROLE_BINDINGS,
+        "Role" => ROLES,
+        "RoleBinding" => ROLE_BINDINGS,
+        "ServiceAccount" => SERVICE_ACCOUNTS,
+        "Deployment" => DEPLOYMENTS,
+        "PodDisruptionBudget" => PDBS,
+        "MutatingAdmissionPolicy" => MUTATING_ADMISSION_POLICIES,
+        "MutatingAdmissionPolicyBinding" => MUTATING_ADMISSION_POLICY_BINDINGS,
+        other => return Err(Failure::error(format!("kind {other} is installed and cannot be removed"))),
+    })
+}
+
+async fn delete(session: &mut Session<'_>, object: &Value, mode: Mode) -> Result<(), Failure> {
+    let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
+    let namespace = Some(text(object, "/metadata/namespace")).filter(|namespace| !namespace.is_empty());
+    let resource = resource(kind)?;
+    if session.api.get(resource, namespace, name).await?.is_none() {
+        return Ok(());
+    }
+    if mode == Mode::Perform {
+        match session
+            .api
+            .delete(resource, namespace, name, &Preconditions::default(), Propagation::Background)
+            .await
+        {
+            Ok(()) | Err(ApiError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    session.say(&format!("{} {kind} {name}", done(mode, "deleted", "would delete")))
+}
+
+fn done(mode: Mode, past: &'static str, would: &'static str) -> &'static str {
+    match mode {
+        Mode::Perform => past,
+        Mode::Rehearse => would,
+    }
+}
+
+async fn let_go_of_all(session: &mut Session<'_>, mode: Mode) -> Result<(), Failure> {
+    let deployments = session.api.list(DEPLOYMENTS, None, &Selector::all()).await?;
+    let claim = format!("/metadata/annotations/{}", pointer_segment(CLAIM_ANNOTATION));
+    let apps = match list::<ManagedApp>(&session.api, MANAGED_APPS, None, &Selector::all()).await {
+        Ok(apps) => apps,
+        // The definitions may be gone already: an interrupted removal is finished by the next one.
+        Err(_) if session.api.get(CRDS, None, "managedapps.trimtab.dev").await?.is_none() => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    for deployment in deployments.iter().filter(|deployment| deployment.pointer(&claim).is_some()) {
+        let (namespace, name) = (text(deployment, "/metadata/namespace"), text(deployment, "/metadata/name"));
+        let app = apps.iter().find(|app| {
+            let target = app.spec.target.as_ref().map_or(&app.metadata.name, |target| &target.name);
+            app.metadata.namespace == namespace && target == name
+        });
+        let restored = let_go(session, namespace, name, app, mode).await?;
+        let how = if restored { ", and the template that runs put back" } else { "" };
+        session.say(&format!(
+            "{} Deployment {namespace}/{name}{how}",
+            done(mode, "let go of", "would let go of")
+        ))?;
+    }
+    Ok(())
+}
+
+/// Removes the claim; whether a rejected template was replaced by the one that runs.
+async fn let_go(
+    session: &Session<'_>,
+    namespace: &str,
+    name: &str,
+    app: Option<&ManagedApp>,
+    mode: Mode,
+) -> Result<bool, Failure> {
+    let projection = DeploymentProjection::new(Interner::new());
+    let mut last = ApiError::missing(DEPLOYMENTS, Some(namespace), name);
+    for _ in 0..ATTEMPTS_MAX {
+        let Some(deployment) = session.api.get(DEPLOYMENTS, Some(namespace), name).await? else {
+            return Ok(false);
+        };
+        let row = projection.project(deployment.to_string().as_bytes()).map_err(|error| {
+            Failure::error(format!("Deployment {namespace}/{name} cannot be read: {error}"))
+        })?;
+        let held = row.paused && row.paused_manager.is_none();
+        let template = if held { kept_template(session, namespace, name, app).await? } else { None };
+        let restored = template.is_some();
+        if mode == Mode::Rehearse {
+            return Ok(restored);
+        }
+        match unclaim(&session.api, &row, template).await {
+            Ok(_) => return Ok(restored),
+            Err(error @ (ApiError::Conflict { .. } | ApiError::Invalid { .. })) => last = error,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(last.into())
+}
+
+/// The template that must run once nothing holds the Deployment; none when it is the one in the spec.
+async fn kept_template(
+    session: &Session<'_>,
+    namespace: &str,
+    name: &str,
+    app: Option<&ManagedApp>,
+) -> Result<Option<Value>, Failure> {
+    let lost = || {
+        Failure::error(format!("Deployment {namespace}/{name} is held, and no kept release is recorded: it would ship what was rejected"))
+            .hint(format!("put the template that should run on it, then `kubectl annotate deployment {name} -n {namespace} {CLAIM_ANNOTATION}-`"))
+    };
+    let Some(app) = app else { return Err(lost()) };
+    let service = Service::read(&session.api, namespace, &app.metadata.name).await?;
+    let kept = service.current().ok_or_else(lost)?;
+    if service.shows(kept) {
+        return Ok(None);
+    }
+    template_of(&session.api, namespace, kept).await.map(Some)
+}
