@@ -52,6 +52,7 @@ mod store;
 mod strategic;
 mod subresource;
 mod table;
+mod typed;
 mod validate;
 mod watch;
 mod write;

@@ -10,11 +10,21 @@ use crate::failure::Failure;
 use crate::json::{as_object_mut, at, default_field, object_mut, text};
 use crate::kinds::Kind;
 use crate::route::Call;
+use crate::typed;
 
-/// Removes unknown fields of custom resources, or refuses them where the request asks for that.
+/// Removes unknown fields, or refuses them where the request asks for that.
 pub(crate) fn strict(call: &Call, kind: &Kind, object: &mut Value) -> Result<(), Failure> {
-    let Some(schema) = kind.custom.as_ref().and_then(|custom| custom.schema.as_ref()) else { return Ok(()) };
-    let unknown = schema::prune(object, schema);
+    let unknown = match &kind.custom {
+        Some(custom) => {
+            custom.schema.as_ref().map(|schema| schema::prune(object, schema)).unwrap_or_default()
+        }
+        None => typed::prune(kind, object).map_err(|why| {
+            let version = &kind.version;
+            let name = &kind.kind;
+            let message = format!("{name} in version \"{version}\" cannot be handled as a {name}: {why}");
+            Failure::bad_request(message)
+        })?,
+    };
     if unknown.is_empty() || call.parameter("fieldValidation") != "Strict" {
         return Ok(());
     }
