@@ -9,76 +9,76 @@ use serde_json::{Value, json};
 use trimtab_kube::Key;
 
 /// Labels or annotations.
-pub type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// The text at `pointer`; empty if there is none.
-pub fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+pub(crate) fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The integer at `pointer`, if there is one.
-pub fn integer(object: &Value, pointer: &str) -> Option<i64> {
+pub(crate) fn integer(object: &Value, pointer: &str) -> Option<i64> {
     object.pointer(pointer).and_then(Value::as_i64)
 }
 
 /// The count at `pointer`; `default` if there is none or it is negative.
-pub fn count(object: &Value, pointer: &str, default: u32) -> u32 {
+pub(crate) fn count(object: &Value, pointer: &str, default: u32) -> u32 {
     integer(object, pointer).and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
 }
 
 /// The instant at `pointer`, if there is one.
-pub fn instant(object: &Value, pointer: &str) -> Option<Timestamp> {
+pub(crate) fn instant(object: &Value, pointer: &str) -> Option<Timestamp> {
     object.pointer(pointer)?.as_str()?.parse().ok()
 }
 
 /// The list at `pointer`; empty if there is none.
-pub fn list<'v>(object: &'v Value, pointer: &str) -> &'v [Value] {
+pub(crate) fn list<'v>(object: &'v Value, pointer: &str) -> &'v [Value] {
     object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// The map of texts at `pointer`: labels, annotations, a selector's `matchLabels`.
-pub fn labels(object: &Value, pointer: &str) -> Labels {
+pub(crate) fn labels(object: &Value, pointer: &str) -> Labels {
     let entries = object.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
     entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 /// Namespace and name.
-pub fn key(object: &Value) -> Key {
+pub(crate) fn key(object: &Value) -> Key {
     Key::new(text(object, "/metadata/namespace"), text(object, "/metadata/name"))
 }
 
 /// The uid.
-pub fn uid(object: &Value) -> Arc<str> {
+pub(crate) fn uid(object: &Value) -> Arc<str> {
     text(object, "/metadata/uid").into()
 }
 
 /// The owner reference with `controller: true`.
-pub fn controller(object: &Value) -> Option<&Value> {
+pub(crate) fn controller(object: &Value) -> Option<&Value> {
     list(object, "/metadata/ownerReferences").iter().find(|owner| owner["controller"] == json!(true))
 }
 
 /// The uid of the controller; empty for an orphan.
-pub fn controller_uid(object: &Value) -> Arc<str> {
+pub(crate) fn controller_uid(object: &Value) -> Arc<str> {
     controller(object).map_or("", |owner| text(owner, "/uid")).into()
 }
 
 /// Whether the object waits for its finalizers or its grace period.
-pub fn is_being_deleted(object: &Value) -> bool {
+pub(crate) fn is_being_deleted(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some_and(|stamp| !stamp.is_null())
 }
 
 /// How often the spec was changed; 0 where nobody counts.
-pub fn generation(object: &Value) -> i64 {
+pub(crate) fn generation(object: &Value) -> i64 {
     integer(object, "/metadata/generation").unwrap_or(0)
 }
 
 /// The resource version as the number that current API servers promise it to be; 0 if it is not one.
-pub fn resource_version(object: &Value) -> u64 {
+pub(crate) fn resource_version(object: &Value) -> u64 {
     text(object, "/metadata/resourceVersion").parse().unwrap_or(0)
 }
 
 /// An instant as Kubernetes writes it: whole seconds.
-pub fn stamp(instant: Timestamp) -> Value {
+pub(crate) fn stamp(instant: Timestamp) -> Value {
     let seconds =
         Timestamp::from_second(instant.as_second()).expect("the seconds of an instant are in range");
     json!(seconds.to_string())
@@ -86,7 +86,7 @@ pub fn stamp(instant: Timestamp) -> Value {
 
 /// A label selector of the built-in workload kinds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LabelSelector {
+pub(crate) struct LabelSelector {
     equal: Labels,
     expressions: Vec<Expression>,
 }
@@ -100,7 +100,7 @@ struct Expression {
 
 impl LabelSelector {
     /// Reads `matchLabels` and `matchExpressions`.
-    pub fn read(selector: &Value) -> Self {
+    pub(crate) fn read(selector: &Value) -> Self {
         let expressions = list(selector, "/matchExpressions").iter().map(|expression| Expression {
             key: text(expression, "/key").to_owned(),
             operator: text(expression, "/operator").to_owned(),
@@ -110,22 +110,22 @@ impl LabelSelector {
     }
 
     /// A selector by equality only, as a Service has it.
-    pub fn equal(labels: Labels) -> Self {
+    pub(crate) fn equal(labels: Labels) -> Self {
         LabelSelector { equal: labels, expressions: Vec::new() }
     }
 
     /// Whether it says nothing. What that selects differs between kinds.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.equal.is_empty() && self.expressions.is_empty()
     }
 
     /// The pairs that every selected object carries.
-    pub fn pairs(&self) -> &Labels {
+    pub(crate) fn pairs(&self) -> &Labels {
         &self.equal
     }
 
     /// Whether an object with these labels is selected.
-    pub fn selects(&self, labels: &Labels) -> bool {
+    pub(crate) fn selects(&self, labels: &Labels) -> bool {
         self.equal.iter().all(|(key, value)| labels.get(key) == Some(value))
             && self.expressions.iter().all(|expression| expression.holds(labels))
     }

@@ -110,8 +110,25 @@ impl Row for PodRow {
         self.version
     }
 
+    /// Everything but the version: most updates of a pod touch nothing that is kept here.
     fn differs_from(&self, old: &PodRow) -> bool {
-        PodRow { version: 0, ..self.clone() } != PodRow { version: 0, ..old.clone() }
+        let PodRow {
+            key: _, version: _, uid, owner, owner_name, labels, phase, ready_since, deleting, ..
+        } = self;
+        let PodRow { node, ip, created, restarts, deletion_cost, ports, cpu_request, images, .. } = self;
+        (uid, owner, owner_name, labels, phase, ready_since, deleting)
+            != (
+                &old.uid,
+                &old.owner,
+                &old.owner_name,
+                &old.labels,
+                &old.phase,
+                &old.ready_since,
+                &old.deleting,
+            )
+            || (node, ip, created, restarts) != (&old.node, &old.ip, &old.created, &old.restarts)
+            || (deletion_cost, ports, cpu_request, images)
+                != (&old.deletion_cost, &old.ports, &old.cpu_request, &old.images)
     }
 }
 

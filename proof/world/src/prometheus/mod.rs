@@ -130,12 +130,14 @@ impl Scraped {
         ])
     }
 
-    /// If the pod is scraped after `from_ms` and not after `to_ms`, this is what is found.
-    pub(crate) fn scrape_within(&mut self, uid: &str, from_ms: i64, to_ms: i64, counters: &Counters) {
-        let Some(target) = self.live.get_mut(uid) else { return };
-        if let Some(at_ms) = target.scrape_within(from_ms, to_ms, self.interval_ms) {
+    /// If the pod is scraped after `from_ms` and not after `to_ms`, these counters are found. Whether it was.
+    pub(crate) fn scrape_within(&mut self, uid: &str, from_ms: i64, to_ms: i64, counters: &Counters) -> bool {
+        let Some(target) = self.live.get_mut(uid) else { return false };
+        let scrape = target.scrape_within(from_ms, to_ms, self.interval_ms);
+        if let Some(at_ms) = scrape {
             target.becomes_if_answering(at_ms, counters);
         }
+        scrape.is_some()
     }
 
     /// The pod is gone.

@@ -8,7 +8,7 @@ use trimtab_kube::Key;
 
 use super::*;
 use crate::traffic::Traffic;
-use crate::traffic::driver::Shared;
+use crate::traffic::driver::{Shared, tick};
 use crate::traffic::load::Rate;
 
 struct Bench {
@@ -67,14 +67,7 @@ impl Bench {
     async fn run(&self, seconds: u64) {
         for _ in 0..seconds {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            let second = self.prometheus.now_ms() / 1000;
-            let mut traffic = locked(&self.shared().traffic);
-            let mut scraped = locked(&self.shared().scraped);
-            for pod in &self.pods {
-                let counters = &traffic.pod(&pod.uid).unwrap().counters;
-                scraped.scrape_within(&pod.uid, (second - 1) * 1000, second * 1000, counters);
-            }
-            traffic.tick(second);
+            tick(self.prometheus.now_ms() / 1000, self.shared());
         }
     }
 

@@ -77,7 +77,9 @@ impl Row for PodSeen {
     }
 
     fn differs_from(&self, old: &PodSeen) -> bool {
-        PodSeen { version: 0, ..self.clone() } != PodSeen { version: 0, ..old.clone() }
+        let PodSeen { key: _, version: _, uid, ip, port, labels, image, running, restarts, panics } = self;
+        (uid, ip, port, labels, image) != (&old.uid, &old.ip, &old.port, &old.labels, &old.image)
+            || (running, restarts, panics) != (&old.running, &old.restarts, &old.panics)
     }
 }
 
@@ -119,7 +121,7 @@ pub(crate) async fn drive(api: Api, clock: Clock, shared: Arc<Shared>) {
             Some(event) = slices.next() => hear_slice(&mut listed, event, &shared),
             () = sleep(next), if !idle => {
                 second = clock.now().as_second();
-                tick(second, &known, &shared);
+                tick(second, &shared);
             }
             () = shared.load_set.notified() => second = second.max(clock.now().as_second()),
         }
@@ -130,15 +132,12 @@ fn until_second(clock: &Clock, second: i64) -> Duration {
     jiff::Timestamp::from_second(second).map_or(Duration::MAX, |instant| clock.until(instant))
 }
 
-fn tick(second: i64, known: &Rows<PodSeen>, shared: &Shared) {
+/// One second passes for clients and scrapes.
+pub(crate) fn tick(second: i64, shared: &Shared) {
     let mut traffic = locked(&shared.traffic);
     let mut scraped = locked(&shared.scraped);
     // Scrapes of this second come first: they see what was counted until it began.
-    for pod in known.iter() {
-        if let Some(meter) = traffic.pod(&pod.uid) {
-            scraped.scrape_within(&pod.uid, (second - 1) * 1000, second * 1000, &meter.counters);
-        }
-    }
+    traffic.scrape(|uid, counters| scraped.scrape_within(uid, (second - 1) * 1000, second * 1000, counters));
     traffic.tick(second);
 }
 

@@ -14,9 +14,8 @@ use trimtab_kube::Key;
 use trimtab_kube::rng::Rng;
 
 use self::draw::{binomial, poisson};
-pub(crate) use self::driver::drive;
 use self::load::ServiceLoad;
-use self::meter::{PodMeter, Second, Truth};
+use self::meter::{Counters, PodMeter, Second, Truth};
 use crate::controllers::hpa::CpuUsage;
 
 /// Pods that are gone whose truth is kept one by one; of older ones only the sum is.
@@ -41,6 +40,8 @@ pub struct Traffic {
     /// Uids of the ready pods, per slice of a service.
     ready: BTreeMap<Key, BTreeMap<Arc<str>, Vec<Arc<str>>>>,
     gone: Vec<(Key, Truth)>,
+    /// Pods that counted something since they were last scraped.
+    unscraped: BTreeSet<Arc<str>>,
 }
 
 impl Traffic {
@@ -52,6 +53,7 @@ impl Traffic {
             pods: BTreeMap::new(),
             ready: BTreeMap::new(),
             gone: Vec::new(),
+            unscraped: BTreeSet::new(),
         }
     }
 
@@ -127,6 +129,12 @@ impl Traffic {
         }
     }
 
+    /// Offers every pod that counted something to a scraper, which says whether it scraped it.
+    pub(crate) fn scrape(&mut self, mut scraper: impl FnMut(&str, &Counters) -> bool) {
+        let pods = &self.pods;
+        self.unscraped.retain(|uid| pods.get(uid).is_some_and(|pod| !scraper(uid, &pod.counters)));
+    }
+
     /// One second of requests, named by its end in seconds since 1970.
     pub fn tick(&mut self, second: i64) {
         for (key, service) in &mut self.services {
@@ -150,6 +158,7 @@ impl Traffic {
                 pod.set_error_factor(service.load.pod_factor(self.seed, uid));
                 let before = pod.truth;
                 pod.serve(shared, requests);
+                self.unscraped.insert((*uid).clone());
                 service.truth += since(before, pod.truth);
             }
         }
