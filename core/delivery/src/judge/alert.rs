@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use trimtab_stats::Verdict;
 
 use super::arms::Arms;
-use super::{Answer, Part, Query, telemetry};
+use super::{Answer, Answered, Part, Query};
 use crate::finding::{Counts, Finding, FindingState};
 use crate::names::Phase;
 use crate::rule::{AlertRule, ArmLabel};
@@ -26,7 +26,7 @@ pub(super) struct AlertJudge {
     next_ms: i64,
     shared: bool,
     failed: bool,
-    failing: Option<(i64, String)>,
+    answered: Answered,
     refused: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl AlertJudge {
             next_ms: start_ms + GRID_MS,
             shared: false,
             failed: false,
-            failing: None,
+            answered: Answered::default(),
             refused: None,
         }
     }
@@ -49,7 +49,10 @@ impl AlertJudge {
         let last = self.start_ms + (watermark_ms - self.start_ms).div_euclid(GRID_MS) * GRID_MS;
         let first = self.next_ms.max(last - (INSTANTS_PER_LOOK_MAX - 1) * GRID_MS);
         let mut asked = Vec::new();
-        for arm in [Phase::Canary, Phase::Stable] {
+        if !arms.names_any(label, Phase::Canary) {
+            return asked;
+        }
+        for arm in [Phase::Canary, Phase::Stable].into_iter().filter(|arm| arms.names_any(label, *arm)) {
             let Ok(expr) = arms.narrow(&self.rule.expr, label, Some(arm)) else { continue };
             let mut at_ms = first;
             while at_ms <= last {
@@ -65,8 +68,9 @@ impl AlertJudge {
             let Part::Alert(arm, at_ms) = part else { continue };
             match answer {
                 Answer::Failed(why) => {
-                    self.failing.get_or_insert((*at_ms, why.clone()));
-                    return;
+                    // Half an answer is none: all of it is asked again.
+                    self.seen.clear();
+                    return self.answered.failed(*at_ms, why.clone());
                 }
                 Answer::Returned(series) => {
                     let slot = usize::from(*arm == Phase::Stable);
@@ -75,13 +79,17 @@ impl AlertJudge {
                 Answer::Samples(_) => {}
             }
         }
-        self.failing = None;
+        self.answered.succeeded();
         self.advance();
     }
 
     fn advance(&mut self) {
         let hold_ms = i64::try_from(self.rule.hold.as_millis()).unwrap_or(i64::MAX);
         while let Some((at_ms, [canary, stable])) = self.seen.pop_first() {
+            // Nobody looked in between, so nobody can say that it held.
+            if at_ms > self.next_ms {
+                self.firing_since_ms = None;
+            }
             self.next_ms = at_ms + GRID_MS;
             // What fires on the old pods as well is not the release's doing.
             self.shared = canary == Some(true) && stable == Some(true);
@@ -97,10 +105,8 @@ impl AlertJudge {
 
     pub(super) fn finding(&self, name: &str, now_ms: i64) -> Finding {
         let hold = crate::report::duration_words(self.rule.hold);
-        let state = match (&self.refused, &self.failing) {
-            (Some(why), _) => FindingState::Unbound(why.clone()),
-            (None, failing) => telemetry(&Arms::default(), None, failing.as_ref(), now_ms),
-        };
+        let refused = self.refused.clone().map(FindingState::Unbound);
+        let state = refused.or_else(|| self.answered.lost(now_ms)).unwrap_or(FindingState::Judged);
         let summary = match (&state, self.failed, self.firing_since_ms) {
             (_, true, _) => {
                 format!("`{}` held for {hold} on the new pods and not on the old ones", self.rule.expr)

@@ -34,6 +34,8 @@ pub struct ArmPod {
     pub started_ms: Option<i64>,
     /// Whether it is ready and not being deleted.
     pub ready: bool,
+    /// When it was found gone, in milliseconds since the epoch; from then on it is exposed to nothing.
+    pub gone_ms: Option<i64>,
     /// Restarts by container, one added for a container that lies crashed.
     pub crashes: BTreeMap<String, u32>,
     /// Reason of the last crash.
@@ -55,9 +57,12 @@ impl Arms {
             names.sort();
             names
         };
-        let gone =
-            before.pods.iter().map(|(name, pod)| (name.clone(), ArmPod { ready: false, ..pod.clone() }));
-        let mut pods: BTreeMap<String, ArmPod> = gone.collect();
+        let gone = |pod: &ArmPod| {
+            let gone_ms = pod.gone_ms.or(Some(snapshot.now.as_millisecond()));
+            ArmPod { ready: false, gone_ms, ..pod.clone() }
+        };
+        let mut pods: BTreeMap<String, ArmPod> =
+            before.pods.iter().map(|(name, pod)| (name.clone(), gone(pod))).collect();
         for pod in snapshot.pods {
             pods.insert(pod.name.clone(), arm_pod(pod, snapshot.arm(pod, release)));
         }
@@ -98,6 +103,11 @@ impl Arms {
         trimtab_promql::inject(&parsed, &matchers)
             .map(|expr| expr.to_string())
             .map_err(|error| error.to_string())
+    }
+
+    /// Whether any pod of `arm` can be asked about; a selector for none of them would mean every series without a pod.
+    pub(super) fn names_any(&self, label: &ArmLabel, arm: Phase) -> bool {
+        matches!(label, ArmLabel::Phase(_)) || !self.pod_pattern(Some(arm)).is_empty()
     }
 
     fn matchers(&self, label: &ArmLabel, arm: Option<Phase>) -> Result<Vec<Matcher>, String> {
@@ -166,12 +176,14 @@ fn escape(name: &str) -> String {
 fn arm_pod(pod: &Pod, arm: Phase) -> ArmPod {
     let mut crashes = pod.restarts.clone();
     for container in &pod.terminated {
-        *crashes.entry(container.clone()).or_default() += 1;
+        let count: &mut u32 = crashes.entry(container.clone()).or_default();
+        *count = count.saturating_add(1);
     }
     ArmPod {
         arm,
         started_ms: pod.started_at.map(Timestamp::as_millisecond),
         ready: pod.ready && !pod.deleting,
+        gone_ms: None,
         crashes,
         last_crash: pod.last_crash.clone(),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trimtab_promql::{Labels, Series};
+use trimtab_promql::{Labels, Sample, Series};
 
 use super::OVERLAP_MS;
 use super::arms::Arms;
@@ -28,6 +28,8 @@ pub(super) struct Increment {
 }
 
 /// Follows the series of one selector.
+///
+/// What it tells of a scrape depends on the samples up to that scrape alone, never on how many of them came in one answer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counter {
     last: BTreeMap<Labels, (i64, f64)>,
@@ -45,6 +47,11 @@ impl Counter {
     /// Whether any series was ever seen.
     pub(super) fn exists(&self) -> bool {
         !self.last.is_empty()
+    }
+
+    /// First scrape of any pod.
+    fn since_ms(&self) -> Option<i64> {
+        self.scrapes.values().map(|(first, _)| *first).min()
     }
 
     /// First scrape of a pod on any series of this counter.
@@ -67,105 +74,105 @@ impl Counter {
         watermark_ms: i64,
         absent_since: impl Fn(&str) -> Option<i64>,
     ) -> Vec<Increment> {
-        let mut by_pod: BTreeMap<String, Vec<(Phase, Series)>> = BTreeMap::new();
-        for series in series {
-            if let Some((arm, pod)) = arms.locate(&series.labels, label) {
-                let pod = pod.to_owned();
-                by_pod.entry(pod).or_default().push((arm, series));
+        let mut by_pod: BTreeMap<String, BTreeMap<Labels, (Phase, Vec<Sample>)>> = BTreeMap::new();
+        for Series { labels, mut samples } in series {
+            if let Some((arm, pod)) = arms.locate(&labels, label) {
+                samples.retain(|s| s.at_ms <= watermark_ms && s.value.is_finite() && s.value >= 0.0);
+                let group = by_pod.entry(pod.to_owned()).or_default();
+                group.entry(labels).or_insert((arm, Vec::new())).1.extend(samples);
             }
         }
         let mut increments = Vec::new();
         for (pod, group) in by_pod {
-            let batch_first =
-                group.iter().filter_map(|(_, series)| series.samples.first()).map(|s| s.at_ms).min();
-            let known_since =
-                [self.scrapes.get(&pod).map(|(first, _)| *first), absent_since(&pod), batch_first];
-            let born = Born {
-                started_ms: arms.started_ms(&pod),
-                scraped_since_ms: known_since.into_iter().flatten().min(),
-            };
-            for (arm, series) in group {
-                self.follow(&pod, arm, series, &born, watermark_ms, &mut increments);
-            }
-            self.watched_seconds(&pod, &born, &mut increments);
+            let beginnings = Beginnings { started_ms: arms.started_ms(&pod), sibling_ms: absent_since(&pod) };
+            self.follow(&pod, group, &beginnings, &mut increments);
         }
         self.fetched_to_ms = Some(watermark_ms);
         increments.sort_by(|a, b| (a.at_ms, &a.pod).cmp(&(b.at_ms, &b.pod)));
         increments
     }
 
+    /// Follows the series of one pod, scrape by scrape.
     fn follow(
         &mut self,
         pod: &str,
-        arm: Phase,
-        series: Series,
-        born: &Born,
-        watermark_ms: i64,
+        group: BTreeMap<Labels, (Phase, Vec<Sample>)>,
+        beginnings: &Beginnings,
         out: &mut Vec<Increment>,
     ) {
-        if self.last.len() >= SERIES_MAX && !self.last.contains_key(&series.labels) {
-            return;
-        }
-        let mut last = self.last.get(&series.labels).copied();
-        for sample in &series.samples {
-            let usable = sample.at_ms <= watermark_ms && sample.value.is_finite() && sample.value >= 0.0;
-            if !usable || last.is_some_and(|(at_ms, _)| sample.at_ms <= at_ms) {
-                continue;
+        let (labels, samples): (Vec<Labels>, Vec<(Phase, Vec<Sample>)>) = group.into_iter().unzip();
+        let mut last: Vec<Option<(i64, f64)>> = labels.iter().map(|l| self.last.get(l).copied()).collect();
+        let in_order = |(index, (arm, samples)): (usize, (Phase, Vec<Sample>))| {
+            samples.into_iter().map(move |sample| (index, arm, sample))
+        };
+        let mut fresh: Vec<(usize, Phase, Sample)> =
+            samples.into_iter().enumerate().flat_map(in_order).collect();
+        fresh.sort_by_key(|(index, _, sample)| (sample.at_ms, *index));
+        for scrape in fresh.chunk_by(|(.., a), (.., b)| a.at_ms == b.at_ms) {
+            let mut seconds = None;
+            for &(index, arm, Sample { at_ms, value }) in scrape {
+                if last[index].is_some_and(|(seen_ms, _)| at_ms <= seen_ms) {
+                    continue;
+                }
+                let seconds = seconds.get_or_insert_with(|| self.watched(pod, at_ms, beginnings));
+                let before = last[index].map(|(_, value)| value);
+                if let Some(before) = before.or(beginnings.value_before(self.first_scrape_ms(pod), at_ms)) {
+                    // A counter that went down was reset to zero in between.
+                    let amount = if value >= before { value - before } else { value };
+                    let seconds = std::mem::take(seconds);
+                    out.push(Increment { at_ms, arm, pod: pod.to_owned(), amount, seconds });
+                }
+                last[index] = Some((at_ms, value));
             }
-            let before = last.map(|(_, value)| value).or_else(|| born.value_before(sample.at_ms));
-            if let Some(before) = before {
-                // A counter that went down was reset to zero in between.
-                let amount = if sample.value >= before { sample.value - before } else { sample.value };
-                out.push(Increment { at_ms: sample.at_ms, arm, pod: pod.to_owned(), amount, seconds: 0.0 });
-            }
-            last = Some((sample.at_ms, sample.value));
         }
-        if let Some(last) = last {
-            self.last.insert(series.labels, last);
+        for (labels, last) in labels.into_iter().zip(last) {
+            if let Some(last) =
+                last.filter(|_| self.last.len() < SERIES_MAX || self.last.contains_key(&labels))
+            {
+                self.last.insert(labels, last);
+            }
         }
     }
 
-    /// Gives each scrape of `pod` the seconds since the one before, on one of its increments.
-    fn watched_seconds(&mut self, pod: &str, born: &Born, increments: &mut [Increment]) {
-        let mut times: Vec<(i64, usize)> = increments
-            .iter()
-            .enumerate()
-            .filter(|(_, increment)| increment.pod == pod)
-            .map(|(index, increment)| (increment.at_ms, index))
-            .collect();
-        times.sort_unstable();
-        times.dedup_by_key(|(at_ms, _)| *at_ms);
-        for (at_ms, index) in times {
-            let scraped = self.scrapes.get(pod).copied();
-            let since = scraped
-                .map(|(_, last)| last)
-                .or(born.started_ms.filter(|started| *started < at_ms))
-                .or(born.scraped_since_ms);
-            let since = since.unwrap_or(at_ms);
-            if at_ms > since {
-                increments[index].seconds = (at_ms - since) as f64 / 1000.0;
+    /// Notes a scrape of `pod`, and tells for how many seconds the pod was watched since the one before.
+    fn watched(&mut self, pod: &str, at_ms: i64, beginnings: &Beginnings) -> f64 {
+        let since_ms = match self.scrapes.get_mut(pod) {
+            Some((_, last)) => std::mem::replace(last, at_ms.max(*last)),
+            None => {
+                self.scrapes.insert(pod.to_owned(), (at_ms, at_ms));
+                beginnings.young_ms(at_ms).unwrap_or(at_ms)
             }
-            let first = scraped.map_or(born.scraped_since_ms.unwrap_or(at_ms), |(first, _)| first);
-            self.scrapes.insert(pod.to_owned(), (first, at_ms.max(since)));
-        }
+        };
+        at_ms.saturating_sub(since_ms).max(0) as f64 / 1000.0
     }
+}
+
+/// The counter, of several alternatives, that a release is judged by: the first one that existed when it began, or else
+/// the one that appeared first. Later arrivals change nothing, so a rule is bound once.
+pub(super) fn bound<'a>(counters: impl Iterator<Item = &'a Counter>, start_ms: i64) -> Option<usize> {
+    let since = |(index, counter): (usize, &Counter)| Some((counter.since_ms()?.max(start_ms), index));
+    counters.enumerate().filter_map(since).min().map(|(_, index)| index)
 }
 
 /// What is known of a pod's beginnings.
-struct Born {
+struct Beginnings {
     started_ms: Option<i64>,
-    scraped_since_ms: Option<i64>,
+    /// Since when a sibling counter is known to be scraped.
+    sibling_ms: Option<i64>,
 }
 
-impl Born {
+impl Beginnings {
     /// The value before a series' first sample: zero when the pod started since, or was scraped without the series;
     /// otherwise unknown, and the first sample is only a starting point.
-    fn value_before(&self, first_ms: i64) -> Option<f64> {
-        let scraped_without = self.scraped_since_ms.is_some_and(|since| since < first_ms);
-        // A pod whose start lies within one history window is young enough that its whole count lies in it too.
-        let young =
-            self.started_ms.is_some_and(|started| first_ms - started < YOUNG_MS && started <= first_ms);
-        (young || scraped_without).then_some(0.0)
+    fn value_before(&self, first_scrape_ms: Option<i64>, at_ms: i64) -> Option<f64> {
+        let scraped_without = first_scrape_ms.into_iter().chain(self.sibling_ms).any(|since| since < at_ms);
+        (scraped_without || self.young_ms(at_ms).is_some()).then_some(0.0)
+    }
+
+    /// When the pod started, if that was so shortly before `at_ms` that all it counted happened since.
+    fn young_ms(&self, at_ms: i64) -> Option<i64> {
+        let age = |started: i64| at_ms.saturating_sub(started);
+        self.started_ms.filter(|started| (0..YOUNG_MS).contains(&age(*started)))
     }
 }
 

@@ -55,7 +55,8 @@ impl CrashesJudge {
         let mut told = Counts::default();
         for pod in arms.pods.values() {
             let crashes = self.crashes(pod);
-            let seconds = pod.started_ms.map_or(0.0, |started| (now_ms - started).max(0) as f64 / 1000.0);
+            let until_ms = pod.gone_ms.unwrap_or(now_ms);
+            let seconds = pod.started_ms.map_or(0.0, |started| (until_ms - started).max(0) as f64 / 1000.0);
             match pod.arm {
                 Phase::Canary => {
                     told.canary_bad += crashes;
@@ -92,7 +93,9 @@ impl CrashesJudge {
     ) {
         // Without Prometheus the Kubernetes API still tells of crashes: a missing answer only delays the counted panics.
         if let Ok(increments) = self.counter.absorb(answers, arms, label, watermark_ms) {
-            self.counted_panics += canary(&increments, self.start_ms).0;
+            for (panics, _) in canary(&increments, self.start_ms) {
+                self.counted_panics = self.counted_panics.saturating_add(panics);
+            }
             self.judge();
         }
     }

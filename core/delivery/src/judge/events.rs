@@ -1,13 +1,14 @@
-//! A counter of bad events, compared with the old pods and with the service's own past.
+//! A counter of bad events, compared with the old pods, or where there are none with the service's own past.
 
+use trimtab_promql::Series;
 use trimtab_stats::events::history_rate;
 use trimtab_stats::{MetricPlan, MetricTest, Verdict};
 
 use super::arms::Arms;
-use super::counter::{Counter, Increment};
-use super::pairing::{Counts as CountsAs, Pairing, whole};
+use super::counter::{self, Counter, Increment};
+use super::pairing::{Against, Counts as CountsAs, Pairing, whole};
 use super::ratio::history_from;
-use super::{Answer, Part, Query, describe, telemetry};
+use super::{Answer, Answered, Part, Query, describe};
 use crate::finding::{Counts, Finding, FindingState};
 use crate::names::Phase;
 use crate::rule::{ArmLabel, EventsRule};
@@ -53,22 +54,23 @@ impl FirstCounter {
         label: &ArmLabel,
         watermark_ms: i64,
     ) -> Result<Vec<Increment>, String> {
-        let mut increments = Vec::new();
+        let mut answered: Vec<(usize, Vec<Series>)> = Vec::new();
         for (part, _, answer) in answers {
             match (part, answer) {
+                // Half an answer is none: all of it is asked again.
                 (_, Answer::Failed(why)) => return Err(why),
-                (Part::Counter(index), Answer::Samples(series)) => {
-                    let Some(counter) = self.counters.get_mut(index) else { continue };
-                    let gained = counter.absorb(series, arms, label, watermark_ms, |_| None);
-                    if counter.exists() && self.bound.is_none_or(|bound| bound == index) {
-                        self.bound = Some(index);
-                        increments = gained;
-                    }
-                }
+                (Part::Counter(index), Answer::Samples(series)) => answered.push((index, series)),
                 _ => {}
             }
         }
-        Ok(increments)
+        let mut gained = vec![Vec::new(); self.counters.len()];
+        for (index, series) in answered {
+            if let Some((counter, gained)) = self.counters.get_mut(index).zip(gained.get_mut(index)) {
+                *gained = counter.absorb(series, arms, label, watermark_ms, |_| None);
+            }
+        }
+        self.bound = self.bound.or_else(|| counter::bound(self.counters.iter(), self.start_ms));
+        Ok(self.bound.map(|bound| gained.swap_remove(bound)).unwrap_or_default())
     }
 
     pub(super) fn bound(&self) -> Option<&Counter> {
@@ -90,7 +92,7 @@ pub(super) struct EventsJudge {
     pairing: Pairing,
     test: Option<MetricTest>,
     counts: Counts,
-    failing: Option<(i64, String)>,
+    answered: Answered,
     refused: Option<String>,
 }
 
@@ -104,7 +106,7 @@ impl EventsJudge {
             pairing: Pairing::new(start_ms),
             test: None,
             counts: Counts::default(),
-            failing: None,
+            answered: Answered::default(),
             refused: None,
         }
     }
@@ -123,21 +125,21 @@ impl EventsJudge {
         self.refused = self.rule.counters.first().and_then(|counter| arms.narrow(counter, label, None).err());
         let increments = match self.counter.absorb(answers, arms, label, watermark_ms) {
             Ok(increments) => increments,
-            Err(why) => {
-                self.failing.get_or_insert((watermark_ms, why));
-                return;
-            }
+            Err(why) => return self.answered.failed(watermark_ms, why),
         };
-        self.failing = None;
+        self.answered.succeeded();
         let exposure =
             increments.iter().map(|increment| Increment { amount: increment.seconds, ..increment.clone() });
         self.pairing.add(CountsAs::Exposure, exposure.collect());
-        let (events, seconds) = canary(&increments, self.start_ms);
+        for (events, seconds) in canary(&increments, self.start_ms) {
+            self.counts.canary_bad = self.counts.canary_bad.saturating_add(events);
+            self.counts.canary_total += seconds;
+        }
         self.pairing.add(CountsAs::Bad, increments);
-        self.judge(events, seconds, watermark_ms);
+        self.judge(watermark_ms);
     }
 
-    fn judge(&mut self, events: u64, seconds: f64, watermark_ms: i64) {
+    fn judge(&mut self, watermark_ms: i64) {
         if self.counter.bound().is_none() {
             return;
         }
@@ -152,19 +154,19 @@ impl EventsJudge {
                 ..MetricPlan::default()
             })
         });
-        // History needs no partner tick: one event is judged the moment it is seen.
-        test.observe_events(events, seconds / SECONDS_PER_HOUR);
-        self.counts.canary_bad += events;
-        self.counts.canary_total += seconds;
         for tick in ticks {
+            // The past knows nothing of an incident that befalls old and new pods alike: it speaks when no old pod can.
+            if tick.against == Against::Past {
+                test.observe_events(tick.counts.canary_bad, tick.counts.canary_total / SECONDS_PER_HOUR);
+            }
             test.observe(&tick.counts);
-            self.counts.stable_bad += tick.counts.stable_bad;
+            self.counts.stable_bad = self.counts.stable_bad.saturating_add(tick.counts.stable_bad);
             self.counts.stable_total += tick.counts.stable_total;
         }
     }
 
-    pub(super) fn finding(&self, name: &str, arms: &Arms, now_ms: i64) -> Finding {
-        let state = self.state(arms, now_ms);
+    pub(super) fn finding(&self, name: &str, now_ms: i64) -> Finding {
+        let state = self.state(now_ms);
         let failed = self.test.as_ref().is_some_and(|test| test.verdict() == Verdict::Fail);
         let verdict = if failed { Verdict::Fail } else { Verdict::Undecided };
         let ratio = self.test.as_ref().and_then(describe::ratio);
@@ -194,20 +196,15 @@ impl EventsJudge {
         )
     }
 
-    fn state(&self, arms: &Arms, now_ms: i64) -> FindingState {
+    /// An event counter may be born with its first event, so the silence of new pods says nothing here.
+    fn state(&self, now_ms: i64) -> FindingState {
         if let Some(why) = &self.refused {
             return FindingState::Unbound(why.clone());
         }
-        let Some(counter) = self.counter.bound() else {
-            if self.failing.is_some() {
-                return telemetry(arms, None, self.failing.as_ref(), now_ms);
-            }
-            return FindingState::Unbound(format!("no series of this service for {}", self.counter.tried()));
-        };
-        let canary = |pod: &str| arms.pods.get(pod).is_some_and(|pod| pod.arm == Phase::Canary);
-        // An event counter may be born with the first event, so silence of the new pods alone says nothing here.
-        let last = counter.last_scrape_ms(canary).or(Some(now_ms));
-        telemetry(arms, last.map(|_| now_ms), self.failing.as_ref(), now_ms)
+        let unbound =
+            || FindingState::Unbound(format!("no series of this service for {}", self.counter.tried()));
+        let known = || self.counter.bound().map_or_else(unbound, |_| FindingState::Judged);
+        self.answered.lost(now_ms).unwrap_or_else(known)
     }
 }
 
@@ -217,10 +214,16 @@ pub(super) fn tenth(value: f64) -> String {
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }
 
-/// Events and watched seconds of the new pods since `start_ms`.
-pub(super) fn canary(increments: &[Increment], start_ms: i64) -> (u64, f64) {
-    let canary = increments.iter().filter(|i| i.arm == Phase::Canary && i.at_ms >= start_ms);
-    let (events, seconds) =
-        canary.fold((0.0, 0.0), |(events, seconds), i| (events + i.amount, seconds + i.seconds));
-    (whole(events), seconds)
+/// Events and watched seconds of the new pods, scrape by scrape, since `start_ms`.
+pub(super) fn canary(increments: &[Increment], start_ms: i64) -> Vec<(u64, f64)> {
+    let canary = |i: &&Increment| i.arm == Phase::Canary && i.at_ms >= start_ms;
+    increments
+        .chunk_by(|a, b| a.at_ms == b.at_ms)
+        .map(|scrape| scrape.iter().filter(canary))
+        .filter(|scrape| scrape.clone().next().is_some())
+        .map(|scrape| {
+            scrape.fold((0.0, 0.0), |(events, seconds), i| (events + i.amount, seconds + i.seconds))
+        })
+        .map(|(events, seconds)| (whole(events), seconds))
+        .collect()
 }

@@ -50,7 +50,7 @@ pub struct Need {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Total(usize),
-    Bad,
+    Bad(usize),
     Counter(usize),
     Alert(Phase, i64),
 }
@@ -143,10 +143,11 @@ impl Judge {
         }
     }
 
-    /// What to measure at `now`.
+    /// What to measure at `now`. Nothing until the whole past before the release can be read at once: what is learnt from
+    /// it must not depend on when the first look happened.
     #[must_use]
     pub fn needs(&self, now: Timestamp) -> Vec<Need> {
-        if self.arms.is_empty() {
+        if self.arms.is_empty() || self.watermark(now) < self.start_ms {
             return Vec::new();
         }
         let to_ms = now.as_millisecond();
@@ -166,6 +167,9 @@ impl Judge {
     /// Takes in the answers to all of [`Self::needs`] at `now`, in any order.
     pub fn absorb(&mut self, answers: Vec<(Need, Answer)>, now: Timestamp) {
         let watermark_ms = self.watermark(now);
+        if watermark_ms < self.start_ms {
+            return;
+        }
         let mut by_rule: Vec<Vec<(Part, Query, Answer)>> = vec![Vec::new(); self.rules.len()];
         for (need, answer) in answers {
             if let Some(bucket) = by_rule.get_mut(need.rule) {
@@ -190,7 +194,7 @@ impl Judge {
             .iter()
             .map(|(rule, judge)| match judge {
                 RuleJudge::Ratio(ratio) => ratio.finding(&rule.name, &self.arms, now_ms),
-                RuleJudge::Events(events) => events.finding(&rule.name, &self.arms, now_ms),
+                RuleJudge::Events(events) => events.finding(&rule.name, now_ms),
                 RuleJudge::Crashes(crashes) => crashes.finding(&rule.name),
                 RuleJudge::Alert(alert) => alert.finding(&rule.name, now_ms),
             })
@@ -208,23 +212,42 @@ impl Judge {
     }
 }
 
-/// Whether the new pods' telemetry is missing, for rules whose series are known to exist.
-fn telemetry(
-    arms: &Arms,
-    last_canary_ms: Option<i64>,
-    failing: Option<&(i64, String)>,
-    now_ms: i64,
-) -> FindingState {
-    if let Some((since, why)) = failing.filter(|(since, _)| now_ms - since > TELEMETRY_PATIENCE_MS) {
-        return FindingState::TelemetryLost(format!("no answer for {} s: {why}", (now_ms - since) / 1000));
+/// Whether a rule's questions are answered.
+#[derive(Clone, Debug, Default)]
+struct Answered {
+    ever: bool,
+    failing: Option<(i64, String)>,
+}
+
+impl Answered {
+    fn succeeded(&mut self) {
+        *self = Self { ever: true, failing: None };
     }
-    let Some(ready_ms) = arms.canary_ready_since_ms() else { return FindingState::Judged };
-    let silent_ms = now_ms - last_canary_ms.map_or(ready_ms, |last| last.max(ready_ms));
-    if silent_ms > TELEMETRY_PATIENCE_MS {
-        return FindingState::TelemetryLost(format!(
-            "the new pods are ready and were not scraped for {} s",
-            silent_ms / 1000
-        ));
+
+    fn failed(&mut self, at_ms: i64, why: String) {
+        self.failing.get_or_insert((at_ms, why));
     }
-    FindingState::Judged
+
+    /// Telemetry is lost when there was no answer for a while, or none at all: a manager that has just started must not
+    /// conclude before it has looked.
+    fn lost(&self, now_ms: i64) -> Option<FindingState> {
+        let patient =
+            |(since_ms, _): &&(i64, String)| self.ever && now_ms - since_ms <= TELEMETRY_PATIENCE_MS;
+        self.failing.as_ref().filter(|failing| !patient(failing)).map(|failing| unanswered(failing, now_ms))
+    }
+
+    /// Telemetry is lost, too, when new pods are ready and were not scraped for a while, for rules whose series exist.
+    fn unscraped(&self, arms: &Arms, last_canary_ms: Option<i64>, now_ms: i64) -> Option<FindingState> {
+        let ready_ms = arms.canary_ready_since_ms()?;
+        let silent_ms = now_ms - last_canary_ms.map_or(ready_ms, |last| last.max(ready_ms));
+        let silent = || format!("the new pods are ready and were not scraped for {} s", silent_ms / 1000);
+        (silent_ms > TELEMETRY_PATIENCE_MS).then(|| match &self.failing {
+            Some(failing) => unanswered(failing, now_ms),
+            None => FindingState::TelemetryLost(silent()),
+        })
+    }
+}
+
+fn unanswered((since_ms, why): &(i64, String), now_ms: i64) -> FindingState {
+    FindingState::TelemetryLost(format!("no answer for {} s: {why}", (now_ms - since_ms) / 1000))
 }

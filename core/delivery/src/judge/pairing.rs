@@ -29,9 +29,20 @@ pub(super) enum Counts {
     Exposure,
 }
 
+/// What the new pods are compared with in a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Against {
+    /// Old pods that ran at the same time: what befell both cancels.
+    OldPods,
+    /// A slice of the service's own past.
+    Past,
+}
+
 /// A closed tick.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tick {
+    /// Where the stable counts come from.
+    pub(super) against: Against,
     /// What both arms counted.
     pub(super) counts: TickCounts,
     /// New pods in it.
@@ -81,7 +92,7 @@ impl Pairing {
         match counts {
             Counts::Bad => {
                 slice.0 += increment.amount;
-                pod.bad += whole(increment.amount);
+                pod.bad = pod.bad.saturating_add(whole(increment.amount));
             }
             Counts::Exposure => {
                 slice.1 += increment.amount;
@@ -100,7 +111,9 @@ impl Pairing {
 
     /// Bad events and exposure of all old pods before the release.
     pub(super) fn past(&self) -> (u64, f64) {
-        self.past_pods.values().fold((0, 0.0), |(bad, total), pod| (bad + pod.bad, total + pod.total))
+        self.past_pods
+            .values()
+            .fold((0, 0.0), |(bad, total): (u64, f64), pod| (bad.saturating_add(pod.bad), total + pod.total))
     }
 
     /// Exposure of old pods that is not in a tick yet.
@@ -119,12 +132,14 @@ impl Pairing {
             let since_ms = *self.open.since_ms.get_or_insert(at_ms - TICK_MIN_MS);
             let exposed = (self.open.canary.1 > 0.0, self.open.stable.1 > 0.0);
             match exposed {
-                (true, true) if at_ms - since_ms >= TICK_MIN_MS => ticks.push(self.finish(at_ms)),
+                (true, true) if at_ms - since_ms >= TICK_MIN_MS => {
+                    ticks.push(self.finish(at_ms, Against::OldPods));
+                }
                 (true, false) if at_ms - since_ms >= ALONE_MS => {
                     let past = self.slices.pop_last().map_or((0.0, 0.0), |(_, slice)| slice);
                     self.open.stable = past;
                     // The canary goes on alone from here: later ticks need not wait as long to know it.
-                    ticks.push(self.finish(at_ms - ALONE_MS + SLICE_MS));
+                    ticks.push(self.finish(at_ms - ALONE_MS + SLICE_MS, Against::Past));
                 }
                 _ => {}
             }
@@ -132,11 +147,12 @@ impl Pairing {
         ticks
     }
 
-    fn finish(&mut self, at_ms: i64) -> Tick {
+    fn finish(&mut self, at_ms: i64, against: Against) -> Tick {
         let open = std::mem::replace(&mut self.open, Open { since_ms: Some(at_ms), ..Open::default() });
         let pods = |pods: &BTreeSet<String>| u32::try_from(pods.len()).unwrap_or(u32::MAX);
         let past_pods = u32::try_from(self.past_pods.len()).unwrap_or(u32::MAX);
         Tick {
+            against,
             counts: TickCounts {
                 canary_bad: whole(open.canary.0),
                 canary_total: open.canary.1,

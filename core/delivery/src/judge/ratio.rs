@@ -1,12 +1,13 @@
 //! Bad requests over all requests.
 
+use trimtab_promql::Series;
 use trimtab_stats::spread::{FleetPrior, Spread, margin, overdispersion};
 use trimtab_stats::{AbsoluteLimit, Harm, MetricPlan, MetricTest, Verdict};
 
 use super::arms::Arms;
-use super::counter::Counter;
+use super::counter::{self, Counter};
 use super::pairing::{Counts as CountsAs, Pairing};
-use super::{Answer, HISTORY, Part, Query, describe, telemetry};
+use super::{Answer, Answered, HISTORY, Part, Query, describe};
 use crate::finding::{Counts, Finding, FindingState};
 use crate::names::Phase;
 use crate::rule::{ArmLabel, RatioRule};
@@ -20,34 +21,46 @@ pub(super) struct RatioJudge {
     rule: RatioRule,
     alpha: f64,
     start_ms: i64,
-    totals: Vec<Counter>,
-    bad: Counter,
+    sources: Vec<Source>,
     bound: Option<usize>,
     pairing: Pairing,
     test: Option<MetricTest>,
     spread: f64,
     harm: Harm,
     counts: Counts,
-    failing: Option<(i64, String)>,
+    answered: Answered,
     refused: Option<String>,
     bad_family_known: bool,
+}
+
+/// What was read of one source in one look.
+#[derive(Clone, Debug, Default)]
+struct Read {
+    bad: Option<Vec<Series>>,
+    total: Option<Vec<Series>>,
+}
+
+/// The counters of one source.
+#[derive(Clone, Debug, Default)]
+struct Source {
+    bad: Counter,
+    total: Counter,
 }
 
 impl RatioJudge {
     pub(super) fn new(rule: &RatioRule, alpha: f64, start_ms: i64) -> Self {
         Self {
-            totals: vec![Counter::default(); rule.sources.len()],
+            sources: vec![Source::default(); rule.sources.len()],
             rule: rule.clone(),
             alpha,
             start_ms,
-            bad: Counter::default(),
             bound: None,
             pairing: Pairing::new(start_ms),
             test: None,
             spread: 0.0,
             harm: Harm::new(1.0),
             counts: Counts::default(),
-            failing: None,
+            answered: Answered::default(),
             refused: None,
             bad_family_known: false,
         }
@@ -62,13 +75,11 @@ impl RatioJudge {
                 asked.push((part, Query::Samples { selector, from_ms, to_ms }));
             }
         };
-        for (index, (source, counter)) in self.rule.sources.iter().zip(&self.totals).enumerate() {
+        for (index, (selectors, source)) in self.rule.sources.iter().zip(&self.sources).enumerate() {
             if self.bound.is_none_or(|bound| bound == index) {
-                ask(Part::Total(index), &source.total, counter);
+                ask(Part::Total(index), &selectors.total, &source.total);
+                ask(Part::Bad(index), &selectors.bad, &source.bad);
             }
-        }
-        if let Some(source) = self.bound.and_then(|bound| self.rule.sources.get(bound)) {
-            ask(Part::Bad, &source.bad, &self.bad);
         }
         asked
     }
@@ -82,33 +93,46 @@ impl RatioJudge {
     ) {
         self.refused =
             self.rule.sources.first().and_then(|source| arms.narrow(&source.total, label, None).err());
-        let mut bad = None;
+        let mut read: Vec<Read> = vec![Read::default(); self.sources.len()];
         for (part, _, answer) in answers {
             match (part, answer) {
-                (_, Answer::Failed(why)) => {
-                    self.failing.get_or_insert((watermark_ms, why));
-                    return;
+                // Half an answer is none: all of it is asked again.
+                (_, Answer::Failed(why)) => return self.answered.failed(watermark_ms, why),
+                (Part::Total(index), Answer::Samples(series)) if index < read.len() => {
+                    read[index].total = Some(series);
                 }
-                (Part::Total(index), Answer::Samples(series)) => {
-                    let Some(counter) = self.totals.get_mut(index) else { continue };
-                    let increments = counter.absorb(series, arms, label, watermark_ms, |_| None);
-                    if counter.exists() && self.bound.is_none_or(|bound| bound == index) {
-                        self.bound = Some(index);
-                        self.pairing.add(CountsAs::Exposure, increments);
-                    }
+                (Part::Bad(index), Answer::Samples(series)) if index < read.len() => {
+                    read[index].bad = Some(series);
                 }
-                (Part::Bad, Answer::Samples(series)) => bad = Some(series),
                 _ => {}
             }
         }
-        self.failing = None;
-        // The bad counter is read second: a pod that was scraped without it had none.
-        let Some((series, total)) = bad.zip(self.bound.and_then(|bound| self.totals.get(bound))) else {
-            return;
-        };
-        let increments = self.bad.absorb(series, arms, label, watermark_ms, |pod| total.first_scrape_ms(pod));
-        self.bad_family_known = self.bad_family_known || self.bad.exists() || self.one_family();
-        self.pairing.add(CountsAs::Bad, increments);
+        self.answered.succeeded();
+        let mut gained = Vec::new();
+        for (source, answers) in self.sources.iter_mut().zip(read) {
+            let Read { total: Some(total), bad: Some(bad) } = answers else {
+                gained.push((Vec::new(), Vec::new()));
+                continue;
+            };
+            let exposure = source.total.absorb(total, arms, label, watermark_ms, |_| None);
+            // The bad counter is read second: a pod that was scraped without it had none. Before there is anything to
+            // divide by it is left unread.
+            let Source { total, bad: counter } = source;
+            let bad = if total.exists() {
+                counter.absorb(bad, arms, label, watermark_ms, |pod| total.first_scrape_ms(pod))
+            } else {
+                Vec::new()
+            };
+            gained.push((exposure, bad));
+        }
+        let totals = self.sources.iter().map(|source| &source.total);
+        self.bound = self.bound.or_else(|| counter::bound(totals, self.start_ms));
+        let Some(bound) = self.bound else { return };
+        let (exposure, bad) = gained.swap_remove(bound);
+        self.pairing.add(CountsAs::Exposure, exposure);
+        self.pairing.add(CountsAs::Bad, bad);
+        let bad_exists = self.sources.get(bound).is_some_and(|source| source.bad.exists());
+        self.bad_family_known = self.bad_family_known || bad_exists || self.one_family();
         self.judge(watermark_ms);
     }
 
@@ -141,9 +165,9 @@ impl RatioJudge {
             test.set_margin(margin(self.rule.tolerate, self.spread, tick.canary_pods, tick.stable_pods));
             test.observe(&tick.counts);
             self.harm.observe(&tick.counts);
-            self.counts.canary_bad += tick.counts.canary_bad;
+            self.counts.canary_bad = self.counts.canary_bad.saturating_add(tick.counts.canary_bad);
             self.counts.canary_total += tick.counts.canary_total;
-            self.counts.stable_bad += tick.counts.stable_bad;
+            self.counts.stable_bad = self.counts.stable_bad.saturating_add(tick.counts.stable_bad);
             self.counts.stable_total += tick.counts.stable_total;
         }
     }
@@ -188,14 +212,15 @@ impl RatioJudge {
             return FindingState::Unbound(why.clone());
         }
         let canary = |pod: &str| arms.pods.get(pod).is_some_and(|pod| pod.arm == Phase::Canary);
-        let Some(total) = self.bound.and_then(|bound| self.totals.get(bound)) else {
-            if self.failing.is_some() {
-                return telemetry(arms, None, self.failing.as_ref(), now_ms);
-            }
+        if let Some(lost) = self.answered.lost(now_ms) {
+            return lost;
+        }
+        let Some(total) = self.bound.and_then(|bound| self.sources.get(bound)).map(|source| &source.total)
+        else {
             let tried: Vec<&str> = self.rule.sources.iter().map(|source| source.total.as_str()).collect();
             return FindingState::Unbound(format!("no series of this service for {}", tried.join(", ")));
         };
-        if !self.bad_family_known && self.failing.is_none() {
+        if !self.bad_family_known {
             let bad =
                 self.bound.and_then(|bound| self.rule.sources.get(bound)).map(|source| source.bad.as_str());
             return FindingState::Unbound(format!(
@@ -203,15 +228,14 @@ impl RatioJudge {
                 bad.unwrap_or_default()
             ));
         }
-        let telemetry = telemetry(arms, total.last_scrape_ms(canary), self.failing.as_ref(), now_ms);
+        if let Some(lost) = self.answered.unscraped(arms, total.last_scrape_ms(canary), now_ms) {
+            return lost;
+        }
         let waited =
             arms.canary_ready_since_ms().is_some_and(|ready_ms| now_ms - ready_ms > TRAFFIC_PATIENCE_MS);
         let unserved = self.counts.canary_total == 0.0
             && (self.pairing.stable_waiting() > 0.0 || self.pairing.past().1 > 0.0);
-        match telemetry {
-            FindingState::Judged if waited && unserved => FindingState::NoTraffic,
-            state => state,
-        }
+        if waited && unserved { FindingState::NoTraffic } else { FindingState::Judged }
     }
 }
 
