@@ -1,6 +1,6 @@
 //! Reference pages, generated so that they cannot say anything but what is so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -116,28 +116,46 @@ pub fn cli_page(mut help: impl FnMut(&[String]) -> Result<String>) -> Result<Str
         "# Command line\n\n<!-- Written by `cargo xtask reference` from what `--help` prints. -->\n\n\
          Exit codes are on [a page of their own](exit-codes.md).\n",
     );
-    command_section(&mut Vec::new(), &mut help, &mut page)?;
+    let everywhere = trimmed_lines(&help(&[])?);
+    let everywhere: BTreeSet<&str> = sections(&everywhere).into_iter().collect();
+    command_section(&mut Vec::new(), &everywhere, &mut help, &mut page)?;
     Ok(page)
 }
 
 fn command_section(
     path: &mut Vec<String>,
+    everywhere: &BTreeSet<&str>,
     help: &mut impl FnMut(&[String]) -> Result<String>,
     page: &mut String,
 ) -> Result<()> {
-    let text = help(path)?;
+    let text = trimmed_lines(&help(path)?);
     let name =
         std::iter::once("trimtab").chain(path.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
-    let _ = write!(page, "\n## `{name}`\n\n```text\n{}\n```\n", trimmed_lines(&text));
+    // What `trimtab --help` says is not repeated for every command.
+    let own = sections(&text).into_iter().filter(|section| path.is_empty() || !everywhere.contains(section));
+    let _ = write!(page, "\n## `{name}`\n\n```text\n{}\n```\n", own.collect::<Vec<_>>().join("\n\n"));
     if path.len() == COMMAND_DEPTH_MAX {
         return Ok(());
     }
     for command in commands(&text) {
         path.push(command);
-        command_section(path, help, page)?;
+        command_section(path, everywhere, help, page)?;
         path.pop();
     }
     Ok(())
+}
+
+/// Parts of a help text, each from a line that is not indented to the next such line after a blank one.
+fn sections(text: &str) -> Vec<&str> {
+    let mut starts = vec![0];
+    for (blank, _) in text.match_indices("\n\n") {
+        let next = blank + 2;
+        if text[next..].starts_with(|c: char| !c.is_whitespace()) {
+            starts.push(next);
+        }
+    }
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    starts.iter().zip(ends).map(|(start, end)| text[*start..end].trim_end()).collect()
 }
 
 fn trimmed_lines(text: &str) -> String {
@@ -165,14 +183,15 @@ mod tests {
     fn commands_are_followed_to_the_leaves() {
         let page = cli_page(|path| {
             Ok(match path.join(" ").as_str() {
-                "" => "Ships\n\nCommands:\n  release  Show\n           more\n  help     Print\n\nOptions:\n  -h\n".to_owned(),
-                "release" => "Show   \n\nCommands:\n  list  All\n".to_owned(),
+                "" => "Ships\n\nCommands:\n  release  Show\n           more\n  help     Print\n\nOptions:\n  -h\n\n  -V\n".to_owned(),
+                "release" => "Show   \n\nCommands:\n  list  All\n\nOptions:\n  -h\n\n  -V\n".to_owned(),
                 other => format!("help of {other}"),
             })
         });
         let page = page.expect("help always answers");
         let headings: Vec<&str> = page.lines().filter(|line| line.starts_with("## ")).collect();
         assert_eq!(headings, ["## `trimtab`", "## `trimtab release`", "## `trimtab release list`"]);
+        assert_eq!(page.matches("  -V").count(), 1, "what every command shares is said once: {page}");
         assert!(page.contains("\nShow\n"), "trailing blanks are kept out of the page: {page}");
     }
 
