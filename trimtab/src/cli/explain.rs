@@ -10,7 +10,7 @@ use trimtab_control::{convert, observe};
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
 use trimtab_delivery::plan::{AppPhase, Plan};
 use trimtab_delivery::report::{Report, duration_words};
-use trimtab_delivery::rule::Rule;
+use trimtab_delivery::rule::{Rule, RuleKind};
 use trimtab_delivery::snapshot::ReleasePhase;
 
 use super::args::ExplainArgs;
@@ -159,12 +159,25 @@ fn evidence(text: &mut String, rule: &RuleEvidence, known: Option<&Rule>, paint:
             rule.canary_bad, rule.canary_total, rule.stable_bad, rule.stable_total
         );
     }
+    if let Some(bad) = known.and_then(|known| tolerated(rule, known)) {
+        let _ = writeln!(text, "      to pass   about {bad:.0} of the new pods' {:.0}", rule.canary_total);
+    }
     if let Some([estimate, low, high]) = rule.ratio {
         let _ = writeln!(text, "      ratio     {estimate:.2} ({low:.2} to {high:.2})");
     }
     if let Some([log10, threshold]) = rule.evidence {
         let _ = writeln!(text, "      evidence  {} of the {} that decide", power(log10), power(threshold));
     }
+}
+
+/// How many bad events the new pods might have had at the tolerated multiple of the old pods' rate.
+fn tolerated(rule: &RuleEvidence, known: &Rule) -> Option<f64> {
+    let times = match &known.kind {
+        RuleKind::Ratio(ratio) => ratio.tolerate,
+        RuleKind::Events(events) => events.tolerate,
+        RuleKind::Crashes(_) | RuleKind::Alert(_) => return None,
+    };
+    (rule.stable_total > 0.0).then(|| rule.stable_bad / rule.stable_total * times * rule.canary_total)
 }
 
 /// An e-value as people read odds.

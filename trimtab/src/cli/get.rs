@@ -25,7 +25,7 @@ pub async fn get(session: &mut Session<'_>, args: &GetArgs) -> Result<Exit, Fail
         Some(name) => vec![one(session, name).await?],
         None => session.api.list(MANAGED_APPS, namespace, &Selector::all()).await?,
     };
-    found.sort_by(|a, b| key(a).cmp(&key(b)));
+    found.sort_by_key(key);
     if matches!(session.form, Form::Json | Form::Yaml) {
         let value = match (&args.service, found.pop()) {
             (Some(_), Some(only)) => only,

@@ -68,8 +68,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments,
 
 /// Prints why a command did not do what was asked.
 pub fn report(failure: &Failure, err: &mut dyn Write) -> Exit {
-    let word = if failure.exit == Exit::Refused { "refused" } else { "error" };
-    let _ = writeln!(err, "{word}: {}", output::printable(&failure.message));
+    let _ = writeln!(err, "error: {}", output::printable(&failure.message));
     if let Some(hint) = &failure.hint {
         let _ = writeln!(err, "hint: {}", output::printable(hint));
     }

@@ -9,7 +9,7 @@ use trimtab_delivery::snapshot::ReleasePhase;
 
 use super::exit::Failure;
 
-/// Widest cell that a table prints whole outside `-o wide`, in characters.
+/// Widest cell that a table prints whole outside `-o wide`, in characters. The last column is never cut.
 const CELL_CHARS_MAX: usize = 60;
 
 /// Form of the data on stdout.
@@ -141,17 +141,20 @@ impl Cell {
 /// A table: columns as wide as their widest cell, two blanks between them, nothing after the last.
 #[must_use]
 pub fn table(header: &[&str], rows: &[Vec<Cell>], form: Form, paint: Paint) -> String {
-    let shown = |cell: &Cell| if form == Form::Wide { cell.text.clone() } else { shortened(&cell.text) };
+    let last = header.len().saturating_sub(1);
+    let shown = |(column, cell): (usize, &Cell)| {
+        let whole = form == Form::Wide || column == last;
+        (if whole { cell.text.clone() } else { shortened(&cell.text) }, cell.mood)
+    };
     let mut lines: Vec<Vec<(String, Option<Mood>)>> =
         vec![header.iter().map(|name| ((*name).to_owned(), None)).collect()];
-    lines.extend(rows.iter().map(|row| row.iter().map(|cell| (shown(cell), cell.mood)).collect()));
+    lines.extend(rows.iter().map(|row| row.iter().enumerate().map(shown).collect()));
     let width = |column: usize| {
         lines.iter().filter_map(|line| line.get(column)).map(|(text, _)| text.chars().count()).max()
     };
     let widths: Vec<usize> = (0..header.len()).map(|column| width(column).unwrap_or_default()).collect();
     let mut text = String::new();
     for line in &lines {
-        let last = line.len().saturating_sub(1);
         for (column, (words, mood)) in line.iter().enumerate() {
             let padding = if column == last { 0 } else { widths[column] - words.chars().count() + 2 };
             match (mood, paint) {

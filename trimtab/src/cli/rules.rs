@@ -94,8 +94,11 @@ pub fn share(settings: &Settings, rule: &Rule) -> f64 {
 /// What a rule judges, in one line.
 #[must_use]
 pub fn what(rule: &Rule) -> String {
-    let also =
-        |others: usize| if others == 0 { String::new() } else { format!(", or {others} alternatives") };
+    let also = |alternatives: usize| match alternatives.saturating_sub(1) {
+        0 => String::new(),
+        1 => ", or 1 alternative".to_owned(),
+        others => format!(", or {others} alternatives"),
+    };
     match &rule.kind {
         RuleKind::Ratio(ratio) => {
             let source = ratio
@@ -110,16 +113,12 @@ pub fn what(rule: &Rule) -> String {
             format!(
                 "at most ×{} the old pods' rate{limit}: {source}{}",
                 ratio.tolerate,
-                also(ratio.sources.len() - 1)
+                also(ratio.sources.len())
             )
         }
         RuleKind::Events(events) => {
             let counter = events.counters.first().map_or("", String::as_str);
-            format!(
-                "at most ×{} the usual rate: {counter}{}",
-                events.tolerate,
-                also(events.counters.len() - 1)
-            )
+            format!("at most ×{} the usual rate: {counter}{}", events.tolerate, also(events.counters.len()))
         }
         RuleKind::Crashes(crashes) => {
             let ignored = match crashes.ignore_containers.as_slice() {
