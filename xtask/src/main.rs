@@ -1,6 +1,7 @@
 //! Project tasks.
 
 mod pages;
+mod programs;
 mod step;
 mod tier;
 mod warm_up;

@@ -7,9 +7,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use xtask::workspace::{self, Member, Workspace};
+use xtask::workspace::{self, Workspace};
 
 use crate::pages;
+use crate::programs::{self, Programs, TestProgram, command_of};
 use crate::step::{Tally, cargo, run as step};
 use crate::warm_up;
 
@@ -17,6 +18,9 @@ use crate::warm_up;
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// The crate whose integration tests need a real control plane.
 const LAB: &str = "trimtab-lab";
+/// The simulated API server, and its test with a real kubectl.
+const SIM: &str = "trimtab-sim";
+const KUBECTL_TEST: &str = "kubectl";
 /// A kubectl to use instead of the lab's own.
 const KUBECTL_VARIABLE: &str = "TRIMTAB_KUBECTL";
 
@@ -89,6 +93,7 @@ struct Session {
     /// Whether a tier that cannot run is a failure.
     everything_required: bool,
     warming: Option<JoinHandle<()>>,
+    programs: Option<Programs>,
 }
 
 enum Outcome {
@@ -172,6 +177,7 @@ impl Session {
         let needs_tools = chosen.iter().any(|tier| tier.tools == Tools::Lab);
         Ok(Self {
             workspace,
+            programs: None,
             everything_required: is("CI", "true") || is("TRIMTAB_REQUIRE_LAB", "1"),
             warming: needs_tools.then(warm_up::start),
         })
@@ -184,9 +190,18 @@ impl Session {
         }
     }
 
-    fn member(&self, name: &str) -> Result<&Member> {
-        let found = self.workspace.members.iter().find(|member| member.name == name);
-        found.with_context(|| format!("the workspace has no crate {name}"))
+    /// Every test program of the workspace, built once: choosing packages would choose other features of what they
+    /// share, and build it all anew.
+    fn programs(&mut self) -> Result<&Programs> {
+        if self.programs.is_none() {
+            self.programs = Some(programs::build(&self.workspace)?);
+        }
+        self.programs.as_ref().context("was built above")
+    }
+
+    fn program(&mut self, wanted: &TestProgram) -> Result<Command> {
+        let found = self.programs()?.get_key_value(wanted);
+        found.map(command_of).with_context(|| format!("{} has no test {}", wanted.package, wanted.target))
     }
 
     fn binary(&self, name: &str) -> PathBuf {
@@ -194,7 +209,7 @@ impl Session {
     }
 }
 
-fn all<const N: usize>(commands: [Command; N]) -> Result<Outcome> {
+fn all(commands: impl IntoIterator<Item = Command>) -> Result<Outcome> {
     let mut tally = Tally::default();
     for command in commands {
         tally += step(command)?;
@@ -238,18 +253,14 @@ fn deny(session: &mut Session) -> Result<Outcome> {
     all([check(&installed)])
 }
 
-/// Integration tests by name, because `--package` would choose other features and build everything anew.
-fn integration_tests<'a>(members: impl Iterator<Item = &'a Member>) -> Vec<String> {
-    members.flat_map(|member| &member.tests).flat_map(|name| ["--test".to_owned(), name.clone()]).collect()
-}
-
 /// All tests but those that have tiers of their own.
 fn tests(session: &mut Session) -> Result<Outcome> {
-    let members =
-        session.workspace.members.iter().filter(|member| ![LAB, "xtask"].contains(&member.name.as_str()));
-    let mut command = cargo("test --workspace --locked --no-fail-fast --lib --bins --examples");
-    command.args(integration_tests(members));
-    all([command, cargo("test --workspace --locked --doc")])
+    let own_tier = |program: &TestProgram| {
+        [LAB, "xtask"].contains(&program.package.as_str()) || *program == TestProgram::of(SIM, KUBECTL_TEST)
+    };
+    let commands: Vec<Command> =
+        session.programs()?.iter().filter(|(program, _)| !own_tier(program)).map(command_of).collect();
+    all(commands.into_iter().chain([cargo("test --workspace --locked --doc")]))
 }
 
 fn docs(session: &mut Session) -> Result<Outcome> {
@@ -288,7 +299,7 @@ fn kubectl(session: &mut Session) -> Result<Outcome> {
     let Some(path) = found else {
         return Ok(Outcome::Skipped(format!("no kubectl: set {KUBECTL_VARIABLE}, or install Go and pip")));
     };
-    let mut command = cargo("test --workspace --locked --test kubectl");
+    let mut command = session.program(&TestProgram::of(SIM, KUBECTL_TEST))?;
     command.env(KUBECTL_VARIABLE, path).env("TRIMTAB_REQUIRE_KUBECTL", "1");
     all([command])
 }
@@ -297,8 +308,10 @@ fn lab(session: &mut Session) -> Result<Outcome> {
     if tools(session)?.is_none() {
         return Ok(Outcome::Skipped("its tools cannot be built here: they need Go and pip".to_owned()));
     }
-    let mut command = cargo("test --workspace --locked --no-fail-fast");
-    command.args(integration_tests(std::iter::once(session.member(LAB)?)));
-    command.env("TRIMTAB_REQUIRE_LAB", "1");
-    all([command])
+    let programs = session.programs()?.iter().filter(|(program, _)| program.package == LAB);
+    let mut commands: Vec<Command> = programs.map(command_of).collect();
+    for command in &mut commands {
+        command.env("TRIMTAB_REQUIRE_LAB", "1");
+    }
+    all(commands)
 }

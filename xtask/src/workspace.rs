@@ -32,8 +32,6 @@ pub struct Member {
     pub folder: String,
     /// What its manifest asks for, of this workspace and of others.
     pub dependencies: Vec<Dependency>,
-    /// Names of its integration tests.
-    pub tests: Vec<String>,
     id: String,
 }
 
@@ -119,15 +117,18 @@ impl Workspace {
 impl Member {
     fn from_package(package: Package) -> Self {
         let folder = package.manifest_path.parent().and_then(|folder| folder.strip_prefix(root()).ok());
-        let tests =
-            package.targets.into_iter().filter(|target| target.kind.iter().any(|kind| kind == "test"));
         Self {
             folder: folder.unwrap_or(Path::new("")).to_string_lossy().replace('\\', "/"),
             dependencies: package.dependencies.into_iter().map(Dependency::from).collect(),
-            tests: tests.map(|target| target.name).collect(),
             name: package.name,
             id: package.id,
         }
+    }
+
+    /// Whether cargo calls the crate `id`.
+    #[must_use]
+    pub fn is(&self, id: &str) -> bool {
+        self.id == id
     }
 
     /// The top-level folder that the crate is in: its layer.
@@ -176,7 +177,6 @@ struct Package {
     id: String,
     manifest_path: PathBuf,
     dependencies: Vec<PackageDependency>,
-    targets: Vec<Target>,
 }
 
 #[derive(Deserialize)]
@@ -195,12 +195,6 @@ impl From<PackageDependency> for Dependency {
         };
         Self { name: raw.name, kind, optional: raw.optional }
     }
-}
-
-#[derive(Deserialize)]
-struct Target {
-    name: String,
-    kind: Vec<String>,
 }
 
 #[derive(Deserialize)]
