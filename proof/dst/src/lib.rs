@@ -1,1 +1,12 @@
-//! Scenario scripts, crash points, oracles.
+//! Scenario scripts, crash points and oracles over the simulated cluster.
+//!
+//! A scenario is a text file of commands; its transcript is checked in beside it. The same scenario is run again with the
+//! manager dying after every one of its writes and a second one taking over, and must come to the same end.
+
+pub mod crash;
+pub mod messages;
+pub mod script;
+pub mod show;
+pub mod stage;
+
+pub use stage::{Stage, StageOptions};

@@ -1,0 +1,86 @@
+//! Crash points: the same scenario with the manager dying after every one of its writes, a second one taking over, and the
+//! same end.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::script;
+use crate::stage::{Stage, StageOptions};
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    /// What the script showed.
+    pub transcript: String,
+    /// Objects at the end, without what differs between equivalent histories.
+    pub objects: BTreeMap<String, Value>,
+    /// Writes of the manager, those to its lease apart.
+    pub writes: usize,
+}
+
+/// Runs `text` on a fresh stage. With `dies_after`, the first manager dies after that many successful writes (its lease
+/// included) and a second one, which waits from the start, takes over.
+pub async fn run(text: &str, seed: u64, dies_after: Option<u64>) -> End {
+    let mut stage = Stage::set(&StageOptions::seeded(seed));
+    let first = stage.start_manager();
+    if let Some(writes) = dies_after {
+        first.die_after_writes(writes);
+        stage.advance(STANDBY_AFTER).await;
+        stage.start_manager();
+    }
+    let transcript = script::run(text, &mut stage).await;
+    let end = End { transcript, objects: compared(&stage), writes: stage.writes().len() };
+    stage.stop_managers().await;
+    end
+}
+
+/// The standby starts late enough never to win the first election.
+const STANDBY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Kinds whose end must not depend on crashes.
+const COMPARED: [&str; 5] = [
+    "managedapps.trimtab.dev/",
+    "appreleases.trimtab.dev/",
+    "deployments.apps/",
+    "pods/",
+    "events.events.k8s.io/",
+];
+
+/// Fields that say how much was measured until a moment, and when that moment was.
+const MEASURED: [&str; 4] = ["rules", "harmed", "notifications", "restores"];
+
+fn compared(stage: &Stage) -> BTreeMap<String, Value> {
+    let relevant = |key: &String| COMPARED.iter().any(|kind| key.starts_with(kind));
+    let mut objects: BTreeMap<String, Value> =
+        stage.sim.masked_state().into_iter().filter(|(key, _)| relevant(key)).collect();
+    for object in objects.values_mut() {
+        mask(object);
+    }
+    objects
+}
+
+/// Masks what was measured, and the words that repeat it.
+fn mask(object: &mut Value) {
+    match object {
+        Value::Object(members) => {
+            members.retain(|name, _| !MEASURED.contains(&name.as_str()));
+            for (name, member) in members.iter_mut() {
+                if name == "summary" || name == "note" || name == "message" {
+                    *member = Value::from(without_numbers(member.as_str().unwrap_or_default()));
+                } else {
+                    mask(member);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        _ => {}
+    }
+}
+
+/// Words up to the first measured number, which keeps verdicts, rule names and releases.
+fn without_numbers(text: &str) -> String {
+    let measured = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) || word.starts_with('x');
+    let kept: Vec<&str> = text.split(' ').take_while(|word| !measured(word)).collect();
+    kept.join(" ")
+}

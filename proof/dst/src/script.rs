@@ -1,0 +1,337 @@
+//! Scenario scripts: one command a line, run against a [`Stage`], with a transcript as the result.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use trimtab_control::resources::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
+use trimtab_delivery::names::{APP_LABEL, RELEASE_ANNOTATION, parse_release_word, release_object};
+use trimtab_kube::Key;
+use trimtab_kube::api::{Force, Patch, Preconditions, Propagation};
+use trimtab_kube::resource::{DEPLOYMENTS, HPAS, SECRETS};
+use trimtab_units::GoDuration;
+use trimtab_world::fleet::{Fleet, ServiceSpec};
+use trimtab_world::prometheus::Service;
+use trimtab_world::traffic::load::ServiceLoad;
+
+use crate::show;
+use crate::stage::{NAMESPACE, Stage};
+
+/// How long the manager must be silent to count as settled.
+const QUIET: Duration = Duration::from_secs(60);
+/// How long anything may take in a script.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// How often a script looks for what it waits for.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Runs `script` and returns its transcript: every command, and what it showed. A command that cannot be understood or
+/// that fails says so in the transcript and ends it.
+pub async fn run(script: &str, stage: &mut Stage) -> String {
+    let mut transcript = String::new();
+    let mut lines = script.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        let command = line.trim();
+        if command.is_empty() || command.starts_with('#') {
+            let _ = writeln!(transcript, "{line}");
+            continue;
+        }
+        let _ = writeln!(transcript, "> {command}");
+        let mut block = String::new();
+        if command.ends_with("<<") {
+            for (_, line) in lines.by_ref() {
+                if line.trim() == "." {
+                    break;
+                }
+                block.push_str(line);
+                block.push('\n');
+            }
+        }
+        let words: Vec<&str> = command.trim_end_matches("<<").split_whitespace().collect();
+        match step(&words, &block, stage).await {
+            Ok(shown) => transcript.push_str(&shown),
+            Err(error) => {
+                let _ = writeln!(transcript, "line {}: {error}", number + 1);
+                return transcript;
+            }
+        }
+    }
+    transcript
+}
+
+/// Runs one command and returns what it shows.
+async fn step(words: &[&str], block: &str, stage: &mut Stage) -> Result<String, String> {
+    match words {
+        ["service", name, settings @ ..] => service(stage, name, settings).await,
+        ["claim", name, settings @ ..] => claim(stage, name, settings).await,
+        ["unclaim", name] => delete(stage, MANAGED_APPS, name).await,
+        ["deploy", name, image] => deploy(stage, name, image, "alice").await,
+        ["apply", name, image, "by", manager] => apply(stage, name, image, manager).await,
+        ["undo", name] => undo(stage, name).await,
+        ["pause", name, "by", manager] => set_paused(stage, name, true, manager).await,
+        ["resume", name, "by", manager] => set_paused(stage, name, false, manager).await,
+        ["scale", name, replicas] => scale(stage, name, replicas).await,
+        ["autoscale", name, min, max] => autoscale(stage, name, min, max).await,
+        ["delete", "deployment", name] => delete(stage, DEPLOYMENTS, name).await,
+        ["decide", name, release, verdict, "because", why @ ..] => {
+            decide(stage, name, release, verdict, &why.join(" ")).await
+        }
+        ["object"] => object(stage, block).await,
+        ["prometheus", "down"] => set(|| stage.world.prometheus().set_service(Service::Refusing)),
+        ["prometheus", "up"] => set(|| stage.world.prometheus().set_service(Service::Up)),
+        ["traffic", name, settings @ ..] => traffic(stage, name, settings),
+        ["past", name, hours] => {
+            stage.world.backfill(&Key::new(NAMESPACE, *name), number(hours)?);
+            Ok(String::new())
+        }
+        ["start", "manager"] => set(|| drop(stage.start_manager())),
+        ["kill", "manager"] => set(|| stage.kill_managers()),
+        ["advance", span] => {
+            stage.advance(duration(span)?).await;
+            Ok(String::new())
+        }
+        ["settle"] => {
+            Ok(if stage.settle(QUIET, PATIENCE).await { String::new() } else { "not settled\n".to_owned() })
+        }
+        ["wait", name, "until", word] => wait(stage, name, word).await,
+        ["show", "pods", name] => Ok(show::pods(stage, name)),
+        ["show", "events", name] => Ok(show::events(stage, name)),
+        ["show", "writes"] => Ok(show::writes(stage)),
+        ["show", "messages"] => Ok(show::messages(stage)),
+        ["show", name] => Ok(show::service(stage, name)),
+        ["show", "harm", name] => Ok(show::harm(stage, name)),
+        ["explain", name] => show::explain(stage, name).await,
+        _ => Err(format!("`{}` is not a command", words.join(" "))),
+    }
+}
+
+fn set(act: impl FnOnce()) -> Result<String, String> {
+    act();
+    Ok(String::new())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<GoDuration>().map_err(|error| error.to_string())?;
+    Duration::try_from(parsed).map_err(|_| format!("`{text}` is negative"))
+}
+
+/// The value of `key=` among settings, or `default`.
+fn setting<'a>(settings: &[&'a str], key: &str, default: &'a str) -> &'a str {
+    let value = |setting: &&'a str| setting.strip_prefix(key).and_then(|rest| rest.strip_prefix('='));
+    settings.iter().find_map(value).unwrap_or(default)
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a number"))
+}
+
+async fn service(stage: &mut Stage, name: &str, settings: &[&str]) -> Result<String, String> {
+    let deadline: u32 = number(setting(settings, "deadline", "600"))?;
+    let mut deployment_spec = json!({"progressDeadlineSeconds": deadline});
+    if setting(settings, "strategy", "RollingUpdate") == "Recreate" {
+        deployment_spec["strategy"] = json!({"type": "Recreate"});
+    }
+    let spec = ServiceSpec {
+        image: setting(settings, "image", "shop/service:v1").to_owned(),
+        replicas: number(setting(settings, "replicas", "3"))?,
+        load: load(settings)?,
+        deployment_spec,
+        ..ServiceSpec::new(NAMESPACE, name)
+    };
+    let fleet = Fleet { nodes: 0, services: vec![spec] };
+    fleet.create(&stage.person).await.map_err(|error| error.to_string())?;
+    stage.world.set_loads(&fleet);
+    Ok(String::new())
+}
+
+fn load(settings: &[&str]) -> Result<ServiceLoad, String> {
+    Ok(ServiceLoad {
+        error_percent: number(setting(settings, "errors", "0"))?,
+        database_errors_per_minute: number(setting(settings, "dberrors", "0"))?,
+        ..ServiceLoad::constant(number(setting(settings, "rps", "10"))?)
+    })
+}
+
+fn traffic(stage: &mut Stage, name: &str, settings: &[&str]) -> Result<String, String> {
+    stage.world.set_load(&Key::new(NAMESPACE, name), load(settings)?);
+    Ok(String::new())
+}
+
+async fn claim(stage: &Stage, name: &str, settings: &[&str]) -> Result<String, String> {
+    let app = json!({
+        "apiVersion": trimtab_api::API_VERSION,
+        "kind": "ManagedApp",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"delivery": {
+            "strategy": setting(settings, "strategy", "Guarded"),
+            "watch": setting(settings, "watch", "5m"),
+        }},
+    });
+    told(stage.person.create(MANAGED_APPS, Some(NAMESPACE), &app).await)
+}
+
+/// The result of a request in words: nothing when it did what was asked.
+fn told<T>(result: Result<T, trimtab_kube::ApiError>) -> Result<String, String> {
+    Ok(result.err().map(|error| format!("{error}\n")).unwrap_or_default())
+}
+
+fn image_patch(name: &str, image: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": {"containers": [{"name": "service", "image": image}]}}},
+    })
+}
+
+/// Applies the image as a GitOps tool does.
+async fn apply(stage: &Stage, name: &str, image: &str, manager: &str) -> Result<String, String> {
+    // Field managers are program names: a script has a handful, and each lives as long as the process.
+    let manager: &'static str = Box::leak(manager.to_owned().into_boxed_str());
+    let api = stage.person.with_field_manager(manager);
+    let patch = Patch::Apply { value: image_patch(name, image), force: Force::Yes };
+    told(api.patch(DEPLOYMENTS, Some(NAMESPACE), name, &patch).await)
+}
+
+/// Deploys as `trimtab deploy` does: a number first, then the image.
+async fn deploy(stage: &Stage, name: &str, image: &str, actor: &str) -> Result<String, String> {
+    let app = stage
+        .sim
+        .get("managedapps.trimtab.dev", NAMESPACE, name)
+        .ok_or_else(|| format!("no ManagedApp {name}"))?;
+    let last = stage.sim.list("appreleases.trimtab.dev", Some(NAMESPACE));
+    let of_app = last.iter().filter(|release| release["spec"]["app"] == name);
+    let number = of_app.filter_map(|release| release["spec"]["number"].as_u64()).max().unwrap_or(0) + 1;
+    let record = json!({
+        "apiVersion": trimtab_api::API_VERSION,
+        "kind": "AppRelease",
+        "metadata": {
+            "name": release_object(name, number),
+            "namespace": NAMESPACE,
+            "labels": {APP_LABEL: name},
+            "ownerReferences": [{
+                "apiVersion": trimtab_api::API_VERSION, "kind": "ManagedApp", "name": name,
+                "uid": app["metadata"]["uid"], "controller": true,
+            }],
+        },
+        "spec": {"app": name, "number": number, "image": image, "actor": actor},
+    });
+    stage.person.create(APP_RELEASES, Some(NAMESPACE), &record).await.map_err(|error| error.to_string())?;
+    let mut patch = image_patch(name, image);
+    patch["metadata"]["annotations"] = json!({RELEASE_ANNOTATION: format!("v{number}")});
+    let answer = stage.person.patch(DEPLOYMENTS, Some(NAMESPACE), name, &Patch::Strategic(patch)).await;
+    answer.map_err(|error| error.to_string())?;
+    Ok(format!("{name} v{number}\n"))
+}
+
+/// Puts the previous template back as `kubectl rollout undo` does.
+async fn undo(stage: &Stage, name: &str) -> Result<String, String> {
+    let mut sets = stage.sim.list("replicasets.apps", Some(NAMESPACE));
+    let revision = |set: &Value| -> u64 {
+        set["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
+            .as_str()
+            .and_then(|r| r.parse().ok())
+            .unwrap_or(0)
+    };
+    sets.retain(|set| set["metadata"]["ownerReferences"][0]["name"] == name);
+    sets.sort_by_key(revision);
+    let previous =
+        sets.len().checked_sub(2).and_then(|index| sets.get(index)).ok_or("no previous ReplicaSet")?;
+    let mut template = previous["spec"]["template"].clone();
+    if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
+        labels.remove("pod-template-hash");
+    }
+    let patch = Patch::Json(json!([{"op": "replace", "path": "/spec/template", "value": template}]));
+    told(
+        stage
+            .person
+            .with_field_manager("kubectl-rollout")
+            .patch(DEPLOYMENTS, Some(NAMESPACE), name, &patch)
+            .await,
+    )
+}
+
+async fn set_paused(stage: &Stage, name: &str, paused: bool, manager: &str) -> Result<String, String> {
+    let manager: &'static str = Box::leak(manager.to_owned().into_boxed_str());
+    let patch = Patch::Strategic(json!({"spec": {"paused": if paused { json!(true) } else { Value::Null }}}));
+    told(stage.person.with_field_manager(manager).patch(DEPLOYMENTS, Some(NAMESPACE), name, &patch).await)
+}
+
+async fn scale(stage: &Stage, name: &str, replicas: &str) -> Result<String, String> {
+    let patch = Patch::Merge(json!({"spec": {"replicas": number::<u32>(replicas)?}}));
+    told(stage.person.patch_subresource(DEPLOYMENTS, Some(NAMESPACE), name, "scale", &patch).await)
+}
+
+async fn autoscale(stage: &Stage, name: &str, min: &str, max: &str) -> Result<String, String> {
+    let hpa = json!({
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": number::<u32>(min)?,
+            "maxReplicas": number::<u32>(max)?,
+            "metrics": [{"type": "Resource", "resource": {
+                "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70},
+            }}],
+        },
+    });
+    told(stage.person.create(HPAS, Some(NAMESPACE), &hpa).await)
+}
+
+async fn delete(
+    stage: &Stage,
+    resource: &'static trimtab_kube::Resource,
+    name: &str,
+) -> Result<String, String> {
+    let none = Preconditions::default();
+    told(stage.person.delete(resource, Some(NAMESPACE), name, &none, Propagation::Background).await)
+}
+
+async fn decide(
+    stage: &Stage,
+    name: &str,
+    release: &str,
+    verdict: &str,
+    why: &str,
+) -> Result<String, String> {
+    let number = parse_release_word(release).ok_or_else(|| format!("`{release}` is not a release"))?;
+    let verdict = match verdict {
+        "keep" => "Keep",
+        "roll-back" => "RollBack",
+        other => return Err(format!("`{other}` is neither keep nor roll-back")),
+    };
+    let decision = json!({"verdict": verdict, "actor": "alice", "because": why, "at": stage.clock.now()});
+    let patch = Patch::Merge(json!({"spec": {"decision": decision}}));
+    told(stage.person.patch(APP_RELEASES, Some(NAMESPACE), &release_object(name, number), &patch).await)
+}
+
+/// Creates or replaces any object given as YAML.
+async fn object(stage: &Stage, block: &str) -> Result<String, String> {
+    let object: Value = serde_saphyr::from_str(block).map_err(|error| error.to_string())?;
+    let (resource, namespace) = match object["kind"].as_str() {
+        Some("ManagedApp") => (MANAGED_APPS, Some(NAMESPACE)),
+        Some("FleetPolicy") => (FLEET_POLICIES, None),
+        Some("Secret") => (SECRETS, object["metadata"]["namespace"].as_str()),
+        Some("Deployment") => (DEPLOYMENTS, Some(NAMESPACE)),
+        other => return Err(format!("kind {other:?} is not known to scripts")),
+    };
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let patch = Patch::Apply { value: object.clone(), force: Force::Yes };
+    told(stage.person.patch(resource, namespace, &name, &patch).await)
+}
+
+/// Waits until the service's phase or its newest release's phase is `word`.
+async fn wait(stage: &Stage, name: &str, word: &str) -> Result<String, String> {
+    let start = tokio::time::Instant::now();
+    while start.elapsed() < PATIENCE {
+        let app = stage.sim.get("managedapps.trimtab.dev", NAMESPACE, name);
+        let phase = app.as_ref().and_then(|app| app["status"]["phase"].as_str());
+        let newest = show::releases(stage, name).pop();
+        let release = newest.as_ref().and_then(|release| release["status"]["phase"].as_str());
+        if phase == Some(word) || release == Some(word) {
+            return Ok(String::new());
+        }
+        stage.advance(LOOK).await;
+    }
+    Err(format!("{name} did not become {word} within an hour"))
+}

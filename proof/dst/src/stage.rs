@@ -1,0 +1,216 @@
+//! A whole cluster in one process: simulated API server, modelled world, and the real manager on top.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use trimtab_control::manager::{ManagerOptions, Parts};
+use trimtab_control::measure::PrometheusMeasure;
+use trimtab_delivery::names::MANAGER;
+use trimtab_kube::host::Host;
+use trimtab_kube::{Api, CancellationToken, Clock};
+use trimtab_providers::prometheus::{Limits, Prometheus, PrometheusConfig};
+use trimtab_sim::{Actor, Rbac, Sim, SimConfig};
+use trimtab_world::fleet::Fleet;
+use trimtab_world::prometheus::InProcess;
+use trimtab_world::{Clients, World, WorldConfig};
+
+use crate::messages::Messages;
+
+/// Namespace of the scenarios' services.
+pub const NAMESPACE: &str = "shop";
+/// Namespace of the manager.
+pub const OWN_NAMESPACE: &str = "trimtab-system";
+/// The manager's user.
+pub const MANAGER_USER: &str = "system:serviceaccount:trimtab-system:trimtab";
+
+/// The objects that `trimtab install` prints and that the simulation needs.
+const INSTALLED: [&str; 5] = [
+    include_str!("../../../deploy/crds/managedapps.yaml"),
+    include_str!("../../../deploy/crds/fleetpolicies.yaml"),
+    include_str!("../../../deploy/crds/appreleases.yaml"),
+    include_str!("../../../deploy/admission.yaml"),
+    include_str!("../../../deploy/rbac.yaml"),
+];
+
+/// How a stage is set.
+#[derive(Clone, Debug)]
+pub struct StageOptions {
+    /// Source of everything that looks random.
+    pub seed: u64,
+    /// Wall-clock time at the start.
+    pub epoch: Timestamp,
+    /// Whether the admission policy is installed.
+    pub admission: bool,
+}
+
+impl StageOptions {
+    /// The usual stage; 2026-01-01 is its first day.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self { seed, epoch: SimConfig::seeded(seed).epoch, admission: true }
+    }
+}
+
+/// The cluster, and the manager that runs on it.
+pub struct Stage {
+    /// The API server.
+    pub sim: Sim,
+    /// What surrounds it.
+    pub world: World,
+    /// Messages that were sent to people.
+    pub messages: Messages,
+    /// Time.
+    pub clock: Clock,
+    /// The API as a person uses it.
+    pub person: Api,
+    managers: Vec<Running>,
+    started: u32,
+}
+
+struct Running {
+    actor: Actor,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Stage {
+    /// Sets the stage. Nothing is deployed and no manager runs yet. Must be called within a tokio runtime.
+    ///
+    /// # Panics
+    /// When the manifests that ship with Trimtab are refused by the simulated API server.
+    #[must_use]
+    pub fn set(options: &StageOptions) -> Self {
+        let mut config = SimConfig::seeded(options.seed);
+        config.epoch = options.epoch;
+        config.rbac = Rbac::Enforced;
+        let sim = Sim::new(config);
+        let mut objects: Vec<Value> = INSTALLED.iter().flat_map(|text| documents(text)).collect();
+        objects.retain(|object| options.admission || !is_admission(object));
+        let fleet = Fleet::of(Vec::new());
+        objects.extend(fleet.objects());
+        objects.extend(rights_of_the_world());
+        let namespaces = [NAMESPACE, OWN_NAMESPACE];
+        let spaces = namespaces
+            .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+        sim.load(spaces.into_iter().chain(objects).collect())
+            .expect("the manifests that ship with Trimtab are valid");
+        let clock = Clock::following_tokio(options.epoch);
+        let clients = Clients::connect(|user| sim.client(user).client);
+        let world = World::start(clients, &clock, WorldConfig::new(options.seed, &fleet));
+        let person = Api::new(sim.client("alice").client, "kubectl-client-side-apply");
+        Self { sim, world, messages: Messages::default(), clock, person, managers: Vec::new(), started: 0 }
+    }
+
+    /// Starts a manager; several compete for one lease.
+    ///
+    /// # Panics
+    /// Never: the address of the modelled Prometheus is a constant.
+    pub fn start_manager(&mut self) -> Actor {
+        self.started += 1;
+        let actor = self.sim.client(MANAGER_USER);
+        let mut config = PrometheusConfig::new("prometheus", "http://prometheus.monitoring:9090");
+        config.limits = Limits { concurrent_queries: 64, ..Limits::default() };
+        let prometheus = Prometheus::new(Arc::new(InProcess(self.world.prometheus().clone())), config)
+            .expect("a constant address is valid");
+        let parts = Parts {
+            api: Api::new(actor.client.clone(), MANAGER),
+            clock: self.clock.clone(),
+            measure: Arc::new(PrometheusMeasure(Arc::new(prometheus))),
+            transport: Arc::new(self.messages.clone()),
+            host: Host::new(),
+        };
+        let options = ManagerOptions {
+            namespace: OWN_NAMESPACE.to_owned(),
+            identity: format!("manager-{}", self.started),
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(trimtab_control::run(options, parts, stop.clone()));
+        self.managers.push(Running { actor: actor.clone(), stop, task });
+        actor
+    }
+
+    /// Kills every running manager between two writes: nothing of theirs gets through any more.
+    pub fn kill_managers(&mut self) {
+        for manager in self.managers.drain(..) {
+            manager.actor.kill();
+            manager.task.abort();
+        }
+    }
+
+    /// Stops every running manager gracefully.
+    pub async fn stop_managers(&mut self) {
+        for manager in self.managers.drain(..) {
+            manager.stop.cancel();
+            // Whether it ended well is told by what it wrote, not by its handle.
+            let _ = manager.task.await;
+        }
+    }
+
+    /// Writes of the manager so far, those to its lease apart: mutating requests that were answered with success.
+    #[must_use]
+    pub fn writes(&self) -> Vec<trimtab_sim::LedgerEntry> {
+        let ours = |entry: &trimtab_sim::LedgerEntry| {
+            entry.user == MANAGER_USER
+                && entry.resource != "leases.coordination.k8s.io"
+                && (200..300).contains(&entry.code)
+        };
+        self.sim.ledger().into_iter().filter(ours).collect()
+    }
+
+    /// Lets virtual time pass.
+    pub async fn advance(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+
+    /// Lets time pass until the manager has written nothing for `quiet`, or until `limit` has passed; tells which.
+    pub async fn settle(&self, quiet: Duration, limit: Duration) -> bool {
+        let start = tokio::time::Instant::now();
+        let mut writes = self.writes().len();
+        let mut since = start;
+        while start.elapsed() < limit {
+            self.advance(SETTLE_STEP).await;
+            let now = self.writes().len();
+            if now != writes {
+                writes = now;
+                since = tokio::time::Instant::now();
+            }
+            if since.elapsed() >= quiet {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// How often a settling stage is looked at.
+const SETTLE_STEP: Duration = Duration::from_secs(5);
+
+/// Rights of everybody but Trimtab: RBAC is enforced, so that its own rights are tested with everything else.
+fn rights_of_the_world() -> [Value; 2] {
+    let subject = |name| json!({"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": name});
+    let groups = ["system:serviceaccounts:kube-system", "system:serviceaccounts:monitoring"];
+    [
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "world"},
+            "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}],
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "world"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "world"},
+            "subjects": groups.map(subject),
+        }),
+    ]
+}
+
+fn is_admission(object: &Value) -> bool {
+    object["kind"].as_str().is_some_and(|kind| kind.starts_with("MutatingAdmissionPolicy"))
+}
+
+/// The documents of a YAML stream.
+#[must_use]
+pub fn documents(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).expect("the manifests that ship with Trimtab are YAML")
+}
