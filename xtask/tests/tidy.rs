@@ -5,7 +5,10 @@ use xtask::{markdown, source, workspace};
 /// Lines of a module before its tests.
 const MODULE_LINES_MAX: usize = 400;
 /// Modules that are longer, each with its reason.
-const LONG_MODULES: [(&str, &str); 0] = [];
+const LONG_MODULES: [(&str, &str); 2] = [
+    ("proof/sim/src/validate.rs", "one short check per kind, and a reader looks for the kind"),
+    ("proof/sim/src/write.rs", "the one path that every write takes, whatever verb it came by"),
+];
 
 /// Traces of one person's machine. Each is written in two parts, so that this file is not one of them.
 const MACHINE_WORDS: [(&str, &str); 8] = [
