@@ -18,8 +18,10 @@ pub mod kubelet;
 mod object;
 pub mod prometheus;
 mod row;
+mod settled;
 pub mod traffic;
 mod world;
 
+pub use self::settled::Storage;
 pub use self::traffic::Traffic;
 pub use self::world::{Clients, World, WorldConfig, users};

@@ -9,7 +9,7 @@ use trimtab_kube::{Api, Clock, Key};
 use trimtab_sim::{Sim, SimConfig};
 use trimtab_world::fleet::{Fleet, ServiceSpec};
 use trimtab_world::traffic::load::ServiceLoad;
-use trimtab_world::{Clients, World, WorldConfig};
+use trimtab_world::{Clients, Storage, World, WorldConfig};
 
 const SEED: u64 = 11;
 
@@ -22,6 +22,21 @@ struct Bench {
 fn start(seed: u64, fleet: &Fleet) -> Bench {
     let sim = Sim::new(SimConfig::seeded(seed));
     sim.load(fleet.objects()).unwrap();
+    run(sim, seed, fleet)
+}
+
+/// All of the fleet is ready from the beginning.
+fn start_settled(seed: u64, fleet: &Fleet) -> Bench {
+    let sim = Sim::new(SimConfig::seeded(seed));
+    let storage = Storage {
+        load: &|objects| sim.load(objects),
+        get: &|resource, namespace, name| sim.get(resource, namespace, name),
+    };
+    fleet.settle(sim.now(), &storage).unwrap();
+    run(sim, seed, fleet)
+}
+
+fn run(sim: Sim, seed: u64, fleet: &Fleet) -> Bench {
     let clock = Clock::following_tokio(sim.now());
     let clients = Clients::connect(|user| sim.client(user).client);
     let world = World::start(clients, &clock, WorldConfig::new(seed, fleet));
@@ -215,14 +230,35 @@ async fn an_idle_world_writes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_services_cost_few_writes_each() {
-    let services = 1_000;
+async fn a_service_costs_few_writes_to_start() {
+    let services = 100;
     let bench = start(SEED, &Fleet::idle(services));
-    seconds(600).await;
+    seconds(60).await;
     let ready = bench.sim.list("deployments.apps", None);
     assert!(ready.iter().all(|deployment| deployment.pointer("/status/readyReplicas") == Some(&json!(1))));
     let writes = bench.sim.ledger().len();
-    assert!(writes <= 16 * services as usize, "{writes} writes for {services} services");
+    assert!(writes <= 15 * services as usize, "{writes} writes for {services} services");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_fleet_of_two_thousand_is_left_as_it_is() {
+    let bench = start_settled(SEED, &Fleet::idle(2_000));
+    seconds(600).await;
+    let writes: Vec<String> = bench.sim.ledger().iter().map(|entry| format!("{entry:?}")).take(3).collect();
+    assert_eq!(writes, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_service_takes_a_release_like_any_other() {
+    let load = ServiceLoad::constant(20.0);
+    let bench = start_settled(SEED, &one(ServiceSpec { load, ..pay() }));
+    seconds(10).await;
+    assert_eq!((bench.ready_endpoints(), bench.sim.ledger().len()), (3, 0));
+    bench.release("shop/pay:v2").await;
+    seconds(90).await;
+    assert_eq!(bench.pod_lines(), vec!["v2 running ready x0"; 3]);
+    assert_eq!(bench.sim.list("replicasets.apps", Some("shop")).len(), 2);
+    assert_eq!(bench.world.truth(&Key::new("shop", "pay")).harmed, 0);
 }
 
 async fn eventful(seed: u64) -> (String, String) {

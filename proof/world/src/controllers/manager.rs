@@ -60,7 +60,7 @@ impl ControllerApis {
 pub type CpuMeter = Arc<dyn Fn() -> CpuUsage + Send + Sync>;
 
 enum Heard {
-    Pod(Event<PodRow>),
+    Pod(Box<Event<PodRow>>),
     Whole(&'static Resource, Event<Whole>),
 }
 
@@ -121,14 +121,14 @@ fn watches(reader: &Api) -> Vec<BoxStream<'static, Heard>> {
         let events = watch(reader.clone(), resource, Scope::all(), KeepWhole);
         streams.push(events.map(move |event| Heard::Whole(resource, event)).boxed());
     }
-    streams.push(watch(reader.clone(), PODS, Scope::all(), LeanPods).map(Heard::Pod).boxed());
+    streams.push(watch(reader.clone(), PODS, Scope::all(), LeanPods).map(|event| Heard::Pod(Box::new(event))).boxed());
     streams
 }
 
 impl Manager {
     fn heard(&mut self, heard: Heard) {
         let touched = match heard {
-            Heard::Pod(event) => self.cluster.take_pod(event),
+            Heard::Pod(event) => self.cluster.take_pod(*event),
             Heard::Whole(resource, event) => self.cluster.take(resource, event),
         };
         self.mark(&touched);

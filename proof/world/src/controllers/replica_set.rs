@@ -125,22 +125,24 @@ fn deletion_order(pod: &PodRow, crowd: usize) -> DeletionOrder {
     )
 }
 
-/// A pod made from the template.
 fn create(set: &Value) -> Write {
+    let namespace = object::text(set, "/metadata/namespace").to_owned();
+    Write::Create { resource: PODS, namespace, object: pod_of(set) }
+}
+
+/// A pod made from the template.
+pub(crate) fn pod_of(set: &Value) -> Value {
     let template = &set["spec"]["template"];
-    let mut metadata = template["metadata"].clone();
-    if !metadata.is_object() {
-        metadata = json!({});
+    let mut metadata = json!({});
+    for (field, value) in template["metadata"].as_object().into_iter().flatten() {
+        if field != "creationTimestamp" {
+            metadata[field] = value.clone();
+        }
     }
-    if let Some(fields) = metadata.as_object_mut() {
-        fields.remove("creationTimestamp");
-    }
-    let namespace = object::text(set, "/metadata/namespace");
     metadata["generateName"] = json!(format!("{}-", object::text(set, "/metadata/name")));
-    metadata["namespace"] = json!(namespace);
+    metadata["namespace"] = set["metadata"]["namespace"].clone();
     metadata["ownerReferences"] = json!([controller_reference(REPLICA_SETS, set)]);
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]});
-    Write::Create { resource: PODS, namespace: namespace.to_owned(), object: pod }
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
 }
 
 fn status(

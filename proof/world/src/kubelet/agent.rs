@@ -162,8 +162,12 @@ impl<R: PodRuntime> Kubelet<R> {
         if matches!(text(pod, "/status/phase"), "Succeeded" | "Failed") {
             return Tracked::new(who, Life::Over);
         }
+        let now = self.clock.now();
+        if let Some(machine) = Pod::recover(pod, now, |start| self.runtime.recover(start)) {
+            return Tracked::recovered(who, machine, &pod["status"]);
+        }
         let address = self.runtime.address(&who);
-        let machine = Pod::new(pod, address, host_address(text(pod, "/spec/nodeName")), self.clock.now());
+        let machine = Pod::new(pod, address, host_address(text(pod, "/spec/nodeName")), now);
         Tracked::new(who, Life::Bound(Box::new(machine)))
     }
 
@@ -267,7 +271,7 @@ impl<R: PodRuntime> Kubelet<R> {
 }
 
 /// An address for a node that has told nobody its own.
-fn host_address(node: &str) -> Arc<str> {
+pub(crate) fn host_address(node: &str) -> Arc<str> {
     let [.., high, low] = stable_hash(&[node.as_bytes()]).to_be_bytes();
     format!("172.18.{high}.{low}").into()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::runtime::{Exit, ExitReason, Happening};
+use super::runtime::{Exit, ExitReason, Happening, PodIdentity};
 use crate::object::{self, stamp, text};
 
 /// First wait before a crashed container is started again, or a failed pull tried again; doubles each time.
@@ -147,6 +147,16 @@ impl Container {
         self.restarts = restarts;
     }
 
+    /// Goes on with a run that its status tells of, if that says it runs. Whether it does.
+    pub fn recover(&mut self, status: &Value) -> bool {
+        let Some(since) = object::instant(status, "/state/running/startedAt") else { return false };
+        self.resume_after(object::count(status, "/restartCount", 0));
+        self.doing = Doing::Running;
+        self.shown = Shown::Running { since };
+        self.ready = status["ready"] == json!(true);
+        true
+    }
+
     /// Whether it has to be started now.
     pub fn is_due(&self, now: Timestamp) -> bool {
         match self.doing {
@@ -186,7 +196,7 @@ impl Container {
     }
 
     /// Takes in what the runtime says about the current run.
-    pub fn happened(&mut self, happening: &Happening, now: Timestamp, pod: &str) {
+    pub fn happened(&mut self, happening: &Happening, now: Timestamp, pod: &PodIdentity) {
         match happening {
             Happening::Running => {
                 if let Shown::Terminated(termination) = &self.shown {
@@ -211,7 +221,7 @@ impl Container {
         self.shown = Shown::Waiting { reason: "ErrImagePull", message: message.to_owned() };
     }
 
-    fn exited(&mut self, exit: Exit, now: Timestamp, pod: &str) {
+    fn exited(&mut self, exit: Exit, now: Timestamp, pod: &PodIdentity) {
         let started = match self.shown {
             Shown::Running { since } => since,
             _ => now,
@@ -233,8 +243,11 @@ impl Container {
         self.attempt += 1;
         if !wait.is_zero() {
             self.last = Some(termination);
-            let message =
-                format!("back-off {} restarting failed container={} pod={pod}", go_seconds(wait), self.name);
+            let PodIdentity { uid, namespace, name } = pod;
+            let (wait, container) = (go_seconds(wait), &self.name);
+            let message = format!(
+                "back-off {wait} restarting failed container={container} pod={name}_{namespace}({uid})"
+            );
             self.shown = Shown::Waiting { reason: "CrashLoopBackOff", message };
         }
     }
@@ -279,18 +292,16 @@ impl Container {
         self.ready
     }
 
-    fn container_id(&self, pod: &str) -> String {
-        let hash = trimtab_kube::rng::stable_hash(&[
-            pod.as_bytes(),
-            b"/",
-            self.name.as_bytes(),
-            &self.attempt.to_be_bytes(),
-        ]);
+    /// The same for the same run, also for a kubelet that starts afresh.
+    fn container_id(&self, pod: &PodIdentity) -> String {
+        let attempt = self.attempt.to_be_bytes();
+        let run = [pod.namespace.as_bytes(), b"/", pod.name.as_bytes(), b"/", self.name.as_bytes(), &attempt];
+        let hash = trimtab_kube::rng::stable_hash(&run);
         format!("model://{hash:016x}")
     }
 
     /// Its entry in `containerStatuses`.
-    pub fn status(&self, pod: &str) -> Value {
+    pub fn status(&self, pod: &PodIdentity) -> Value {
         let mut status = json!({
             "name": self.name, "image": self.image, "imageID": "", "ready": self.ready,
             "restartCount": self.restarts, "started": self.is_running(), "state": {}, "lastState": {},

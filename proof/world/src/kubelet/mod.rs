@@ -19,3 +19,5 @@ mod wire;
 
 pub use self::agent::{Binding, Kubelet, KubeletConfig};
 pub use self::modelled::Modelled;
+pub(crate) use self::agent::host_address;
+pub(crate) use self::modelled::address;

@@ -1,6 +1,7 @@
 //! Containers in virtual time: their image tag says how they behave, and nothing really runs.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ const SHUTDOWN: Duration = Duration::from_millis(200);
 const PROBE_ANSWER: Duration = Duration::from_millis(10);
 /// Addresses this runtime can give out: 10.128.0.0/9 without its first one.
 const ADDRESSES: u32 = (1 << 23) - 1;
+/// Where they begin, within 10.0.0.0/8.
+const FIRST_ADDRESS: u32 = 128 << 16;
 
 /// A pod runtime in virtual time. The same seed and the same calls give the same events at the same instants.
 #[derive(Debug)]
@@ -59,13 +62,7 @@ impl Modelled {
     fn plan_life(&mut self, start: &ContainerStart, behaviour: &Behaviour, running: Instant) {
         let run = &start.run;
         self.plan(running, run, Happening::Running);
-        let script = script::duration_and_exit(&start.spec);
-        let ends = [
-            script.map(|(after, code)| (after, Exit::with_code(code))),
-            behaviour.panic_after.map(|after| (after, Exit::with_code(101))),
-            behaviour.out_of_memory_after.map(|after| (after, Exit::out_of_memory())),
-        ];
-        let end = ends.into_iter().flatten().min_by_key(|(after, _)| *after);
+        let end = self.end(start, behaviour);
         if let Some((after, exit)) = end {
             self.plan(running + after, run, Happening::Exited(exit));
         }
@@ -73,6 +70,17 @@ impl Modelled {
         if !behaviour.never_ready && end.is_none_or(|(after, _)| ready_after < after) {
             self.plan(running + ready_after, run, Happening::Ready);
         }
+    }
+
+    /// How long a run lasts, and how it ends; `None` if it goes on for ever.
+    fn end(&self, start: &ContainerStart, behaviour: &Behaviour) -> Option<(Duration, Exit)> {
+        let script = script::duration_and_exit(&start.spec);
+        let ends = [
+            script.map(|(after, code)| (after, Exit::with_code(code))),
+            behaviour.panic_after.map(|after| (after, Exit::with_code(101))),
+            behaviour.out_of_memory_after.map(|after| (after, Exit::out_of_memory())),
+        ];
+        ends.into_iter().flatten().min_by_key(|(after, _)| *after)
     }
 
     /// The first probe that passes: probes go out every period, after the initial delay.
@@ -90,6 +98,19 @@ impl Modelled {
     }
 }
 
+/// The `number`th address of a modelled pod, from 1.
+pub(crate) fn address(number: u32) -> Arc<str> {
+    let [_, high, middle, low] = (number | FIRST_ADDRESS).to_be_bytes();
+    format!("10.{high}.{middle}.{low}").into()
+}
+
+/// The reverse of [`address`]; `None` for one that is not from here.
+fn number_of(address: &str) -> Option<u32> {
+    let address: Ipv4Addr = address.parse().ok()?;
+    let number = u32::from(address).checked_sub(u32::from(Ipv4Addr::new(10, 0, 0, 0)) + FIRST_ADDRESS)?;
+    (1..=ADDRESSES).contains(&number).then_some(number)
+}
+
 impl PodRuntime for Modelled {
     fn address(&mut self, pod: &PodIdentity) -> Arc<str> {
         let number = self.freed.pop().unwrap_or_else(|| {
@@ -98,8 +119,19 @@ impl PodRuntime for Modelled {
             number
         });
         self.addresses.insert(pod.uid.clone(), number);
-        let [_, high, middle, low] = (number | 128 << 16).to_be_bytes();
-        format!("10.{high}.{middle}.{low}").into()
+        address(number)
+    }
+
+    fn recover(&mut self, start: &ContainerStart) -> bool {
+        let Some(number) = number_of(&start.pod_ip) else { return false };
+        self.addresses.insert(start.run.pod.uid.clone(), number);
+        self.next_address = self.next_address.max(number % ADDRESSES + 1);
+        self.live.insert(start.run.clone(), script::hook_duration(&start.spec, "/lifecycle/preStop"));
+        let behaviour = Behaviour::from_image(&start.image);
+        if let Some((after, exit)) = self.end(start, &behaviour) {
+            self.plan(Instant::now() + after, &start.run, Happening::Exited(exit));
+        }
+        true
     }
 
     fn start(&mut self, start: ContainerStart) {

@@ -34,7 +34,7 @@ impl InitContainer {
         if self.sidecar { self.container.has_run() } else { self.container.succeeded() }
     }
 
-    fn status(&self, pod: &str) -> Value {
+    fn status(&self, pod: &PodIdentity) -> Value {
         let mut status = self.container.status(pod);
         if !self.sidecar {
             status["ready"] = json!(self.container.succeeded());
@@ -84,6 +84,38 @@ impl Pod {
         machine.observe(pod);
         machine.settle_conditions(now);
         machine
+    }
+
+    /// A pod that, by its status, an earlier kubelet ran. `None` unless all its containers go on, as `goes_on` says.
+    pub fn recover(
+        pod: &Value,
+        now: Timestamp,
+        mut goes_on: impl FnMut(&ContainerStart) -> bool,
+    ) -> Option<Self> {
+        let address = text(pod, "/status/podIP");
+        if address.is_empty() || !list(pod, "/spec/initContainers").is_empty() {
+            return None;
+        }
+        let mut machine = Pod::new(pod, address.into(), text(pod, "/status/hostIP").into(), now);
+        let statuses = list(pod, "/status/containerStatuses");
+        for container in &mut machine.main {
+            let status = statuses.iter().find(|status| text(status, "/name") == &*container.name)?;
+            if !container.recover(status) {
+                return None;
+            }
+        }
+        let Pod { identity, metadata, pod_ip, main, conditions, .. } = &mut machine;
+        if !main.iter().all(|container| goes_on(&start(identity, metadata, pod_ip, container))) {
+            return None;
+        }
+        for (kind, (holds, since)) in conditions.iter_mut() {
+            let known = list(pod, "/status/conditions").iter().find(|known| text(known, "/type") == *kind);
+            if let Some(known) = known {
+                *holds = text(known, "/status") == "True";
+                *since = instant(known, "/lastTransitionTime").unwrap_or(now);
+            }
+        }
+        Some(machine)
     }
 
     /// A kubelet that starts afresh finds none of the runs that the status tells of: they count as ended.
@@ -171,13 +203,7 @@ impl Pod {
         let mut effects = Vec::new();
         for container in due {
             container.begin();
-            effects.push(Effect::Start(ContainerStart {
-                run: run(&self.identity, container),
-                pod_ip: self.pod_ip.clone(),
-                image: container.image.clone(),
-                spec: container.spec.clone(),
-                metadata: self.metadata.clone(),
-            }));
+            effects.push(Effect::Start(start(&self.identity, &self.metadata, &self.pod_ip, container)));
         }
         effects.extend(self.stop_sidecars());
         self.settle_conditions(now);
@@ -205,9 +231,7 @@ impl Pod {
         let containers = self.main.iter_mut().chain(self.init.iter_mut().map(|init| &mut init.container));
         for container in containers {
             if container.name == event.run.container && container.attempt == event.run.attempt {
-                let pod =
-                    format!("{}_{}({})", self.identity.name, self.identity.namespace, self.identity.uid);
-                container.happened(&event.happening, now, &pod);
+                container.happened(&event.happening, now, &self.identity);
                 break;
             }
         }
@@ -307,16 +331,16 @@ impl Pod {
 
     /// The status to report: everything that a kubelet owns, and nothing else.
     pub fn status(&self) -> Value {
-        let pod = format!("{}_{}({})", self.identity.name, self.identity.namespace, self.identity.uid);
+        let pod = &self.identity;
         let conditions: Vec<Value> = self.conditions.keys().map(|kind| self.condition(kind)).collect();
         let mut status = json!({
             "phase": self.phase(), "conditions": conditions, "startTime": stamp(self.started),
             "hostIP": self.host_ip, "hostIPs": [{"ip": self.host_ip}],
             "podIP": self.pod_ip, "podIPs": [{"ip": self.pod_ip}],
-            "containerStatuses": self.main.iter().map(|container| container.status(&pod)).collect::<Vec<_>>(),
+            "containerStatuses": self.main.iter().map(|container| container.status(pod)).collect::<Vec<_>>(),
         });
         if !self.init.is_empty() {
-            status["initContainerStatuses"] = self.init.iter().map(|init| init.status(&pod)).collect();
+            status["initContainerStatuses"] = self.init.iter().map(|init| init.status(pod)).collect();
         }
         status
     }
@@ -339,6 +363,21 @@ fn init_container(spec: &Value, pod_policy: RestartPolicy) -> InitContainer {
         other => other,
     };
     InitContainer { container: Container::new(spec, policy, "PodInitializing"), sidecar }
+}
+
+fn start(
+    pod: &PodIdentity,
+    metadata: &Arc<Value>,
+    pod_ip: &Arc<str>,
+    container: &Container,
+) -> ContainerStart {
+    ContainerStart {
+        run: run(pod, container),
+        pod_ip: pod_ip.clone(),
+        image: container.image.clone(),
+        spec: container.spec.clone(),
+        metadata: metadata.clone(),
+    }
 }
 
 fn run(pod: &PodIdentity, container: &Container) -> ContainerRun {

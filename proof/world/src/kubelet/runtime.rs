@@ -123,6 +123,13 @@ pub trait PodRuntime: Send + 'static {
     /// The address of a pod, unique among pods that exist; asked once per pod, before its first container starts.
     fn address(&mut self, pod: &PodIdentity) -> Arc<str>;
 
+    /// A kubelet that starts afresh finds, by the pod's status, that this run goes on at this address. Whether it really
+    /// does: then its events go on as well, and [`PodRuntime::address`] is not asked. By default nothing survives.
+    fn recover(&mut self, start: &ContainerStart) -> bool {
+        let _ = start;
+        false
+    }
+
     /// Begins to pull and start a container. Never blocks: what comes of it arrives as events, which for every run end
     /// with exactly one [`Happening::PullFailed`] or [`Happening::Exited`].
     fn start(&mut self, start: ContainerStart);

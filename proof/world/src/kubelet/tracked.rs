@@ -67,6 +67,19 @@ impl Tracked {
         }
     }
 
+    /// A pod that goes on. What its status in the API says already is not reported again.
+    pub(super) fn recovered(who: PodIdentity, pod: Pod, known: &Value) -> Self {
+        let status = pod.status();
+        let says = |field: &str, value: &Value| match field {
+            // Others have conditions there too.
+            "conditions" => list(value, "").iter().all(|ours| list(known, "/conditions").contains(ours)),
+            _ => known.get(field) == Some(value),
+        };
+        let all_known = status.as_object().is_some_and(|fields| fields.iter().all(|(field, value)| says(field, value)));
+        let reported = if all_known { status } else { json!({}) };
+        Tracked { reported, ..Tracked::new(who, Life::Bound(Box::new(pod))) }
+    }
+
     /// Takes in the pod as the API has it now.
     pub(super) fn observe(&mut self, pod: &Value) {
         self.quiet_until = None;

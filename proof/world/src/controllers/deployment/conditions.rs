@@ -42,7 +42,7 @@ impl Conditions {
     }
 
     /// Says it, unless it was said before with the same status and reason.
-    pub(super) fn say(&mut self, says: Says<'_>) {
+    pub(super) fn say(&mut self, says: &Says<'_>) {
         let same = |condition: &&Value| {
             text(condition, "/status") == says.status && text(condition, "/reason") == says.reason
         };
@@ -52,7 +52,7 @@ impl Conditions {
     }
 
     /// Says it again with the present time: it is confirmed.
-    pub(super) fn confirm(&mut self, says: Says<'_>) {
+    pub(super) fn confirm(&mut self, says: &Says<'_>) {
         let old = self.get(says.kind).filter(|old| text(old, "/status") == says.status);
         let since = old.map_or_else(|| stamp(self.now), |old| old["lastTransitionTime"].clone());
         self.conditions.retain(|condition| text(condition, "/type") != says.kind);
@@ -63,7 +63,7 @@ impl Conditions {
     }
 
     fn progressing(&mut self, status: &str, reason: &str, message: &str) {
-        self.say(Says { kind: "Progressing", status, reason, message: message.to_owned() });
+        self.say(&Says { kind: "Progressing", status, reason, message: message.to_owned() });
     }
 
     /// A pause stops the clock of the deadline, and resuming starts it again.

@@ -146,3 +146,8 @@ fn record_revision(deployment: &Value, sets: &ReplicaSets<'_>) -> Option<Write> 
     let changes = json!({"metadata": {"annotations": {annotations::REVISION: revision}}});
     Some(Write::update(DEPLOYMENTS, deployment, changes))
 }
+
+/// The first ReplicaSet of a Deployment that has none, at its full size.
+pub(crate) fn first_replica_set(deployment: &Value) -> Value {
+    ReplicaSets::gather(&Cluster::default(), deployment).made(Wanted::read(deployment).replicas)
+}

@@ -68,7 +68,7 @@ pub(super) fn recreate(cluster: &Cluster, wanted: &Wanted<'_>, sets: &mut Replic
     match sets.new {
         None => sets.create(wanted.replicas),
         Some(new) if sets.sets[new].replicas != wanted.replicas => {
-            sets.sets[new].resize(wanted.replicas, wanted)
+            sets.sets[new].resize(wanted.replicas, wanted);
         }
         Some(_) => {}
     }

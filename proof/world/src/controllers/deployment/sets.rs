@@ -76,7 +76,7 @@ impl<'c> Set<'c> {
         self.number(annotations::DESIRED)
     }
 
-    fn annotate(&mut self, name: &str, value: String) {
+    fn annotate(&mut self, name: &str, value: &str) {
         let value = json!(value);
         if self.annotations.get(name) != Some(&value) {
             self.annotations.insert(name.to_owned(), value.clone());
@@ -87,8 +87,8 @@ impl<'c> Set<'c> {
     /// Plans a size, and records for which size of the Deployment it was chosen.
     pub(super) fn resize(&mut self, replicas: u32, wanted: &Wanted<'_>) {
         self.replicas = replicas;
-        self.annotate(annotations::DESIRED, wanted.replicas.to_string());
-        self.annotate(annotations::MOST, wanted.most().to_string());
+        self.annotate(annotations::DESIRED, &wanted.replicas.to_string());
+        self.annotate(annotations::MOST, &wanted.most().to_string());
     }
 
     fn into_write(self, min_ready: &Value) -> Option<Write> {
@@ -179,15 +179,15 @@ impl<'c> ReplicaSets<'c> {
         let (next, copied) = (self.next_revision(), copied_annotations(wanted.deployment));
         let set = &mut self.sets[index];
         for (name, value) in copied {
-            set.annotate(&name, value);
+            set.annotate(&name, &value);
         }
         if set.revision < next {
             if set.revision > 0 {
                 let history = set.annotations.get(annotations::HISTORY).and_then(Value::as_str);
                 let history = history.map(|history| format!("{history},")).unwrap_or_default();
-                set.annotate(annotations::HISTORY, format!("{history}{}", set.revision));
+                set.annotate(annotations::HISTORY, &format!("{history}{}", set.revision));
             }
-            set.annotate(annotations::REVISION, next.to_string());
+            set.annotate(annotations::REVISION, &next.to_string());
         }
     }
 
@@ -219,12 +219,17 @@ impl<'c> ReplicaSets<'c> {
 
     pub(super) fn into_writes(self) -> Vec<Write> {
         let min_ready = &self.deployment["spec"]["minReadySeconds"];
-        let creation = self.creation.map(|replicas| self.creation_write(replicas));
+        let creation = self.creation.map(|replicas| Write::Create {
+            resource: REPLICA_SETS,
+            namespace: text(self.deployment, "/metadata/namespace").to_owned(),
+            object: self.made(replicas),
+        });
         let resizes = self.sets.into_iter().filter_map(|set| set.into_write(min_ready));
         creation.into_iter().chain(resizes).chain(self.deletions).collect()
     }
 
-    fn creation_write(&self, replicas: u32) -> Write {
+    /// A ReplicaSet with the present template.
+    pub(super) fn made(&self, replicas: u32) -> Value {
         let deployment = self.deployment;
         let wanted = Wanted::read(deployment);
         let mut template = deployment["spec"]["template"].clone();
@@ -241,7 +246,7 @@ impl<'c> ReplicaSets<'c> {
         if let Some(seconds) = deployment.pointer("/spec/minReadySeconds") {
             spec["minReadySeconds"] = seconds.clone();
         }
-        let set = json!({
+        json!({
             "apiVersion": "apps/v1", "kind": "ReplicaSet",
             "metadata": {
                 "name": self.name(), "namespace": namespace, "annotations": marks,
@@ -249,8 +254,7 @@ impl<'c> ReplicaSets<'c> {
                 "ownerReferences": [controller_reference(DEPLOYMENTS, deployment)],
             },
             "spec": spec,
-        });
-        Write::Create { resource: REPLICA_SETS, namespace: namespace.to_owned(), object: set }
+        })
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn status(
         true => ("True", "MinimumReplicasAvailable", "Deployment has minimum availability."),
         false => ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."),
     };
-    conditions.say(Says { kind: "Available", status, reason, message: message.to_owned() });
+    conditions.say(&Says { kind: "Available", status, reason, message: message.to_owned() });
     let mut wake_at = None;
     if evaluates_progress && wanted.progress_deadline_seconds.is_some() {
         wake_at = evaluate_progress(wanted, sets, &counts, &mut conditions, now);
@@ -86,16 +86,16 @@ fn evaluate_progress(
     let says = |status, reason, message| Says { kind: "Progressing", status, reason, message };
     if complete {
         let message = format!("{name} has successfully progressed.");
-        conditions.say(says("True", "NewReplicaSetAvailable", message));
+        conditions.say(&says("True", "NewReplicaSetAvailable", message));
         return None;
     }
     let timed_out = conditions.progress_reason() == "ProgressDeadlineExceeded"
         || conditions.progress_reason() != "NewReplicaSetAvailable"
             && conditions.deadline(wanted).is_some_and(|deadline| deadline < now);
     if has_progressed(wanted.deployment, counts) {
-        conditions.confirm(says("True", "ReplicaSetUpdated", format!("{name} is progressing.")));
+        conditions.confirm(&says("True", "ReplicaSetUpdated", format!("{name} is progressing.")));
     } else if timed_out {
-        conditions.say(says(
+        conditions.say(&says(
             "False",
             "ProgressDeadlineExceeded",
             format!("{name} has timed out progressing."),
