@@ -106,6 +106,21 @@ fn core_is_pure() {
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
+/// Whoever wants to say something to Kubernetes says it through `trimtab-kube`, where it is bounded, counted and fenced.
+#[test]
+fn one_crate_speaks_to_kubernetes() {
+    let mut complaints = Vec::new();
+    for member in load().members {
+        if member.name == "trimtab-kube" || member.layer() == "proof" {
+            continue;
+        }
+        let normal = member.dependencies.iter().filter(|dependency| dependency.kind == Kind::Normal);
+        let clients = normal.filter(|dependency| ["kube", "k8s-openapi"].contains(&dependency.name.as_str()));
+        complaints.extend(clients.map(|client| format!("{} uses {}", member.name, client.name)));
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
 #[test]
 fn core_sees_neither_machine_nor_clock() {
     let mut complaints = Vec::new();
