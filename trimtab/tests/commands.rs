@@ -228,6 +228,29 @@ async fn a_decision_stands() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_person_rolled_back_is_kept_under_a_new_number() {
+    let rejected = json!({"phase": "RolledBack", "summary": "rolled back by alice"});
+    let shop = Shop::with_v128(json!({"phase": "Judging"})).await;
+    shop.run("abort payments --because refunds").await;
+    shop.status("appreleases", "payments-v128", rejected).await;
+    shop.merge("payments", json!({"spec": {"template": template("payments:1")}})).await;
+    let said = shop.run_as("bob", "promote payments --because it-was-the-card-network").await;
+    assert_eq!(
+        (said.exit, said.out.as_str()),
+        (Exit::Done, "payments v129 kept by decision\n"),
+        "{}",
+        said.err
+    );
+    let (old, new) = (shop.record(128).expect("recorded"), shop.record(129).expect("recorded"));
+    assert_eq!(
+        (&old["spec"]["decision"]["verdict"], &new["spec"]["decision"]["verdict"]),
+        (&json!("RollBack"), &json!("Keep"))
+    );
+    assert_eq!(new["spec"]["templateHash"], old["spec"]["templateHash"]);
+    assert_eq!(image(&shop.deployment()), "payments:2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn promote_keeps_what_is_under_way_or_held_by_decision_alone() {
     for shop in [Shop::with_v128(json!({"phase": "Judging"})).await, Shop::held().await] {
         let before = shop.deployment();

@@ -9,6 +9,7 @@ use trimtab_kube::ApiError;
 use trimtab_kube::api::Patch;
 
 use super::args::{AbortArgs, PromoteArgs};
+use super::deploy::{self, Decided, NewRecord};
 use super::exit::{Exit, Failure};
 use super::rollback::{self, put_back};
 use super::service::{Service, Standing, phase};
@@ -62,6 +63,11 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
         return Err(Failure::refused(message).hint(format!("`trimtab claim {}`", service.name)));
     }
     let release = promotable(&service, args.release.as_deref())?;
+    let aborted =
+        release.spec.decision.as_ref().filter(|decision| decision.verdict == Verdict::RollBack.word());
+    if aborted.is_some() && phase(release) == ReleasePhase::RolledBack {
+        return promote_again(session, &service, release, &args.because).await;
+    }
     let word = release_word(release.spec.number);
     let decided = decide(session, &service, release, Verdict::Keep, &args.because).await?;
     if phase(&decided) == ReleasePhase::RolledBack && !service.shows(&decided) {
@@ -71,6 +77,41 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
     }
     session.say(&format!("{} {word} kept by decision", service.name))?;
     Ok(Exit::Done)
+}
+
+/// Keeps what a person rolled back before. That decision stands in its record, so the template gets a new number.
+async fn promote_again(
+    session: &mut Session<'_>,
+    service: &Service,
+    release: &AppRelease,
+    because: &str,
+) -> Result<Exit, Failure> {
+    let template = rollback::template_of(&session.api, &service.namespace, release).await?;
+    // The template first: a record without it on the Deployment would be taken for one that somebody reverted. Until the
+    // record is there, the rejected template is held.
+    if !service.shows(release) {
+        put_back(session, service, &template, &json!({})).await?;
+    }
+    let actor = session.actor().await;
+    let record = NewRecord {
+        image: release.spec.image.clone().unwrap_or_default(),
+        reason: Some(because.to_owned()),
+        rollback_to: None,
+        decided: Some(Decided { template, decision: decision(session, Verdict::Keep, &actor, because) }),
+        actor,
+    };
+    let again = deploy::number(&session.api, service, &record).await?;
+    let (old, new) = (release_word(release.spec.number), release_word(again.spec.number));
+    session.say(&format!("{} {new} kept by decision", service.name))?;
+    session.tell(&format!("{new} is {old} again, which was rolled back by decision"));
+    Ok(Exit::Done)
+}
+
+fn decision(session: &Session<'_>, verdict: Verdict, actor: &str, because: &str) -> Value {
+    json!({
+        "verdict": verdict.word(), "actor": actor, "at": session.clock.now(),
+        "because": because.chars().take(BECAUSE_CHARS_MAX).collect::<String>(),
+    })
 }
 
 fn promotable<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRelease, Failure> {
@@ -152,10 +193,7 @@ async fn decide(
 ) -> Result<AppRelease, Failure> {
     let (namespace, name) = (Some(service.namespace.as_str()), seen.metadata.name.as_str());
     let word = release_word(seen.spec.number);
-    let decision = json!({
-        "verdict": verdict.word(), "actor": session.actor().await, "at": session.clock.now(),
-        "because": because.chars().take(BECAUSE_CHARS_MAX).collect::<String>(),
-    });
+    let decision = decision(session, verdict, &session.actor().await, because);
     let mut release = seen.clone();
     for _ in 0..ATTEMPTS_MAX {
         still_open(&service.name, &release, verdict)?;
@@ -194,7 +232,7 @@ fn still_open(service: &str, release: &AppRelease, verdict: Verdict) -> Result<(
             decision.actor, decision.verdict, decision.because
         );
         return Err(Failure::refused(message)
-            .hint("a decision stands; deploy a new build, or roll back to an earlier release"));
+            .hint("a decision stands once it is written; `trimtab history` shows what came of it"));
     }
     let phase = phase(release);
     if verdict.applies_to(phase) {

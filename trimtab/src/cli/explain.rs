@@ -214,7 +214,7 @@ pub fn release_text(release: &AppRelease, rules: &[Rule], paint: Paint) -> Strin
         "harmed",
         &status.harmed.map(|requests| format!("{} requests", harmed(Some(requests)))).unwrap_or_default(),
     );
-    line("started", &status.started_at.map(|at| at.to_string()).unwrap_or_default());
+    line("started", &status.started_at.map(|at| format!("{at:.0}")).unwrap_or_default());
     for (label, at) in
         [("ready", status.ready_at), ("decided", status.decided_at), ("recovered", status.recovered_at)]
     {
@@ -232,7 +232,7 @@ pub fn release_text(release: &AppRelease, rules: &[Rule], paint: Paint) -> Strin
 
 fn since(start: Option<Timestamp>, at: Option<Timestamp>) -> String {
     let Some(at) = at else { return String::new() };
-    let Some(start) = start else { return at.to_string() };
+    let Some(start) = start else { return format!("{at:.0}") };
     let seconds = at.duration_since(start).as_secs().max(0).unsigned_abs();
     format!("{} later", duration_words(std::time::Duration::from_secs(seconds)))
 }

@@ -52,6 +52,7 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
         reason: args.because.clone(),
         rollback_to: Some(back.spec.number),
         actor: session.actor().await,
+        decided: None,
     };
     let release = number(&session.api, &service, &record).await?;
     let word = release_word(release.spec.number);
