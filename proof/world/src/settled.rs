@@ -32,7 +32,8 @@ impl Storage<'_> {
     fn put(&self, resource: &str, object: Value) -> Result<Value, String> {
         let key = key(&object);
         (self.load)(vec![object])?;
-        (self.get)(resource, &key.namespace, &key.name).ok_or_else(|| format!("{resource} {key} was not kept"))
+        (self.get)(resource, &key.namespace, &key.name)
+            .ok_or_else(|| format!("{resource} {key} was not kept"))
     }
 }
 

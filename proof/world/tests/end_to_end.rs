@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use trimtab_kube::api::{Patch, Preconditions, Propagation};
-use trimtab_kube::resource::{DEPLOYMENTS, Resource};
+use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PDBS, Resource};
 use trimtab_kube::{Api, Clock, Key};
-use trimtab_sim::{Sim, SimConfig};
+use trimtab_sim::{Effect, Fault, Sim, SimConfig};
 use trimtab_world::fleet::{Fleet, ServiceSpec};
 use trimtab_world::traffic::load::ServiceLoad;
 use trimtab_world::{Clients, Storage, World, WorldConfig};
@@ -259,6 +259,73 @@ async fn a_settled_service_takes_a_release_like_any_other() {
     assert_eq!(bench.pod_lines(), vec!["v2 running ready x0"; 3]);
     assert_eq!(bench.sim.list("replicasets.apps", Some("shop")).len(), 2);
     assert_eq!(bench.world.truth(&Key::new("shop", "pay")).harmed, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn load_makes_an_autoscaler_grow_and_silence_makes_it_shrink() {
+    let service = ServiceSpec { replicas: 2, load: ServiceLoad::constant(200.0), ..pay() };
+    let bench = start(SEED, &one(service));
+    let target = json!({"type": "Utilization", "averageUtilization": 80});
+    let autoscaler = json!({
+        "metadata": {"name": "pay"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "pay"},
+            "minReplicas": 2, "maxReplicas": 10,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    });
+    bench.person.create(HPAS, Some("shop"), &autoscaler).await.unwrap();
+    seconds(300).await;
+    // 200 requests of 2 ms are 400 millicores: five pods of 100 at 80 %.
+    assert_eq!(bench.pod_lines(), vec!["v1 running ready x0"; 5]);
+    bench.world.set_load(&Key::new("shop", "pay"), ServiceLoad::constant(20.0));
+    seconds(200).await;
+    assert_eq!(bench.pods().len(), 5, "the size is held for five minutes");
+    seconds(300).await;
+    assert_eq!(bench.pod_lines(), vec!["v1 running ready x0"; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_lets_one_pod_go_at_a_time() {
+    let bench = start(SEED, &one(pay()));
+    let selector = json!({"matchLabels": {"app": "pay"}});
+    let budget = json!({"metadata": {"name": "pay"}, "spec": {"maxUnavailable": 1, "selector": selector}});
+    bench.person.create(PDBS, Some("shop"), &budget).await.unwrap();
+    seconds(30).await;
+    let names: Vec<String> =
+        bench.pods().iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect();
+    let any = Preconditions::default();
+    bench.person.evict("shop", &names[0], &any).await.unwrap();
+    let refusal = bench.person.evict("shop", &names[1], &any).await.unwrap_err();
+    assert_eq!(refusal.word(), "too_many_requests");
+    seconds(60).await;
+    bench.person.evict("shop", &names[1], &any).await.unwrap();
+    seconds(60).await;
+    assert_eq!(bench.pod_lines(), vec!["v1 running ready x0"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn broken_watches_lost_history_and_failing_writes_only_delay() {
+    let bench = start(SEED, &one(pay()));
+    seconds(30).await;
+    bench.release("shop/pay:v2").await;
+    for round in 0..10 {
+        let effects =
+            [Effect::Refuse { code: 503, retry_after: None }, Effect::DropBefore, Effect::DropAfter];
+        bench.sim.faults().add(Fault {
+            verbs: vec!["create".to_owned(), "patch".to_owned(), "delete".to_owned()],
+            times: Some(3),
+            ..Fault::always(effects[round % 3].clone())
+        });
+        seconds(1).await;
+        bench.sim.compact();
+        bench.sim.drop_watches();
+    }
+    seconds(180).await;
+    assert!(bench.sim.faults().struck() > 0);
+    assert_eq!(bench.pod_lines(), vec!["v2 running ready x0"; 3]);
+    assert_eq!(bench.condition("Progressing"), "NewReplicaSetAvailable");
+    assert_eq!(bench.ready_endpoints(), 3);
 }
 
 async fn eventful(seed: u64) -> (String, String) {

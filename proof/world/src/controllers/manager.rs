@@ -121,7 +121,9 @@ fn watches(reader: &Api) -> Vec<BoxStream<'static, Heard>> {
         let events = watch(reader.clone(), resource, Scope::all(), KeepWhole);
         streams.push(events.map(move |event| Heard::Whole(resource, event)).boxed());
     }
-    streams.push(watch(reader.clone(), PODS, Scope::all(), LeanPods).map(|event| Heard::Pod(Box::new(event))).boxed());
+    streams.push(
+        watch(reader.clone(), PODS, Scope::all(), LeanPods).map(|event| Heard::Pod(Box::new(event))).boxed(),
+    );
     streams
 }
 

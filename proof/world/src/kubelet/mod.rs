@@ -17,7 +17,7 @@ mod tests;
 mod tracked;
 mod wire;
 
+pub(crate) use self::agent::host_address;
 pub use self::agent::{Binding, Kubelet, KubeletConfig};
 pub use self::modelled::Modelled;
-pub(crate) use self::agent::host_address;
 pub(crate) use self::modelled::address;

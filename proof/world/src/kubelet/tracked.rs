@@ -75,7 +75,8 @@ impl Tracked {
             "conditions" => list(value, "").iter().all(|ours| list(known, "/conditions").contains(ours)),
             _ => known.get(field) == Some(value),
         };
-        let all_known = status.as_object().is_some_and(|fields| fields.iter().all(|(field, value)| says(field, value)));
+        let all_known =
+            status.as_object().is_some_and(|fields| fields.iter().all(|(field, value)| says(field, value)));
         let reported = if all_known { status } else { json!({}) };
         Tracked { reported, ..Tracked::new(who, Life::Bound(Box::new(pod))) }
     }

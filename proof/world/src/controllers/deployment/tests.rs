@@ -251,3 +251,36 @@ fn only_own_and_orphaned_sets_are_touched() {
     assert_eq!(orphan.pointer("/metadata/ownerReferences/0/uid"), Some(&json!("d")));
     assert_eq!(orphan["spec"]["replicas"], json!(0), "an adopted set of another template is an old one");
 }
+
+proptest::proptest! {
+    /// From any settled state, whatever of the new release works: never too many pods, never too few available.
+    #[test]
+    fn no_look_leaves_the_fenceposts(
+        replicas in 0_u32..12, surge in 0_u32..5, unavailable in 0_u32..5, broken in proptest::bool::ANY,
+        again in proptest::bool::ANY,
+    ) {
+        let mut rollout = Rollout::new(replicas, rolling(json!(surge), json!(unavailable)));
+        if broken {
+            rollout.broken = vec!["v2"];
+        }
+        let releases = if again { vec!["v2", "v3"] } else { vec!["v2"] };
+        // Two zeros mean that one pod may be missing.
+        let missing = if surge == 0 { unavailable.max(1) } else { unavailable };
+        for release in releases {
+            rollout.bench.edit(DEPLOYMENTS, "a", &image(release));
+            for _ in 0..MOST_LOOKS {
+                let more = rollout.look().is_some();
+                let sets = || rollout.bench.cluster.replica_sets.iter().map(|row| row.object.clone());
+                let sum = |pointer: &str| sets().map(|set| crate::object::count(&set, pointer, 0)).sum::<u32>();
+                proptest::prop_assert!(sum("/spec/replicas") <= replicas + surge);
+                proptest::prop_assert!(sum("/status/availableReplicas") >= replicas.saturating_sub(missing));
+                if !more {
+                    break;
+                }
+            }
+        }
+        if !broken || again {
+            proptest::prop_assert_eq!(rollout.condition("Progressing"), "True NewReplicaSetAvailable");
+        }
+    }
+}
