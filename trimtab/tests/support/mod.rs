@@ -1,4 +1,5 @@
 //! A shop with one service, `payments`, on a simulated API server, and a person at a terminal.
+#![allow(dead_code, reason = "every test file uses another part of it")]
 
 use serde_json::{Value, json};
 use trimtab::cli::exit::Exit;
@@ -208,13 +209,30 @@ impl Shop {
     }
 
     async fn send(&self, user: &str, method: &str, path: &str, kind: &str, body: &Value) {
+        let answer = self.request(user, method, path, kind, body).await;
+        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+    }
+
+    /// Sends an object, or with PATCH a merge patch, and says what the server said.
+    pub(crate) async fn tries(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        self.request("setup", method, path, kind, body).await
+    }
+
+    async fn request(
+        &self,
+        user: &str,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &Value,
+    ) -> Result<Value, String> {
         let request = http::Request::builder()
             .method(method)
             .uri(path)
             .header("content-type", kind)
             .body(body.to_string().into_bytes())
             .expect("a request");
-        let answer = self.sim.client(user).client.request::<Value>(request).await;
-        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        self.sim.client(user).client.request::<Value>(request).await.map_err(|error| error.to_string())
     }
 }
