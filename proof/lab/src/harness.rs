@@ -10,7 +10,7 @@ use futures::future::LocalBoxFuture;
 use tokio::time::Instant;
 
 use crate::lab::{Lab, LabOptions};
-use crate::netns::reexec_in_namespace;
+use crate::netns::{Namespace, reexec_in_namespace};
 use crate::service;
 use crate::tools::Tools;
 
@@ -67,8 +67,8 @@ pub fn run(options: Result<LabOptions>, cases: Vec<Case>) -> ExitCode {
 }
 
 fn run_all(options: Result<LabOptions>, cases: Vec<Case>, tally: &mut Tally) -> Result<()> {
-    let tools = match Tools::ensure() {
-        Ok(tools) => tools,
+    let (tools, namespace) = match obtain() {
+        Ok(obtained) => obtained,
         Err(error) if std::env::var(REQUIRE_VARIABLE).is_ok_and(|value| value == "1") => {
             return Err(error.context(format!("the lab is needed ({REQUIRE_VARIABLE}=1) and cannot be had")));
         }
@@ -78,7 +78,6 @@ fn run_all(options: Result<LabOptions>, cases: Vec<Case>, tally: &mut Tally) -> 
             return Ok(());
         }
     };
-    let namespace = reexec_in_namespace(&tools)?;
     println!("\nrunning {} tests", cases.len());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
@@ -93,12 +92,18 @@ fn run_all(options: Result<LabOptions>, cases: Vec<Case>, tally: &mut Tally) -> 
                 Ok(()) => tally.passed += 1,
                 Err(error) => {
                     tally.failed += 1;
-                    eprintln!("{name}: {error:?}\n{}", lab.tails(LINES_WITH_FAILURE));
+                    eprintln!("{name}: {error:#}\n{}", lab.tails(LINES_WITH_FAILURE));
                 }
             }
         }
         lab.stop().await
     })
+}
+
+fn obtain() -> Result<(Tools, Namespace)> {
+    let tools = Tools::ensure()?;
+    let namespace = reexec_in_namespace(&tools)?;
+    Ok((tools, namespace))
 }
 
 #[derive(Debug, Default)]

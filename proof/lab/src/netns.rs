@@ -57,32 +57,43 @@ fn replace_this_process(tools: &Tools) -> Result<Infallible> {
     let scratch = tools.cache.join("run");
     fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
     let itself = std::env::current_exe().context("cannot find this program's own file")?;
+    // Once this process is replaced, nobody is left to say why it did not work.
+    run(&mut unshare(Path::new("ip"), ["link", "set", "lo", "up"]), "util-linux and iproute2")
+        .context("this machine does not let us have namespaces of our own")?;
+    let mut command = unshare(&itself, std::env::args_os().skip(1));
+    Err(command.env(SCRATCH_VARIABLE, &scratch).exec()).context("cannot start unshare")
+}
+
+fn unshare(program: &Path, arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Command {
     let mut command = Command::new("unshare");
     if !geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
-    command.args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
-    command.arg(itself).args(std::env::args_os().skip(1)).env(SCRATCH_VARIABLE, &scratch);
-    Err(command.exec()).context("cannot start unshare; `apt-get install util-linux`")
+    command
+        .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+        .arg(program)
+        .args(arguments);
+    command
 }
 
 fn set_up(scratch: PathBuf) -> Result<Namespace> {
     exit_on_signals()?;
-    let scratch_name = scratch.as_os_str();
-    run("mount", &["-t", "tmpfs", "tmpfs"].map(OsStr::new), Some(scratch_name), "mount")?;
-    run("ip", &["link", "set", "lo", "up"].map(OsStr::new), None, "iproute2")?;
-    run("ip", &["addr", "add", POD_NETWORK, "dev", "lo"].map(OsStr::new), None, "iproute2")?;
+    run(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&scratch), "mount")?;
+    run(Command::new("ip").args(["link", "set", "lo", "up"]), "iproute2")?;
+    run(Command::new("ip").args(["addr", "add", POD_NETWORK, "dev", "lo"]), "iproute2")?;
     Ok(Namespace { scratch })
 }
 
-fn run(program: &str, arguments: &[&OsStr], last: Option<&OsStr>, package: &str) -> Result<()> {
-    let output = Command::new(program)
-        .args(arguments)
-        .args(last)
-        .output()
-        .with_context(|| format!("cannot start {program}; `apt-get install {package}`"))?;
+fn run(command: &mut Command, packages: &str) -> Result<()> {
+    let what = format!("{command:?}");
+    let output = command.output().with_context(|| format!("cannot start {what}; install {packages}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} {arguments:?} ended with {}: {}", output.status, said.trim());
+    ensure!(
+        output.status.success(),
+        "{what} ended with {} (it needs {packages}): {}",
+        output.status,
+        said.trim()
+    );
     Ok(())
 }
 

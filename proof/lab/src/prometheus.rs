@@ -24,7 +24,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub struct PrometheusOptions {
     /// Time between two scrapes of a pod, in whole seconds.
     pub scrape_interval: Duration,
-    /// Addresses that are scraped besides the pods, under the job name `targets`. Timestamps in what they answer are kept.
+    /// Addresses that are scraped besides the pods, under the job name `targets`. Labels and timestamps in what they answer are kept.
     pub targets: Vec<SocketAddr>,
 }
 
@@ -177,6 +177,7 @@ fn configuration(access: &Access, options: &PrometheusOptions) -> Value {
             ],
         }, {
             "job_name": "targets",
+            "honor_labels": true,
             "static_configs": [{"targets": options.targets}],
         }],
     })

@@ -41,9 +41,11 @@ impl Tools {
     /// # Errors
     /// Names the program that is missing, or whose build failed, and the command that helps.
     pub fn ensure() -> Result<Self> {
-        let tools = Self::at(cache_directory());
-        fs::create_dir_all(&tools.cache)
-            .with_context(|| format!("cannot create {}", tools.cache.display()))?;
+        let cache = cache_directory();
+        fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
+        // Programs that tidy up `..` by themselves must not end up elsewhere.
+        let cache = cache.canonicalize().with_context(|| format!("cannot resolve {}", cache.display()))?;
+        let tools = Self::at(cache);
         let lock =
             File::create(tools.cache.join("lock")).context("cannot create the lock of the lab's tools")?;
         lock.lock().context("cannot lock the lab's tools")?;

@@ -202,7 +202,8 @@ impl Discovery {
         .with_context(|| format!("cannot read the endpoints of service {namespace}/{service}"))?;
         let mut endpoints = Vec::new();
         for (pod, address) in slices["items"].as_array().into_iter().flatten().flat_map(ready_endpoints) {
-            let template_hash = self.template_hash(&pod).await?;
+            // An endpoint whose pod is gone already is about to go too.
+            let Ok(template_hash) = self.template_hash(&pod).await else { continue };
             endpoints.push((self.recorder.index_of(&Target { pod, address, template_hash }), address));
         }
         Ok(endpoints.into())
