@@ -11,6 +11,8 @@
 //! the image of a pod ([`behaviour`]), never by a switch in a model. Work is done when something changes, or when a
 //! service has requests: an idle cluster of any size costs nothing and writes nothing.
 
+#![cfg_attr(test, allow(clippy::needless_pass_by_value, reason = "tables of tests read better with values"))]
+
 pub mod behaviour;
 pub mod controllers;
 pub mod fleet;

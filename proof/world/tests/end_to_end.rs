@@ -1,5 +1,7 @@
 //! Whole worlds on a simulated API server: what the parts do together.
 
+#![allow(clippy::unwrap_used, reason = "this whole file is a test")]
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

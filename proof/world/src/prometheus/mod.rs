@@ -11,7 +11,7 @@ mod target;
 mod tests;
 mod transport;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ use crate::traffic::meter::{Counters, PodMeter, Second};
 const DISCOVERY_LAG_MS: u64 = 1_000;
 /// Targets that are gone whose samples are kept. Then the oldest go.
 const MOST_GONE_TARGETS: usize = 20_000;
+/// Changes of counters kept of all of them together: about 100 MB. Then the oldest targets go.
+const MOST_GONE_CHANGES: usize = 500_000;
 /// Outages that are remembered. Then the oldest are forgotten, and look like scrapes that found what came next.
 const MOST_OUTAGES: usize = 10_000;
 /// Resolution of a past that was never lived, in seconds.
@@ -86,14 +88,23 @@ pub(crate) struct Scraped {
     config: PrometheusConfig,
     interval_ms: i64,
     live: BTreeMap<Arc<str>, Target>,
-    gone: Vec<Target>,
+    gone: VecDeque<Target>,
+    /// Changes that the targets in `gone` hold.
+    gone_changes: usize,
     outages: Vec<(i64, i64)>,
 }
 
 impl Scraped {
     pub(crate) fn new(config: PrometheusConfig) -> Self {
         let interval_ms = i64::try_from(config.scrape_interval.as_millis()).unwrap_or(i64::MAX).max(1);
-        Scraped { config, interval_ms, live: BTreeMap::new(), gone: Vec::new(), outages: Vec::new() }
+        Scraped {
+            config,
+            interval_ms,
+            live: BTreeMap::new(),
+            gone: VecDeque::new(),
+            gone_changes: 0,
+            outages: Vec::new(),
+        }
     }
 
     /// The pod is there with these counters, or with none if its container does not run.
@@ -144,10 +155,12 @@ impl Scraped {
     pub(crate) fn lose(&mut self, uid: &str, now_ms: i64) {
         let Some(mut target) = self.live.remove(uid) else { return };
         target.gone_ms = Some(now_ms);
-        if self.gone.len() >= MOST_GONE_TARGETS {
-            self.gone.remove(0);
+        self.gone_changes += target.size();
+        self.gone.push_back(target);
+        while self.gone.len() > MOST_GONE_TARGETS || self.gone_changes > MOST_GONE_CHANGES {
+            let Some(oldest) = self.gone.pop_front() else { break };
+            self.gone_changes -= oldest.size();
         }
-        self.gone.push(target);
     }
 
     fn set_scraping(&mut self, is_scraping: bool, now_ms: i64) {

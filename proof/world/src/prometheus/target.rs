@@ -61,6 +61,11 @@ impl Target {
         &self.labels
     }
 
+    /// How many changes it remembers.
+    pub(super) fn size(&self) -> usize {
+        self.changes.len() + self.past.len()
+    }
+
     /// The first scrape at or after `from_ms`.
     fn scrape_at_or_after(&self, from_ms: i64, interval_ms: i64) -> i64 {
         let from = from_ms.max(self.first_ms);

@@ -154,7 +154,11 @@ impl Traffic {
                 let share = 1.0 / (ready.len() - position) as f64;
                 let requests = binomial(&mut service.rng, left, share);
                 left -= requests;
-                let Some(pod) = self.pods.get_mut(*uid) else { continue };
+                let Some(pod) = self.pods.get_mut(*uid) else {
+                    // The pod is gone, and its endpoint not yet: nobody answers.
+                    service.truth += Truth { requests, failed: requests, harmed: requests };
+                    continue;
+                };
                 pod.set_error_factor(service.load.pod_factor(self.seed, uid));
                 let before = pod.truth;
                 pod.serve(shared, requests);
