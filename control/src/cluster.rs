@@ -68,7 +68,7 @@ impl Cluster {
             releases: Store::indexed(|row, out| out.push(service_of(row))),
             deployments: Store::new(),
             replica_sets: Store::indexed(|row, out| {
-                out.extend(row.identity.owner.as_ref().map(|owner| owner.uid))
+                out.extend(row.identity.owner.as_ref().map(|owner| owner.uid));
             }),
             pods: Store::indexed(|row, out| out.extend(row.owner.as_ref().map(|owner| owner.uid))),
             autoscalers: Store::indexed(|row, out| {

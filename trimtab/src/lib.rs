@@ -2,3 +2,5 @@
 //! `trimtab_delivery`, and what it writes is as little as a person could write by hand.
 
 pub mod cli;
+#[cfg(feature = "demo")]
+pub mod demo;

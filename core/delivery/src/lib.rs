@@ -6,7 +6,7 @@
 //! Deployment, ReplicaSets, pods, releases  ---+
 //! ```
 //!
-//! Two pure halves. [`judge`] folds measurements of one release into a [`finding::Finding`] per rule; [`plan`] reads a
+//! Two pure halves. [`judge`] folds measurements of one release into a [`finding::Finding`] per rule; [`mod@plan`] reads a
 //! complete [`snapshot::Snapshot`] and answers with every write that is due, in the order in which they must happen, and with the
 //! [`report::Report`] that people read. Neither half does I/O, sees a clock, or can fail.
 //!

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::script;
-use crate::stage::{Stage, StageOptions};
+use crate::stage::{LEASES, MANAGER_USER, Stage, StageOptions};
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +15,8 @@ pub struct End {
     pub transcript: String,
     /// Objects at the end, without what differs between equivalent histories.
     pub objects: BTreeMap<String, Value>,
-    /// Writes of the manager, those to its lease apart.
-    pub writes: usize,
+    /// For every write of the manager but those to its lease: how many writes of any kind it had made with it.
+    pub crash_points: Vec<u64>,
 }
 
 /// Runs `text` on a fresh stage. With `dies_after`, the first manager dies after that many successful writes (its lease
@@ -30,13 +30,20 @@ pub async fn run(text: &str, seed: u64, dies_after: Option<u64>) -> End {
         stage.start_manager();
     }
     let transcript = script::run(text, &mut stage).await;
-    let end = End { transcript, objects: compared(&stage), writes: stage.writes().len() };
+    let end = End { transcript, objects: compared(&stage), crash_points: crash_points(&stage) };
     stage.stop_managers().await;
     end
 }
 
 /// The standby starts late enough never to win the first election.
 const STANDBY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
+
+fn crash_points(stage: &Stage) -> Vec<u64> {
+    let ledger = stage.sim.ledger();
+    let ours = ledger.iter().filter(|entry| entry.user == MANAGER_USER && (200..300).contains(&entry.code));
+    let counted = (1..).zip(ours);
+    counted.filter(|(_, entry)| entry.resource != LEASES).map(|(count, _)| count).collect()
+}
 
 /// Kinds whose end must not depend on crashes.
 const COMPARED: [&str; 5] = [

@@ -8,5 +8,6 @@ pub mod messages;
 pub mod script;
 pub mod show;
 pub mod stage;
+pub mod story;
 
 pub use stage::{Stage, StageOptions};

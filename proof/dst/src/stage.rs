@@ -26,6 +26,9 @@ pub const OWN_NAMESPACE: &str = "trimtab-system";
 /// The manager's user.
 pub const MANAGER_USER: &str = "system:serviceaccount:trimtab-system:trimtab";
 
+/// The resource that managers compete for.
+pub const LEASES: &str = "leases.coordination.k8s.io";
+
 /// The objects that `trimtab install` prints and that the simulation needs.
 const INSTALLED: [&str; 5] = [
     include_str!("../../../deploy/crds/managedapps.yaml"),
@@ -154,7 +157,7 @@ impl Stage {
     pub fn writes(&self) -> Vec<trimtab_sim::LedgerEntry> {
         let ours = |entry: &trimtab_sim::LedgerEntry| {
             entry.user == MANAGER_USER
-                && entry.resource != "leases.coordination.k8s.io"
+                && entry.resource != LEASES
                 && (200..300).contains(&entry.code)
         };
         self.sim.ledger().into_iter().filter(ours).collect()
@@ -165,7 +168,13 @@ impl Stage {
         tokio::time::sleep(span).await;
     }
 
-    /// Lets time pass until the manager has written nothing for `quiet`, or until `limit` has passed; tells which.
+    /// Whether any service says that a release is under way: its judge is silent, and not done.
+    fn is_releasing(&self) -> bool {
+        let apps = self.sim.list("managedapps.trimtab.dev", None);
+        apps.iter().any(|app| matches!(app["status"]["phase"].as_str(), Some("Releasing" | "RollingBack")))
+    }
+
+    /// Lets time pass until no release is under way and the manager has written nothing for `quiet`, or until `limit` has passed; tells which.
     pub async fn settle(&self, quiet: Duration, limit: Duration) -> bool {
         let start = tokio::time::Instant::now();
         let mut writes = self.writes().len();
@@ -173,7 +182,7 @@ impl Stage {
         while start.elapsed() < limit {
             self.advance(SETTLE_STEP).await;
             let now = self.writes().len();
-            if now != writes {
+            if now != writes || self.is_releasing() {
                 writes = now;
                 since = tokio::time::Instant::now();
             }

@@ -120,6 +120,9 @@ pub enum Command {
     Uninstall(UninstallArgs),
     /// Run the manager; this is what the container does
     Manager(ManagerArgs),
+    /// Watch Trimtab work on a simulated cluster; needs nothing else
+    #[cfg(feature = "demo")]
+    Demo(DemoArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -265,6 +268,24 @@ pub struct UninstallArgs {
     /// Do it
     #[arg(long)]
     pub yes: bool,
+}
+
+/// Arguments of `demo`.
+#[cfg(feature = "demo")]
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Tell the story as fast as possible and exit 0 only if every outcome was the expected one
+    #[arg(long)]
+    pub once: bool,
+    /// How much faster than real time the simulated cluster runs
+    #[arg(long, value_name = "FACTOR", default_value_t = 60)]
+    pub speed: u32,
+    /// Loopback address on which kubectl and trimtab reach the simulated cluster; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: std::net::SocketAddr,
+    /// Where to write the kubeconfig; default: a new file in the folder for temporary files
+    #[arg(long, value_name = "FILE")]
+    pub write_kubeconfig: Option<PathBuf>,
 }
 
 /// Arguments of `manager`.

@@ -46,6 +46,13 @@ pub fn main() -> ExitCode {
             return if asked { Exit::Done.into() } else { Exit::Usage.into() };
         }
     };
+    #[cfg(feature = "demo")]
+    if let Command::Demo(args) = &arguments.command {
+        return match crate::demo::demo(args) {
+            Ok(exit) => exit.into(),
+            Err(failure) => report(&failure, &mut std::io::stderr()).into(),
+        };
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -141,6 +148,8 @@ pub async fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Exi
         Command::Release(args) => claim::release(session, &args).await,
         Command::Rules { service } => rules::rules(session, &service).await,
         Command::Uninstall(args) => uninstall::uninstall(session, &args).await,
+        #[cfg(feature = "demo")]
+        Command::Demo(_) => Err(Failure::error("this command needs no cluster")),
         Command::Install(_)
         | Command::Lint(_)
         | Command::Completions { .. }

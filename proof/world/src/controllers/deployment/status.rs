@@ -102,7 +102,8 @@ fn evaluate_progress(
         ));
         return None;
     }
-    conditions.deadline(wanted).map(|deadline| deadline + AFTER_DEADLINE)
+    // The progress that an earlier rollout made is long past its deadline; nothing is due because of it.
+    conditions.deadline(wanted).map(|deadline| deadline + AFTER_DEADLINE).filter(|at| *at > now)
 }
 
 fn body(wanted: &Wanted<'_>, counts: &Counts, conditions: Conditions) -> Value {

@@ -1,0 +1,84 @@
+//! What Trimtab costs the API server, counted by the simulated one.
+
+use std::time::Duration;
+
+use trimtab_control::resources::MANAGED_APPS;
+use trimtab_dst::{Stage, StageOptions, script};
+use trimtab_world::fleet::Fleet;
+
+const SEED: u64 = 7;
+/// Writes of ours for one guarded release of three pods, labels of pods apart.
+const WRITES_PER_RELEASE_MAX: usize = 12;
+/// Labels per pod and release.
+const LABELS_PER_POD_MAX: usize = 2;
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    runtime.block_on(future)
+}
+
+async fn writes_of(release: &str) -> (usize, usize) {
+    let mut stage = Stage::set(&StageOptions::seeded(SEED));
+    let before = "service payments replicas=3 rps=50 image=shop/payments:v1\nadvance 10m\nstart manager\nclaim payments\nsettle\n";
+    script::run(before, &mut stage).await;
+    let counted = stage.writes().len();
+    let transcript = script::run(release, &mut stage).await;
+    assert!(!transcript.contains("line "), "{transcript}");
+    let writes = stage.writes().split_off(counted);
+    let labels = writes.iter().filter(|write| write.resource == "pods").count();
+    (writes.len() - labels, labels)
+}
+
+#[test]
+fn a_guarded_release_stays_within_its_writes() {
+    for (release, pods) in [
+        ("deploy payments shop/payments:v2\nsettle\n", 6),
+        ("apply payments shop/payments:v2 by argocd-controller\nsettle\n", 6),
+        ("apply payments shop/payments:v2-errors30 by argocd-controller\nsettle\n", 9),
+    ] {
+        let (writes, labels) = block_on(writes_of(release));
+        println!("{writes} writes and {labels} pod labels: {release}");
+        assert!(writes <= WRITES_PER_RELEASE_MAX, "{writes} writes: {release}");
+        assert!(labels <= pods * LABELS_PER_POD_MAX, "{labels} labels: {release}");
+    }
+}
+
+#[test]
+fn an_idle_fleet_writes_nothing() {
+    block_on(async {
+        let mut stage = Stage::set(&StageOptions::seeded(SEED));
+        let fleet = Fleet::idle(2_000);
+        let mut objects = fleet.objects();
+        let app = |service: &trimtab_world::fleet::ServiceSpec| {
+            serde_json::json!({
+                "apiVersion": trimtab_api::API_VERSION, "kind": MANAGED_APPS.kind,
+                "metadata": {"namespace": &*service.key.namespace, "name": &*service.key.name}, "spec": {},
+            })
+        };
+        objects.extend(fleet.services.iter().map(app));
+        stage.sim.load(objects).expect("a valid fleet");
+        stage.start_manager();
+        assert!(stage.settle(Duration::from_secs(120), Duration::from_secs(3600)).await, "the fleet does not settle");
+        let settled = stage.writes().len();
+        assert!(settled >= 2 * 2_000, "only {settled} writes: the fleet was not claimed");
+        stage.advance(Duration::from_secs(600)).await;
+        assert_eq!(stage.writes().len(), settled, "an idle fleet was written to");
+    });
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let trace = || {
+        block_on(async {
+            let mut stage = Stage::set(&StageOptions::seeded(SEED));
+            let text = "service payments replicas=3 rps=50 image=shop/payments:v1\nadvance 2m\nstart manager\nclaim payments\nsettle\n\
+                        apply payments shop/payments:v2-errors30 by argocd-controller\nsettle\n";
+            script::run(text, &mut stage).await;
+            (format!("{:?}", stage.sim.ledger()), stage.sim.state_digest())
+        })
+    };
+    let (first, second) = (trace(), trace());
+    assert!(first.0.contains("appreleases"), "the trace shows no release");
+    assert!(first == second, "two runs of one seed differ");
+    println!("trace digest {}", first.1);
+}
