@@ -34,6 +34,7 @@
 pub mod access;
 pub mod cluster;
 pub mod harness;
+pub mod judged;
 mod lab;
 pub mod load;
 mod netns;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tokio::process::Command;
+use trimtab_lab::judged::{self, Kind, Round, Site};
 use trimtab_lab::{Lab, LabOptions, Tools, reexec_in_namespace, service};
 
 /// A real control plane, Prometheus and pods as local processes.
@@ -23,6 +24,15 @@ enum Action {
         /// The command and its arguments
         #[arg(trailing_var_arg = true)]
         command: Vec<String>,
+    },
+    /// Measure what Trimtab promises: ship releases of every kind and print the table
+    Judge {
+        /// Releases of each kind
+        #[arg(long, default_value_t = 10)]
+        runs: usize,
+        /// How long a release is judged after its last pod is ready
+        #[arg(long, default_value = "30s")]
+        watch: String,
     },
     /// Be the demo service that runs in the lab's pods
     Service(service::ServiceArguments),
@@ -58,12 +68,43 @@ fn act(action: Action) -> Result<ExitCode> {
                 Ok(code)
             })
         }
+        Action::Judge { runs, watch } => {
+            let tools = Tools::ensure()?;
+            let namespace = reexec_in_namespace(&tools)?;
+            let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
+            runtime.block_on(async {
+                let lab = Lab::start(&tools, &namespace, judged::options()?).await?;
+                let code = judge(&lab, runs, &watch).await?;
+                lab.stop().await?;
+                Ok(code)
+            })
+        }
         Action::Service(arguments) => {
             let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
             runtime.block_on(service::serve(arguments))?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Ships `runs` releases of each kind, one after the other, and prints what became of them.
+async fn judge(lab: &Lab, runs: usize, watch: &str) -> Result<ExitCode> {
+    let site = Site::prepare(lab).await?;
+    let mut results = Vec::new();
+    for kind in [Kind::Errors, Kind::Panics, Kind::Good, Kind::Quiet] {
+        for number in 1..=runs {
+            let round = Round { kind, number, watch: watch.to_owned() };
+            let result = round.run(lab).await.with_context(|| site.tail())?;
+            eprintln!("{} {number}: {} ({})", kind.word(), result.phase, result.summary);
+            results.push(result);
+        }
+    }
+    let (text, promises) = judged::table(&results);
+    println!("{text}");
+    for promise in &promises {
+        println!("{} {}: {}", if promise.kept { "kept  " } else { "BROKEN" }, promise.text, promise.measured);
+    }
+    Ok(if promises.iter().all(|promise| promise.kept) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn run(lab: &Lab, tools: &Tools, command: &[String]) -> Result<ExitCode> {
