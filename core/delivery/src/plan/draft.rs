@@ -36,13 +36,6 @@ impl<'a> Draft<'a> {
         self.standing.phase_in_flight()
     }
 
-    /// Whether release `number` is given its template by the writes so far.
-    pub(super) fn adopts(&self, number: u64) -> bool {
-        self.writes
-            .iter()
-            .any(|write| matches!(write, Write::AdoptRelease { number: adopted, .. } if *adopted == number))
-    }
-
     /// Whether nothing is due so far.
     pub(super) fn is_quiet(&self) -> bool {
         self.writes.is_empty()

@@ -10,11 +10,19 @@ pub(super) fn held_by_admission(target: &Target) -> bool {
     target.paused && target.paused_by.is_none() && target.claim.is_some_and(|claim| claim != Claim::Open)
 }
 
+/// A release is about to be remembered as rejected: from then on its template must not pass admission, so the claim comes
+/// first.
+pub(super) fn hold_changes(draft: &mut Draft<'_>, target: &Target) {
+    if target.claim.is_none_or(|claim| claim == Claim::Open) {
+        draft.write(Write::Claim { claim: Claim::HoldChanges, pause: Pause::Leave });
+    }
+}
+
 /// The Deployment holds what was kept: the claim says what may pass from here on.
 pub(super) fn settle(draft: &mut Draft<'_>, target: &Target, current: &Release) {
     let word = release_word(current.number);
     let rejected: Vec<&Release> = draft.snapshot.rejected().collect();
-    for release in rejected.iter().filter(|release| release.status.held) {
+    for release in draft.snapshot.releases.iter().filter(|release| release.status.held) {
         let status = ReleaseStatus { held: false, ..release.status.clone() };
         draft.release_status(release, status);
     }

@@ -36,8 +36,10 @@ pub(super) fn forget(draft: &mut Draft<'_>, target: &Target) {
 }
 
 fn close_pending(draft: &mut Draft<'_>, target: &Target, release: &Release) {
-    let awaited = target.release_annotation == Some(release.number) && target.paused;
-    let awaited = awaited || draft.adopts(release.number);
+    let hash = Some(target.template_hash.as_str());
+    let arrived = draft.snapshot.current().is_none_or(|current| current.template_hash.as_deref() != hash);
+    // Its template is there, however late anybody looks, or a person still has a finger on it.
+    let awaited = target.release_annotation == Some(release.number) && (arrived || target.paused);
     let Some(created) = release.created_at else { return };
     let deadline = after(created, PENDING_MAX);
     if awaited {

@@ -3,7 +3,7 @@
 use trimtab_stats::verdict::Verdict;
 
 use super::draft::{Draft, after, moved_to, owe};
-use super::held::held_by_admission;
+use super::held::{held_by_admission, hold_changes};
 use super::{NewRelease, Pause, Write, rolling_back};
 use crate::finding::{Finding, FindingState};
 use crate::names::{Claim, release_word};
@@ -13,7 +13,11 @@ use crate::snapshot::{Decision, Happening, Keep, Release, ReleasePhase, ReleaseS
 /// What runs when a service is claimed becomes its first kept release, numbered like the Deployment's own revision so that
 /// `kubectl rollout history` and `trimtab history` speak of the same thing.
 pub(super) fn adopt_baseline(draft: &mut Draft<'_>, target: &Target) {
-    if let Some(release) = draft.snapshot.releases.iter().rev().find(|release| shows(release, target)) {
+    let newest_first = || draft.snapshot.releases.iter().rev();
+    // A record that is under way here was never announced: it holds what ran a moment ago, whatever was written since.
+    let recorded =
+        draft.snapshot.in_flight().or_else(|| newest_first().find(|release| shows(release, target)));
+    if let Some(release) = recorded {
         let mut status = moved_to(release, ReleasePhase::Kept, "was running when the service was claimed");
         status.low_evidence = true;
         status.started_at = release.created_at;
@@ -47,12 +51,15 @@ pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
         );
     }
     let previous = snapshot.current().map(|release| release.number);
-    let numbered = snapshot.releases.iter().find(|release| {
-        release.status.phase == ReleasePhase::Pending && target.release_annotation == Some(release.number)
-    });
+    let pending = |release: &&Release| release.status.phase == ReleasePhase::Pending;
+    // Numbers only go up: one that was given before another release began has missed its turn.
+    let used = snapshot.releases.iter().rev().find(|release| !pending(release)).map_or(0, |last| last.number);
+    let named =
+        |release: &&Release| target.release_annotation == Some(release.number) && release.number > used;
+    let numbered = snapshot.releases.iter().filter(pending).find(named);
     let number = numbered.map_or(snapshot.last_number() + 1, |release| release.number);
     if let Some(old) = snapshot.in_flight() {
-        supersede(draft, old, number);
+        supersede(draft, target, old, number);
     }
     let template_hash = target.template_hash.clone();
     match numbered {
@@ -68,7 +75,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
     draft.decided("the Deployment holds a new template", format!("records it as {}", release_word(number)));
 }
 
-fn supersede(draft: &mut Draft<'_>, old: &Release, by: u64) {
+fn supersede(draft: &mut Draft<'_>, target: &Target, old: &Release, by: u64) {
     let word = release_word(by);
     // A failed release stays rejected even when a newer template arrived before the old one was back.
     let (phase, summary) = match old.status.phase {
@@ -80,6 +87,7 @@ fn supersede(draft: &mut Draft<'_>, old: &Release, by: u64) {
     let mut status = moved_to(old, phase, summary);
     status.decided_at = status.decided_at.or(Some(draft.snapshot.now));
     if phase == ReleasePhase::RolledBack {
+        hold_changes(draft, target);
         draft.event(old.number, Happening::RolledBack, status.summary.clone());
         owe(&mut status, draft.snapshot, Happening::RolledBack);
     }
@@ -107,8 +115,9 @@ pub(super) fn judge(draft: &mut Draft<'_>, target: &Target, release: &Release) {
             "lets it through: it is not one of them",
         );
     }
-    if target.claim.is_none() {
-        draft.write(Write::Claim { claim: claim_beside(snapshot, None), pause: Pause::Leave });
+    let claim = claim_beside(snapshot, None);
+    if target.claim != Some(claim) {
+        draft.write(Write::Claim { claim, pause: Pause::Leave });
     }
     if let Some(summary) = failure(snapshot, target) {
         return fail(draft, target, release, summary);
@@ -157,7 +166,7 @@ fn failure(snapshot: &Snapshot<'_>, target: &Target) -> Option<String> {
     // Until the Deployment controller has seen this template, the condition speaks of the one before.
     let seen = target.observed_generation >= target.generation;
     let stuck = target.progress_deadline_exceeded.as_ref().filter(|_| seen)?;
-    let why = snapshot.pods.iter().find_map(|pod| pod.waiting.as_deref());
+    let why = snapshot.pods.iter().filter_map(|pod| pod.waiting.as_deref()).min();
     Some(match why {
         Some(why) => format!("progress: {why}; {stuck}"),
         None => format!("progress: {stuck}"),

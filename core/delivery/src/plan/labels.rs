@@ -18,15 +18,14 @@ pub(super) fn label(draft: &mut Draft<'_>) {
         (Some(_), Some(_)) => None,
         _ => pod.phase.filter(|phase| *phase == Phase::Canary).map(|_| Phase::Stable),
     };
-    let due: Vec<Write> = snapshot
+    let mut due: Vec<(&Pod, Phase)> = snapshot
         .pods
         .iter()
         .filter(|pod| !pod.deleting)
         .filter_map(|pod| wanted(pod).filter(|phase| pod.phase != Some(*phase)).map(|phase| (pod, phase)))
-        .take(LABELS_PER_PLAN_MAX)
-        .map(|(pod, phase)| Write::LabelPod { pod: pod.name.clone(), uid: pod.uid.clone(), phase })
         .collect();
-    for write in due {
-        draft.write(write);
+    due.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    for (pod, phase) in due.into_iter().take(LABELS_PER_PLAN_MAX) {
+        draft.write(Write::LabelPod { pod: pod.name.clone(), uid: pod.uid.clone(), phase });
     }
 }

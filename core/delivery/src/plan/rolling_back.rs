@@ -1,7 +1,7 @@
 //! A release that failed: the previous template comes back, and stays.
 
 use super::draft::{Draft, after, moved_to, owe};
-use super::{RECOVERY_MAX, RESTORES_MAX, Write, judging};
+use super::{RECOVERY_MAX, RESTORES_MAX, Write, held, judging};
 use crate::names::{Phase, release_word};
 use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Target};
 
@@ -96,6 +96,7 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
         let mut status = moved_to(release, ReleasePhase::RolledBack, release.status.summary.clone());
         status.recovered_at = Some(snapshot.now);
         owe(&mut status, snapshot, Happening::RolledBack);
+        held::hold_changes(draft, target);
         draft.event(release.number, Happening::RolledBack, status.summary.clone());
         draft.release_status(release, status);
         return draft.decided(

@@ -140,7 +140,8 @@ impl Standing {
                 self.held = false;
             }
             ReleasePhase::RolledBack => {
-                if !self.rejected.iter().any(|rejected| rejected.number == release.number) {
+                let known = self.rejected.iter().any(|rejected| rejected.number == release.number);
+                if !known && Some(release.number) > self.current {
                     self.rejected.push(Rejected { at: status.decided_at, ..remember(release) });
                 }
                 self.held = status.held;

@@ -88,7 +88,7 @@ fn a_server_that_does_not_answer() {
     );
     let silent = bad.with(|lab| {
         lab.rules[0].kind =
-            RuleKind::Alert(AlertRule { expr: "queue_length > 100".into(), hold: Duration::from_secs(400) })
+            RuleKind::Alert(AlertRule { expr: "queue_length > 100".into(), hold: Duration::from_secs(400) });
     });
     let looks: Vec<f64> = every_second(1, 10).into_iter().chain(every_second(600, 601)).collect();
     check(

@@ -46,7 +46,7 @@ pub(crate) fn lab(kind: RuleKind) -> Lab {
         pods: BTreeMap::new(),
     };
     let empty = Lab { rules: vec![rule], arms, source: MemorySource::new(), outage: 0.0..0.0 };
-    empty.old("a").old("b").old("c").new("x", 0.0)
+    empty.old_pod("a").old_pod("b").old_pod("c").new_pod("x", 0.0)
 }
 
 /// The full name of a pod of the lab: `a` to `f` are old, other single letters new.
@@ -58,11 +58,11 @@ pub(crate) fn name(pod: &str) -> String {
 }
 
 impl Lab {
-    pub(crate) fn old(self, pod: &str) -> Self {
+    pub(crate) fn old_pod(self, pod: &str) -> Self {
         self.pod(pod, Phase::Stable, -OLD_AGE)
     }
 
-    pub(crate) fn new(self, pod: &str, started: f64) -> Self {
+    pub(crate) fn new_pod(self, pod: &str, started: f64) -> Self {
         self.pod(pod, Phase::Canary, started)
     }
 
@@ -141,33 +141,32 @@ impl Lab {
         Judge::new(instant(0.0), &self.rules, 0.005)
     }
 
+    /// What a judge asks at `seconds`, and the answers.
+    pub(crate) fn questions(&self, judge: &Judge, seconds: f64) -> (Vec<Need>, Vec<Answer>) {
+        let needs = judge.needs(instant(seconds));
+        let answers = needs.iter().map(|need| self.answer(&need.query, seconds)).collect();
+        (needs, answers)
+    }
+
     /// One look at `seconds`, with only the samples that exist by then.
     pub(crate) fn look(&self, judge: &mut Judge, seconds: f64) {
         let now = instant(seconds);
         judge.observe(self.arms.clone(), now);
-        let needs = judge.needs(now);
-        let answers = needs.into_iter().map(|need| {
-            let answer = self.answer(&need.query, seconds);
-            (need, answer)
-        });
-        judge.absorb(answers.collect(), now);
+        let (needs, answers) = self.questions(judge, seconds);
+        judge.absorb(needs.into_iter().zip(answers).collect(), now);
     }
 
     /// The same, with answers and their series in another order, each series cut in two.
     pub(crate) fn look_turned(&self, judge: &mut Judge, seconds: f64, turn: usize) {
         let now = instant(seconds);
         judge.observe(self.arms.clone(), now);
-        let mut answers: Vec<(Need, Answer)> = judge
-            .needs(now)
-            .into_iter()
-            .map(|need| {
-                let answer = match self.answer(&need.query, seconds) {
-                    Answer::Samples(series) => Answer::Samples(turned(series, turn)),
-                    answer => answer,
-                };
-                (need, answer)
-            })
-            .collect();
+        let (needs, answers) = self.questions(judge, seconds);
+        let another = |answer| match answer {
+            Answer::Samples(series) => Answer::Samples(turned(series, turn)),
+            answer => answer,
+        };
+        let mut answers: Vec<(Need, Answer)> =
+            needs.into_iter().zip(answers.into_iter().map(another)).collect();
         let middle = turn.min(answers.len());
         answers.rotate_left(middle);
         judge.absorb(answers, now);

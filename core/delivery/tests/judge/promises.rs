@@ -61,7 +61,7 @@ fn told(stories: &[Story]) -> Lab {
         arms: ArmLabel::default(),
         kind,
     };
-    let lab = lab(RuleKind::Alert(alert)).new("y", 3.0).new("z", 40.0).with(|lab| {
+    let lab = lab(RuleKind::Alert(alert)).new_pod("y", 3.0).new_pod("z", 40.0).with(|lab| {
         let judged = built_in().into_iter().filter(|rule| !matches!(rule.kind, RuleKind::Crashes(_)));
         lab.rules.extend(judged);
         let counters = vec!["absent_total".into(), "queue_length".into(), "db_errors_total".into()];

@@ -105,7 +105,7 @@ fn increments() {
         &[60.0],
         "rule undecided: canary 0/50 (0 %) vs stable 4/1624 (0.25 %), x0.0 [x0.0, x51]; too little traffic to tell",
     );
-    let old_x = requests().new("x", -7200.0);
+    let old_x = requests().new_pod("x", -7200.0);
     let unknown = old_x.samples(ok, "x", &[(2.0, 5000.0), (17.0, 5060.0)]).samples(
         bad,
         "x",

@@ -137,12 +137,9 @@ fn the_first_release_is_what_runs() {
         "the template changed between the record and its status",
         &moved,
         "
-        create v2 t2 by ci: was running when the service was claimed
-        label pay-t1-0 canary
-        label pay-t1-1 canary
-        label pay-t1-2 canary
-        = Releasing: Releasing v1, judged against nothing yet
-        why no release is recorded -> records what runs as v2
+        v1 is Kept: was running when the service was claimed [low evidence, started +0s]
+        = Healthy: Healthy on v1
+        why what runs was not judged -> keeps it as v1
     ",
     );
     let forgotten = judging();

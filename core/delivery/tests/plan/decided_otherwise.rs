@@ -124,6 +124,7 @@ fn is_replaced() {
         "a newer template replaces a failed one: that one stays rejected",
         &failing.labelled().applies("t3"),
         "
+        claim hold-changes
         event v2 RolledBack: 30 %; replaced by v3
         v2 is RolledBack: 30 %; replaced by v3 [started +0s, decided +0s]
         create v3 t3 by ci after v1

@@ -83,7 +83,10 @@ fn what_ends_a_hold() {
         why the Deployment holds the template of v2, which was rejected -> keeps v2: ana said so because I say so
         why v2 was out long enough -> keeps it: kept by ana: I say so
     ");
-    let promoted = held().last(|release| release.status.phase = ReleasePhase::Kept);
+    let promoted = held().last(|release| {
+        release.status.phase = ReleasePhase::Kept;
+        release.status.held = false;
+    });
     check(
         "a crash before the pause was lifted",
         &promoted,
@@ -113,6 +116,17 @@ fn what_ends_a_hold() {
     ",
     );
     let recorded = held().applies("t3").release(3, "t3", ReleasePhase::Judging).started().labelled();
+    let kept = held().release(3, "t3", ReleasePhase::Kept).applies("t3").claim(Claim::Open);
+    let kept = kept.target(|target| target.paused = false);
+    check(
+        "and once that is kept, the hold is over",
+        &kept,
+        "
+        v2 is RolledBack: rpc-errors: 30 % [Fail, started +0s, decided +0s, recovered +0s, restores 1]
+        = Healthy: Healthy on v3
+        why the Deployment runs v3, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
     check("which is let through", &recorded, "
         claim hold-changes, unpause
         = Releasing: Releasing v3, judged against v1 (v2 rejected)

@@ -1,9 +1,11 @@
 //! `plan()` by example: a service in a few words, and every write, status line and reason that must follow.
 
 mod claims;
+mod cluster;
 mod decided_otherwise;
 mod holding;
 mod housekeeping;
+mod properties;
 mod releases;
 mod render;
 mod rollbacks;

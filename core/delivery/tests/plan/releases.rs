@@ -109,6 +109,16 @@ fn numbered_by_a_person() {
         ! Progressing PausedByOther: trimtab-cli paused the Deployment; Trimtab does not lift a pause that is not its own
         why the Deployment holds a new template and is paused -> waits: trimtab-cli paused it; waits for `kubectl rollout resume deployment/pay`
     ");
+    let overtaken = arrived.clone().release(3, "t3", ReleasePhase::Superseded);
+    check(
+        "another release took its turn",
+        &overtaken,
+        "
+        create v4 t2 by ci after v1
+        = Healthy: Healthy on v1
+        why the Deployment holds a new template -> records it as v4
+    ",
+    );
     let other = arrived.target(|target| target.release_annotation = Some(7));
     check(
         "an annotation that names no record is only a word",

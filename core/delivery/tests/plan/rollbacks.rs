@@ -1,5 +1,6 @@
 //! A release that fails: the previous template comes back, and stays.
 
+use trimtab_delivery::names::Claim;
 use trimtab_delivery::plan::RESTORES_MAX;
 use trimtab_delivery::snapshot::{Keep, ReleasePhase, Strategy};
 use trimtab_stats::Verdict;
@@ -25,7 +26,7 @@ fn rolling_back() -> Service {
 
 /// The previous template is in the spec again.
 fn recovering() -> Service {
-    rolling_back().applies("t1")
+    rolling_back().applies("t1").claim(Claim::HoldChanges)
 }
 
 #[test]
@@ -230,7 +231,7 @@ fn recovers() {
     ");
     check(
         "rolled back: the claim holds the next change",
-        &rejected().claim(trimtab_delivery::names::Claim::Open),
+        &rejected().claim(Claim::Open),
         "
         claim hold-changes
         = Healthy: Healthy on v1 (v2 rejected)
