@@ -54,8 +54,20 @@ const COMPARED: [&str; 5] = [
     "events.events.k8s.io/",
 ];
 
-/// Fields that say how much was measured until a moment, and when that moment was.
-const MEASURED: [&str; 4] = ["rules", "harmed", "notifications", "restores"];
+/// Fields that say how much was measured until a moment, when that moment was, and of which incarnation.
+const MEASURED: [&str; 11] = [
+    "rules",
+    "harmed",
+    "notifications",
+    "restores",
+    "at",
+    "startedAt",
+    "readyAt",
+    "decidedAt",
+    "recoveredAt",
+    "eventTime",
+    "targetUid",
+];
 
 fn compared(stage: &Stage) -> BTreeMap<String, Value> {
     let relevant = |key: &String| COMPARED.iter().any(|kind| key.starts_with(kind));

@@ -15,7 +15,7 @@ use trimtab_providers::prometheus::{Limits, Prometheus, PrometheusConfig};
 use trimtab_sim::{Actor, Rbac, Sim, SimConfig};
 use trimtab_world::fleet::Fleet;
 use trimtab_world::prometheus::InProcess;
-use trimtab_world::{Clients, World, WorldConfig};
+use trimtab_world::{Clients, Storage, World, WorldConfig};
 
 use crate::messages::Messages;
 
@@ -47,13 +47,15 @@ pub struct StageOptions {
     pub epoch: Timestamp,
     /// Whether the admission policy is installed.
     pub admission: bool,
+    /// Services that run from the start, without a rollout.
+    pub fleet: Fleet,
 }
 
 impl StageOptions {
     /// The usual stage; 2026-01-01 is its first day.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self { seed, epoch: SimConfig::seeded(seed).epoch, admission: true }
+        Self { seed, epoch: SimConfig::seeded(seed).epoch, admission: true, fleet: Fleet::of(Vec::new()) }
     }
 }
 
@@ -92,17 +94,20 @@ impl Stage {
         let sim = Sim::new(config);
         let mut objects: Vec<Value> = INSTALLED.iter().flat_map(|text| documents(text)).collect();
         objects.retain(|object| options.admission || !is_admission(object));
-        let fleet = Fleet::of(Vec::new());
-        objects.extend(fleet.objects());
         objects.extend(rights_of_the_world());
         let namespaces = [NAMESPACE, OWN_NAMESPACE];
         let spaces = namespaces
             .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
         sim.load(spaces.into_iter().chain(objects).collect())
             .expect("the manifests that ship with Trimtab are valid");
+        let storage = Storage {
+            load: &|objects| sim.load(objects),
+            get: &|resource, namespace, name| sim.get(resource, namespace, name),
+        };
+        options.fleet.settle(options.epoch, &storage).expect("a fleet of the model's own making is valid");
         let clock = Clock::following_tokio(options.epoch);
         let clients = Clients::connect(|user| sim.client(user).client);
-        let world = World::start(clients, &clock, WorldConfig::new(options.seed, &fleet));
+        let world = World::start(clients, &clock, WorldConfig::new(options.seed, &options.fleet));
         let person = Api::new(sim.client("alice").client, "kubectl-client-side-apply");
         Self { sim, world, messages: Messages::default(), clock, person, managers: Vec::new(), started: 0 }
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use trimtab_control::resources::MANAGED_APPS;
+use serde_json::json;
 use trimtab_dst::{Stage, StageOptions, script};
-use trimtab_world::fleet::Fleet;
+use trimtab_world::fleet::{Fleet, ServiceSpec};
 
 const SEED: u64 = 7;
 /// Writes of ours for one guarded release of three pods, labels of pods apart.
@@ -46,17 +46,16 @@ fn a_guarded_release_stays_within_its_writes() {
 #[test]
 fn an_idle_fleet_writes_nothing() {
     block_on(async {
-        let mut stage = Stage::set(&StageOptions::seeded(SEED));
         let fleet = Fleet::idle(2_000);
-        let mut objects = fleet.objects();
-        let app = |service: &trimtab_world::fleet::ServiceSpec| {
-            serde_json::json!({
-                "apiVersion": trimtab_api::API_VERSION, "kind": MANAGED_APPS.kind,
+        let app = |service: &ServiceSpec| {
+            json!({
+                "apiVersion": trimtab_api::API_VERSION, "kind": "ManagedApp",
                 "metadata": {"namespace": &*service.key.namespace, "name": &*service.key.name}, "spec": {},
             })
         };
-        objects.extend(fleet.services.iter().map(app));
-        stage.sim.load(objects).expect("a valid fleet");
+        let apps = fleet.services.iter().map(app).collect();
+        let mut stage = Stage::set(&StageOptions { fleet, ..StageOptions::seeded(SEED) });
+        stage.sim.load(apps).expect("valid services");
         stage.start_manager();
         assert!(stage.settle(Duration::from_secs(120), Duration::from_secs(3600)).await, "the fleet does not settle");
         let settled = stage.writes().len();

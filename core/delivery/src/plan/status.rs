@@ -175,7 +175,7 @@ pub(super) fn render(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Opti
         in_flight: standing.in_flight.map(|(number, _)| number),
         last_release: (last > 0).then_some(last),
         rejected: standing.rejected.clone(),
-        conditions: conditions(snapshot, refusal),
+        conditions: conditions(snapshot, standing, refusal),
     }
 }
 
@@ -199,7 +199,7 @@ fn words(standing: &Standing) -> (AppPhase, String) {
     }
 }
 
-fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Condition> {
+fn conditions(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Option<&Refusal>) -> Vec<Condition> {
     let mut conditions = vec![match refusal {
         Some(refusal) => Condition::new(
             "Claimed",
@@ -213,7 +213,7 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
         [] => Condition::new("Valid", true, "Valid", "the spec is valid"),
         problems => Condition::new("Valid", false, "Invalid", problems.join("; ")),
     });
-    if let Some(condition) = rules_bound(snapshot) {
+    if let Some(condition) = rules_bound(snapshot, standing) {
         conditions.push(condition);
     }
     if !snapshot.settings.not_acted_on.is_empty() {
@@ -237,11 +237,12 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
 }
 
 /// Whether every rule found its series, as of the last judgement; unknown before the first.
-fn rules_bound(snapshot: &Snapshot<'_>) -> Option<Condition> {
+fn rules_bound(snapshot: &Snapshot<'_>, standing: &Standing) -> Option<Condition> {
     let known =
         || snapshot.app.status.conditions.iter().find(|condition| condition.kind == "RulesBound").cloned();
-    let settled = snapshot.in_flight().is_some_and(|release| release.status.ready_at.is_some());
-    if snapshot.findings.is_empty() || !settled {
+    // Said with the verdict: a rule that finds its series a scrape later than another is no news.
+    let judging = standing.in_flight.is_some_and(|(_, phase)| phase == ReleasePhase::Judging);
+    if snapshot.findings.is_empty() || judging {
         return known();
     }
     let unbound: Vec<&str> = snapshot
