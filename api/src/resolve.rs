@@ -3,6 +3,8 @@
 mod rules;
 mod scaling;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 pub use rules::{merge_rules, rule};
 pub use settings::{Policies, Reach, check_app, check_policy, reaches, settings};

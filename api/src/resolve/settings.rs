@@ -13,13 +13,15 @@ use crate::managed_app::{ManagedApp, ManagedAppSpec, NotifySpec, SecretKey, Webh
 use crate::problem::Problem;
 
 /// How long a release is judged where nobody says otherwise.
-const WATCH_DEFAULT: &str = "5m";
+const WATCH_DEFAULT: Duration = Duration::from_secs(300);
 /// Longest judgement.
 const WATCH_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Chance that a good release is rolled back, where no policy says otherwise.
 const ALPHA_DEFAULT: f64 = 0.005;
 /// Finished releases remembered where nobody says otherwise.
 const HISTORY_DEFAULT: u32 = 10;
+/// How many may be asked for: the current one, and one to go back to, at least.
+const HISTORY_RANGE: std::ops::RangeInclusive<u32> = 2..=100;
 
 /// The policies of a cluster, from general to specific as far as one service is concerned.
 pub struct Policies<'a>(Vec<&'a FleetPolicy>);
@@ -76,15 +78,14 @@ fn matches(policy: &FleetPolicy, app: &ManagedApp) -> bool {
 pub fn settings(app: &ManagedApp, policies: &Policies<'_>) -> (Settings, Vec<Problem>) {
     let mut problems = check_app(app);
     let own = &app.spec;
-    let pick_word =
-        |field: fn(&ManagedAppSpec) -> Option<String>| policies.pick(own, field).map(|(value, _)| value);
-    let word = pick_word(|spec| spec.delivery.as_ref()?.strategy.clone());
-    let strategy = word.as_deref().and_then(strategy).unwrap_or(Strategy::Guarded);
-    let watch = pick_word(|spec| spec.delivery.as_ref()?.watch.clone());
-    // Whose field is wrong is told by the check of the object that holds it.
-    let watch = duration(watch.as_deref().unwrap_or(WATCH_DEFAULT), "", WATCH_MAX, &mut Vec::new());
+    let strategy = policies
+        .pick(own, |spec| strategy(spec.delivery.as_ref()?.strategy.as_deref()?))
+        .map_or(Strategy::Guarded, |(value, _)| value);
+    let watch = policies
+        .pick(own, |spec| sane_watch(spec.delivery.as_ref()?.watch.as_deref()?))
+        .map_or(WATCH_DEFAULT, |(value, _)| value);
     let history = policies
-        .pick(own, |spec| spec.delivery.as_ref()?.history)
+        .pick(own, |spec| spec.delivery.as_ref()?.history.filter(|history| HISTORY_RANGE.contains(history)))
         .map_or(HISTORY_DEFAULT, |(value, _)| value);
     let mut layers: Vec<(Origin, &[crate::rule::RuleSpec], &str)> = Vec::new();
     for policy in policies.iter() {
@@ -110,12 +111,19 @@ pub fn settings(app: &ManagedApp, policies: &Policies<'_>) -> (Settings, Vec<Pro
         watch,
         rules,
         alpha: alpha.unwrap_or(ALPHA_DEFAULT),
-        history: history.clamp(2, 100) as usize,
+        history: history as usize,
         not_acted_on: not_acted_on(own, strategy, policies),
         notify: notify(own, policies),
     };
     problems.sort_by(|a, b| a.path.cmp(&b.path));
     (settings, problems)
+}
+
+/// A watch that is within its limits; what is wrong with another one is told by the check of the object that holds it.
+fn sane_watch(text: &str) -> Option<Duration> {
+    let mut problems = Vec::new();
+    let watch = duration(text, "", WATCH_MAX, &mut problems);
+    problems.is_empty().then_some(watch)
 }
 
 fn sane_alpha(alpha: f64) -> bool {
@@ -155,8 +163,11 @@ fn not_acted_on(own: &ManagedAppSpec, strategy: Strategy, policies: &Policies<'_
 
 fn notify(own: &ManagedAppSpec, policies: &Policies<'_>) -> Notify {
     let reaches = reaches(own, policies);
-    let on =
-        notify_specs(own, policies).into_iter().map(|(spec, _)| &spec.on).find(|on| !on.is_empty()).cloned();
+    let known = |word: &&String| trimtab_delivery::snapshot::Happening::parse(word).is_some();
+    let on = notify_specs(own, policies)
+        .into_iter()
+        .map(|(spec, _)| spec.on.iter().filter(known).cloned().collect::<Vec<_>>())
+        .find(|on| !on.is_empty());
     Notify {
         destinations: reaches.iter().map(|reach| reach.name().to_owned()).collect(),
         on: on.unwrap_or_default(),
@@ -253,7 +264,7 @@ fn check_app_spec(spec: &ManagedAppSpec, origin: Origin, path: &str, problems: &
         if let Some(watch) = &delivery.watch {
             duration(watch, &format!("{path}.watch"), WATCH_MAX, problems);
         }
-        if delivery.history.is_some_and(|history| !(2..=100).contains(&history)) {
+        if delivery.history.is_some_and(|history| !HISTORY_RANGE.contains(&history)) {
             problems.push(Problem::new(format!("{path}.history"), "must be from 2 to 100"));
         }
         let _ = merge_rules(&[(origin, &delivery.rules, &format!("{path}.rules"))], problems);
