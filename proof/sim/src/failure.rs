@@ -181,6 +181,11 @@ impl Failure {
         Failure::new(400, "BadRequest", message.into())
     }
 
+    /// An error that the server itself did not expect, and so gives no reason for.
+    pub(crate) fn unexplained(message: impl Into<String>) -> Self {
+        Failure::new(500, "", message.into())
+    }
+
     /// A well-formed patch that does not fit the object.
     pub(crate) fn unprocessable_patch() -> Self {
         let message = "the server rejected our request due to an error in our request";
@@ -279,8 +284,11 @@ impl Failure {
     pub(crate) fn status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
         if let Some(details) = &self.details {
             status["details"] = details.clone();
         }

@@ -27,6 +27,12 @@ const WATCH_QUEUE_EVENTS_MAX: usize = 200_000;
 /// Bookmarks come this often to watchers that asked for them.
 const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
 
+/// And once more this long before the watch ends, so that its successor need not look back far.
+const LAST_BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
+
+/// A watch that is shorter than that gets its bookmark this soon.
+const EARLIEST_BOOKMARK: Duration = Duration::from_millis(500);
+
 /// A watch without `timeoutSeconds` ends after this long.
 const WATCH_TIMEOUT_DEFAULT: Duration = Duration::from_secs(45 * 60);
 
@@ -150,8 +156,10 @@ pub(crate) fn open(
         queue: receiver,
         waiting: None,
         revision,
-        bookmark: (options.bookmarks == Bookmarks::Wanted)
-            .then(|| Box::pin(sleep_until(now + BOOKMARK_PERIOD))),
+        bookmark: (options.bookmarks == Bookmarks::Wanted).then(|| {
+            let last = (deadline - LAST_BOOKMARK_BEFORE_END).max(now + EARLIEST_BOOKMARK);
+            Box::pin(sleep_until(last.min(now + BOOKMARK_PERIOD)))
+        }),
         deadline: Box::pin(sleep_until(deadline)),
         ended: false,
     };
@@ -263,7 +271,9 @@ impl WatchStream {
         if bookmark.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
-        bookmark.as_mut().reset(Instant::now() + BOOKMARK_PERIOD);
+        let (now, last) = (Instant::now(), self.deadline.deadline() - LAST_BOOKMARK_BEFORE_END);
+        let next = now + BOOKMARK_PERIOD;
+        bookmark.as_mut().reset(if now < last { next.min(last) } else { next });
         let revision = self.revision.load(std::sync::atomic::Ordering::Relaxed);
         let line = self.presenter.bookmark(&self.kind, revision, None);
         Poll::Ready(Some(Ok(Frame::data(line))))

@@ -59,7 +59,7 @@ impl Server<'_> {
             &Target { kind: kind.clone(), route: Route { name: name.clone(), ..target.route.clone() } };
         self.check_namespace(target)?;
         if !text(&object, "metadata.resourceVersion").is_empty() {
-            return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
+            return Err(Failure::unexplained("resourceVersion should not be set on objects to be created"));
         }
         if self.state.store.get(&kind.storage, &target.key()).is_some() {
             return Err(Failure::already_exists(&kind.subject(), &name));
