@@ -24,11 +24,14 @@ pub(super) fn percent(ratio: f64) -> String {
     }
 }
 
-/// `x9.8 [x6.1, x15.9]`.
+/// `x9.8 [x6.1, x15.9]`; `at least x6.1` where the old pods had no bad event, and no ratio is too large to be true.
 pub(super) fn times(interval: &Interval) -> String {
     let one = |x: f64| if x < 10.0 { format!("x{x:.1}") } else { format!("x{x:.0}") };
-    let high = if interval.high.is_finite() { one(interval.high) } else { "any".to_owned() };
-    format!("{} [{}, {high}]", one(interval.estimate), one(interval.low))
+    if interval.high.is_finite() {
+        format!("{} [{}, {}]", one(interval.estimate), one(interval.low), one(interval.high))
+    } else {
+        format!("at least {}", one(interval.low))
+    }
 }
 
 /// The ratio between the arms with its interval, once both were seen.
