@@ -265,25 +265,25 @@ fn micro_time(at: Timestamp) -> String {
     format!("{at:.6}")
 }
 
-/// The patch that puts `template` back: it fails when anybody wrote the Deployment since the plan was made, clears a pause,
-/// and has later changes held at admission.
+/// The patch that puts `template` back: it fails when anybody changed the spec since the plan was made, clears a pause, and
+/// has later changes held at admission. The status is written several times a second while pods come and go, so the
+/// generation is looked at and not the resource version.
 fn restore_patch(deployment: &DeploymentRow, template: &Value) -> Value {
+    // The Deployment controller annotates every Deployment with its revision: there is always a map to add to.
+    let claim = format!("/metadata/annotations/{}", pointer_segment(CLAIM_ANNOTATION));
     let mut operations = vec![
-        json!({"op": "test", "path": "/metadata/resourceVersion", "value": deployment.identity.resource_version.to_string()}),
+        same_generation(deployment),
         json!({"op": "replace", "path": "/spec/template", "value": template}),
+        json!({"op": "add", "path": claim, "value": Claim::HoldChanges.as_str()}),
     ];
-    let claim = pointer_segment(CLAIM_ANNOTATION);
-    if deployment.identity.annotations.is_empty() {
-        // Other annotations may exist that the row does not keep; `add` of the claim alone would then do, but on an object
-        // without any it would fail. A claimed Deployment always has at least the claim.
-        operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": {CLAIM_ANNOTATION: Claim::HoldChanges.as_str()}}));
-    } else {
-        operations.push(json!({"op": "add", "path": format!("/metadata/annotations/{claim}"), "value": Claim::HoldChanges.as_str()}));
-    }
     if deployment.paused {
         operations.push(json!({"op": "remove", "path": "/spec/paused"}));
     }
     Value::Array(operations)
+}
+
+fn same_generation(deployment: &DeploymentRow) -> Value {
+    json!({"op": "test", "path": "/metadata/generation", "value": deployment.identity.generation})
 }
 
 fn pointer_segment(key: &str) -> String {
@@ -313,7 +313,7 @@ pub async fn unclaim(
     let held =
         deployment.paused && deployment.paused_manager.as_deref().is_none_or(|manager| manager == MANAGER);
     let mut operations = vec![
-        json!({"op": "test", "path": "/metadata/resourceVersion", "value": deployment.identity.resource_version.to_string()}),
+        same_generation(deployment),
         json!({"op": "remove", "path": format!("/metadata/annotations/{}", pointer_segment(CLAIM_ANNOTATION))}),
     ];
     if deployment.identity.annotation(RELEASE_ANNOTATION).is_some() {

@@ -44,14 +44,18 @@ async fn live(args: &DemoArgs) -> Result<Exit, Failure> {
     let epoch = Clock::system().now();
     let mut stage = Stage::set(&StageOptions { epoch: whole_second(epoch), ..StageOptions::seeded(SEED) });
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
-        Failure::error(format!("cannot listen on {}: {error}", args.listen)).hint("choose another address with --listen")
+        Failure::error(format!("cannot listen on {}: {error}", args.listen))
+            .hint("choose another address with --listen")
     })?;
     let address = listener.local_addr().map_err(|error| Failure::error(error.to_string()))?;
     let kubeconfig = args.write_kubeconfig.clone().unwrap_or_else(default_kubeconfig);
     write_kubeconfig(&kubeconfig, &format!("http://{address}"))?;
     tokio::spawn(stage.sim.clone().serve(listener, std::future::pending()));
     tokio::spawn(govern(args.speed.max(1)));
-    say(&format!("a simulated cluster runs at {}x speed on http://{address}; try in another terminal:", args.speed.max(1)));
+    say(&format!(
+        "a simulated cluster runs at {}x speed on http://{address}; try in another terminal:",
+        args.speed.max(1)
+    ));
     say(&format!("   export KUBECONFIG={}", kubeconfig.display()));
     say("   kubectl get deployments,managedapps -n shop");
     say("   trimtab get -n shop; trimtab explain checkout -n shop");
@@ -70,7 +74,8 @@ async fn live(args: &DemoArgs) -> Result<Exit, Failure> {
 }
 
 async fn tell(stage: &mut Stage) -> Result<bool, Failure> {
-    let refused = |error: trimtab_kube::ApiError| Failure::error(format!("the simulated cluster refused: {error}"));
+    let refused =
+        |error: trimtab_kube::ApiError| Failure::error(format!("the simulated cluster refused: {error}"));
     say("twelve services with traffic and metrics, all of them claimed");
     story::prepare(stage).await.map_err(refused)?;
     let right = story::play(stage, &mut say).await.map_err(refused)?;
@@ -100,7 +105,8 @@ fn write_kubeconfig(path: &Path, server: &str) -> Result<(), Failure> {
         "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "you", "namespace": "shop"}}],
     });
     std::fs::write(path, content.to_string()).map_err(|error| {
-        Failure::error(format!("cannot write {}: {error}", path.display())).hint("choose another file with --write-kubeconfig")
+        Failure::error(format!("cannot write {}: {error}", path.display()))
+            .hint("choose another file with --write-kubeconfig")
     })
 }
 

@@ -161,9 +161,7 @@ impl Stage {
     #[must_use]
     pub fn writes(&self) -> Vec<trimtab_sim::LedgerEntry> {
         let ours = |entry: &trimtab_sim::LedgerEntry| {
-            entry.user == MANAGER_USER
-                && entry.resource != LEASES
-                && (200..300).contains(&entry.code)
+            entry.user == MANAGER_USER && entry.resource != LEASES && (200..300).contains(&entry.code)
         };
         self.sim.ledger().into_iter().filter(ours).collect()
     }

@@ -123,7 +123,11 @@ pub async fn play(stage: &mut Stage, say: &mut impl FnMut(&str)) -> Result<bool,
         ship(stage, act).await?;
         let seen = follow(stage, act, say).await;
         let expected = seen == Some(act.ending);
-        say(&format!("   {}: {}", if expected { "as expected" } else { "NOT as expected" }, summary(stage, act.service)));
+        say(&format!(
+            "   {}: {}",
+            if expected { "as expected" } else { "NOT as expected" },
+            summary(stage, act.service)
+        ));
         right &= expected;
         stage.advance(BETWEEN).await;
     }
@@ -138,7 +142,9 @@ async fn ship(stage: &Stage, act: &Act) -> Result<(), ApiError> {
         "spec": {"template": {"spec": {"containers": [{"name": "service", "image": image}]}}},
     });
     let api = stage.person.with_field_manager("argocd-controller");
-    api.patch(DEPLOYMENTS, Some(NAMESPACE), act.service, &Patch::Apply { value, force: Force::Yes }).await.map(drop)
+    api.patch(DEPLOYMENTS, Some(NAMESPACE), act.service, &Patch::Apply { value, force: Force::Yes })
+        .await
+        .map(drop)
 }
 
 /// Tells every change until the act has ended.
@@ -151,7 +157,12 @@ async fn follow(stage: &Stage, act: &Act, say: &mut impl FnMut(&str)) -> Option<
         let Some(release) = stage.sim.get("appreleases.trimtab.dev", NAMESPACE, &name) else { continue };
         let status = &release["status"];
         let phase = status["phase"].as_str().unwrap_or_default().to_owned();
-        let line = format!("{} v{} {phase}: {}", act.service, act.release, status["summary"].as_str().unwrap_or_default());
+        let line = format!(
+            "{} v{} {phase}: {}",
+            act.service,
+            act.release,
+            status["summary"].as_str().unwrap_or_default()
+        );
         if told.insert("line", line.clone()) != Some(line.clone()) {
             say(&format!("   {} {line}", clock(stage)));
         }

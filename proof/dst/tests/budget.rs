@@ -13,7 +13,11 @@ const WRITES_PER_RELEASE_MAX: usize = 12;
 const LABELS_PER_POD_MAX: usize = 2;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
     runtime.block_on(future)
 }
 
@@ -57,7 +61,10 @@ fn an_idle_fleet_writes_nothing() {
         let mut stage = Stage::set(&StageOptions { fleet, ..StageOptions::seeded(SEED) });
         stage.sim.load(apps).expect("valid services");
         stage.start_manager();
-        assert!(stage.settle(Duration::from_secs(120), Duration::from_secs(3600)).await, "the fleet does not settle");
+        assert!(
+            stage.settle(Duration::from_secs(120), Duration::from_secs(3600)).await,
+            "the fleet does not settle"
+        );
         let settled = stage.writes().len();
         assert!(settled >= 2 * 2_000, "only {settled} writes: the fleet was not claimed");
         stage.advance(Duration::from_secs(600)).await;

@@ -13,7 +13,11 @@ const TIMED: [&str; 6] = ["abort", "promote", "release-on-release", "takeover", 
 const THREADS: usize = 2;
 
 fn run(text: &str, dies_after: Option<u64>) -> End {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
     runtime.block_on(crash::run(text, SEED, dies_after))
 }
 
@@ -34,11 +38,23 @@ fn difference(name: &str, point: u64, reference: &End, end: &End) -> Option<Stri
     let keys = reference.objects.keys().chain(end.objects.keys());
     let differing = keys.filter(|key| reference.objects.get(*key) != end.objects.get(*key));
     let told: Vec<String> = differing
-        .map(|key| format!("  {key}\n    without: {:?}\n    crashed: {:?}", reference.objects.get(key), end.objects.get(key)))
+        .map(|key| {
+            format!(
+                "  {key}\n    without: {:?}\n    crashed: {:?}",
+                reference.objects.get(key),
+                end.objects.get(key)
+            )
+        })
         .collect();
     let stuck = end.transcript.contains("within an hour") || end.transcript.contains("not settled");
     let wrong = stuck || (!TIMED.contains(&name) && !told.is_empty());
-    wrong.then(|| format!("{name}, dead after write {point}:\n{}\n{}", told.join("\n"), if stuck { &end.transcript } else { "" }))
+    wrong.then(|| {
+        format!(
+            "{name}, dead after write {point}:\n{}\n{}",
+            told.join("\n"),
+            if stuck { &end.transcript } else { "" }
+        )
+    })
 }
 
 #[test]
@@ -48,13 +64,17 @@ fn every_crash_point_comes_to_the_same_end() {
     for (name, text) in &scenarios {
         let reference = run(text, None);
         assert!(!reference.crash_points.is_empty(), "{name} writes nothing, so it shows nothing");
-        points.extend(reference.crash_points.clone().into_iter().map(|point| (name, text, point, reference.clone())));
+        points.extend(
+            reference.crash_points.clone().into_iter().map(|point| (name, text, point, reference.clone())),
+        );
     }
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                while let Some((name, text, point, reference)) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some((name, text, point, reference)) =
+                    points.get(next.fetch_add(1, Ordering::Relaxed))
+                {
                     let end = run(text, Some(*point));
                     wrong.lock().expect("no panic").extend(difference(name, *point, reference, &end));
                 }
@@ -63,5 +83,11 @@ fn every_crash_point_comes_to_the_same_end() {
     });
     let wrong = wrong.into_inner().expect("no panic");
     println!("{} crash points in {} scenarios", points.len(), scenarios.len());
-    assert!(wrong.is_empty(), "{} of {} crash points end differently:\n{}", wrong.len(), points.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} crash points end differently:\n{}",
+        wrong.len(),
+        points.len(),
+        wrong.join("\n")
+    );
 }

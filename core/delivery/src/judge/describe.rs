@@ -24,13 +24,13 @@ pub(super) fn percent(ratio: f64) -> String {
     }
 }
 
-/// `x9.8 [x6.1, x15.9]`; `at least x6.1` where the old pods had no bad event, and no ratio is too large to be true.
-pub(super) fn times(interval: &Interval) -> String {
+/// `x9.8 [x6.1, x15.9]`; `at least x6.1` where no ratio is too large to be true; nothing where that says nothing.
+fn times(interval: &Interval) -> Option<String> {
     let one = |x: f64| if x < 10.0 { format!("x{x:.1}") } else { format!("x{x:.0}") };
-    if interval.high.is_finite() {
-        format!("{} [{}, {}]", one(interval.estimate), one(interval.low), one(interval.high))
-    } else {
-        format!("at least {}", one(interval.low))
+    let (low, high) = (one(interval.low), interval.high);
+    match high.is_finite() {
+        true => Some(format!("{} [{low}, {}]", one(interval.estimate), one(high))),
+        false => (interval.low > 1.0).then(|| format!("at least {low}")),
     }
 }
 
@@ -66,9 +66,9 @@ pub(super) fn comparison(counts: &Counts, interval: Option<&Interval>) -> String
         share(counts.canary_bad, counts.canary_total),
         share(counts.stable_bad, counts.stable_total)
     );
-    if let Some(interval) = interval {
+    if let Some(times) = interval.and_then(times) {
         text.push_str(", ");
-        text.push_str(&times(interval));
+        text.push_str(&times);
     }
     text
 }

@@ -13,8 +13,9 @@ use crate::names::Phase;
 
 /// Shortest tick.
 const TICK_MIN_MS: i64 = 1_000;
-/// New pods exposed this long without a word from an old one are compared with the service's own past.
-const ALONE_MS: i64 = 20_000;
+/// A new pod scraped this often since a tick opened, without a word from an old one: a whole scrape interval has passed,
+/// so there is no old one left, and the service's own past takes its place.
+const SCRAPES_ALONE: u32 = 2;
 /// The past is cut into slices of this length; each is used once.
 const SLICE_MS: i64 = 5_000;
 /// Slices kept: an hour.
@@ -57,6 +58,8 @@ pub(super) struct Pairing {
     start_ms: i64,
     waiting: BTreeMap<i64, Vec<(Counts, Increment)>>,
     open: Open,
+    /// The last tick found no old pod.
+    alone: bool,
     slices: BTreeMap<i64, (f64, f64)>,
     past_pods: BTreeMap<String, PodCounts>,
 }
@@ -66,7 +69,8 @@ struct Open {
     since_ms: Option<i64>,
     canary: (f64, f64),
     stable: (f64, f64),
-    canary_pods: BTreeSet<String>,
+    /// New pods, and how often each was scraped.
+    canary_pods: BTreeMap<String, u32>,
     stable_pods: BTreeSet<String>,
 }
 
@@ -126,20 +130,21 @@ impl Pairing {
         let mut ticks = Vec::new();
         while let Some(entry) = self.waiting.first_entry().filter(|entry| *entry.key() <= watermark_ms) {
             let (at_ms, group) = entry.remove_entry();
+            let mut scraped = BTreeSet::new();
             for (counts, increment) in group {
-                self.open.take(counts, increment);
+                self.open.take(counts, increment, &mut scraped);
             }
             let since_ms = *self.open.since_ms.get_or_insert(at_ms - TICK_MIN_MS);
             let exposed = (self.open.canary.1 > 0.0, self.open.stable.1 > 0.0);
             match exposed {
                 (true, true) if at_ms - since_ms >= TICK_MIN_MS => {
+                    self.alone = false;
                     ticks.push(self.finish(at_ms, Against::OldPods));
                 }
-                (true, false) if at_ms - since_ms >= ALONE_MS => {
-                    let past = self.slices.pop_last().map_or((0.0, 0.0), |(_, slice)| slice);
-                    self.open.stable = past;
-                    // The canary goes on alone from here: later ticks need not wait as long to know it.
-                    ticks.push(self.finish(at_ms - ALONE_MS + SLICE_MS, Against::Past));
+                (true, false) if self.is_alone(at_ms - since_ms) => {
+                    self.alone = true;
+                    self.open.stable = self.slices.pop_last().map_or((0.0, 0.0), |(_, slice)| slice);
+                    ticks.push(self.finish(at_ms, Against::Past));
                 }
                 _ => {}
             }
@@ -147,10 +152,16 @@ impl Pairing {
         ticks
     }
 
+    /// Whether the new pods have nobody to be compared with; once that is known, a slice's length is enough.
+    fn is_alone(&self, open_ms: i64) -> bool {
+        let scrapes = self.open.canary_pods.values().max().copied().unwrap_or(0);
+        scrapes >= SCRAPES_ALONE || (self.alone && open_ms >= SLICE_MS)
+    }
+
     fn finish(&mut self, at_ms: i64, against: Against) -> Tick {
         let open = std::mem::replace(&mut self.open, Open { since_ms: Some(at_ms), ..Open::default() });
-        let pods = |pods: &BTreeSet<String>| u32::try_from(pods.len()).unwrap_or(u32::MAX);
-        let past_pods = u32::try_from(self.past_pods.len()).unwrap_or(u32::MAX);
+        let count = |pods: usize| u32::try_from(pods).unwrap_or(u32::MAX);
+        let past_pods = count(self.past_pods.len());
         Tick {
             against,
             counts: TickCounts {
@@ -159,24 +170,27 @@ impl Pairing {
                 stable_bad: whole(open.stable.0),
                 stable_total: open.stable.1,
             },
-            canary_pods: pods(&open.canary_pods),
-            stable_pods: if open.stable_pods.is_empty() { past_pods } else { pods(&open.stable_pods) },
+            canary_pods: count(open.canary_pods.len()),
+            stable_pods: if open.stable_pods.is_empty() { past_pods } else { count(open.stable_pods.len()) },
         }
     }
 }
 
 impl Open {
-    fn take(&mut self, counts: Counts, increment: Increment) {
-        let (arm, pods) = match increment.arm {
-            Phase::Canary => (&mut self.canary, &mut self.canary_pods),
-            Phase::Stable => (&mut self.stable, &mut self.stable_pods),
-        };
+    fn take(&mut self, counts: Counts, increment: Increment, scraped: &mut BTreeSet<String>) {
+        let is_canary = increment.arm == Phase::Canary;
+        let arm = if is_canary { &mut self.canary } else { &mut self.stable };
         match counts {
             Counts::Bad => arm.0 += increment.amount,
             Counts::Exposure => {
                 arm.1 += increment.amount;
-                if increment.amount > 0.0 {
-                    pods.insert(increment.pod);
+                if increment.amount > 0.0 && is_canary {
+                    // One scrape brings many series.
+                    if scraped.insert(increment.pod.clone()) {
+                        *self.canary_pods.entry(increment.pod).or_default() += 1;
+                    }
+                } else if increment.amount > 0.0 {
+                    self.stable_pods.insert(increment.pod);
                 }
             }
         }

@@ -88,7 +88,7 @@ fn exposure() {
         "several series of a pod share its seconds",
         &labels,
         &[60.0],
-        "rule undecided: 6 on new pods in 0.4 pod-minutes; usual: 0 in 3 pod-hours",
+        "rule FAIL: 6 on new pods in 0.4 pod-minutes; usual: 0 in 3 pod-hours",
     );
 }
 
