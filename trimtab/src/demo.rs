@@ -1,6 +1,6 @@
 //! `trimtab demo`: a cluster, its traffic and the manager in one process, telling what happens.
 //!
-//! Everything runs on tokio's paused clock. [`govern`] is the only brake: it holds virtual time to a multiple of real time,
+//! Everything runs on tokio's paused clock. `govern` is the only brake: it holds virtual time to a multiple of real time,
 //! so that sockets are served and people can follow.
 
 use std::io::Write as _;

@@ -49,7 +49,7 @@ fn decisions_allocate_little() {
     let mut judge = lab.judge();
     lab.look(&mut judge, 200.0);
     let (needs, answers) = lab.questions(&judge, 201.0);
-    check("what a judge asks", 5000, || drop(judge.needs(lab::instant(201.0))));
+    check("what a judge asks", 6500, || drop(judge.needs(lab::instant(201.0))));
     let answers = needs.into_iter().zip(answers).collect();
-    check("taking in the answers", 1200, || judge.absorb(answers, lab::instant(201.0)));
+    check("taking in the answers", 1600, || judge.absorb(answers, lab::instant(201.0)));
 }

@@ -55,7 +55,8 @@ const COMPARED: [&str; 5] = [
 ];
 
 /// Fields that say how much was measured until a moment, when that moment was, and of which incarnation.
-const MEASURED: [&str; 11] = [
+const MEASURED: [&str; 12] = [
+    "nodeName",
     "rules",
     "harmed",
     "notifications",
@@ -92,7 +93,11 @@ fn mask(object: &mut Value) {
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::Array(items) => {
+            // Whether every rule found its series is said with the verdict and cannot be derived from it later.
+            items.retain(|item| item["type"] != "RulesBound");
+            items.iter_mut().for_each(mask);
+        }
         _ => {}
     }
 }

@@ -46,16 +46,24 @@ impl Arms {
     /// The arms of `release` in `snapshot`; pods of `before` that are gone are remembered.
     #[must_use]
     pub fn of(snapshot: &Snapshot<'_>, release: &Release, before: &Arms) -> Self {
-        let hash = release.template_hash.as_deref();
-        let sets = |canary: bool| {
+        let canary = release.template_hash.as_deref();
+        // Pods of a release that was rejected or overtaken are no measure of what is normal.
+        let stable = snapshot.current().and_then(|current| current.template_hash.as_deref());
+        let sets = |hash: Option<&str>| {
             let mut names: Vec<String> = snapshot
                 .replica_sets
                 .iter()
-                .filter(|set| (Some(set.template_hash.as_str()) == hash) == canary)
+                .filter(|set| Some(set.template_hash.as_str()) == hash)
                 .map(|set| set.name.clone())
                 .collect();
             names.sort();
             names
+        };
+        let arm = |pod: &Pod| {
+            let set = snapshot.replica_sets.iter().find(|set| set.uid == pod.replica_set)?;
+            let hash = Some(set.template_hash.as_str());
+            let phases = [(canary, Phase::Canary), (stable, Phase::Stable)];
+            phases.into_iter().find(|(of, _)| *of == hash).map(|(_, phase)| phase)
         };
         let gone = |pod: &ArmPod| {
             let gone_ms = pod.gone_ms.or(Some(snapshot.now.as_millisecond()));
@@ -63,13 +71,13 @@ impl Arms {
         };
         let mut pods: BTreeMap<String, ArmPod> =
             before.pods.iter().map(|(name, pod)| (name.clone(), gone(pod))).collect();
-        for pod in snapshot.pods {
-            pods.insert(pod.name.clone(), arm_pod(pod, snapshot.arm(pod, release)));
+        for (pod, arm) in snapshot.pods.iter().filter_map(|pod| arm(pod).map(|arm| (pod, arm))) {
+            pods.insert(pod.name.clone(), arm_pod(pod, arm));
         }
         Self {
             namespace: snapshot.app.namespace.clone(),
-            canary_sets: sets(true),
-            stable_sets: sets(false),
+            canary_sets: sets(canary),
+            stable_sets: sets(stable),
             pods,
         }
     }
