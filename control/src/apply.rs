@@ -72,7 +72,7 @@ impl Writer<'_> {
         self.observed
             .deployment
             .as_deref()
-            .ok_or_else(|| not_found(DEPLOYMENTS, self.namespace(), &self.observed.settings.target))
+            .ok_or_else(|| ApiError::missing(DEPLOYMENTS, self.namespace(), &self.observed.settings.target))
     }
 
     async fn create_release(&self, release: &NewRelease) -> Result<(), ApiError> {
@@ -156,7 +156,7 @@ impl Writer<'_> {
         let name = self.release_name(number);
         let record = self.api.get(APP_RELEASES, self.namespace(), &name).await?;
         let template = record.as_ref().and_then(|record| record.pointer("/spec/template")).cloned();
-        let template = template.ok_or_else(|| not_found(APP_RELEASES, self.namespace(), &name))?;
+        let template = template.ok_or_else(|| ApiError::missing(APP_RELEASES, self.namespace(), &name))?;
         self.patch_deployment(Patch::Json(restore_patch(self.deployment()?, &template))).await
     }
 
@@ -288,10 +288,6 @@ fn same_generation(deployment: &DeploymentRow) -> Value {
 
 fn pointer_segment(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
-}
-
-fn not_found(resource: &trimtab_kube::Resource, namespace: Option<&str>, name: &str) -> ApiError {
-    ApiError::missing(resource, namespace, name)
 }
 
 /// Drops members that are null: the API server would prune or reject them.

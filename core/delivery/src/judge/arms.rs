@@ -60,8 +60,7 @@ impl Arms {
             names
         };
         let arm = |pod: &Pod| {
-            let set = snapshot.replica_sets.iter().find(|set| set.uid == pod.replica_set)?;
-            let hash = Some(set.template_hash.as_str());
+            let hash = Some(snapshot.template_hash(pod)?);
             let phases = [(canary, Phase::Canary), (stable, Phase::Stable)];
             phases.into_iter().find(|(of, _)| *of == hash).map(|(_, phase)| phase)
         };

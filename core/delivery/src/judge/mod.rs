@@ -201,12 +201,6 @@ impl Judge {
             .collect()
     }
 
-    /// When the release began, in milliseconds since the epoch.
-    #[must_use]
-    pub fn start_ms(&self) -> i64 {
-        self.start_ms
-    }
-
     fn watermark(&self, now: Timestamp) -> i64 {
         now.as_millisecond() - i64::try_from(INGEST_DELAY.as_millis()).unwrap_or(i64::MAX)
     }

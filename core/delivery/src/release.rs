@@ -1,0 +1,176 @@
+//! A release of a service: what people asked of it, and what became of it.
+
+use jiff::Timestamp;
+
+use crate::finding::Finding;
+
+/// A release of the service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Release {
+    /// Its number.
+    pub number: u64,
+    /// Hash of its template; `None` while a person has numbered a release that the cluster has not shown yet.
+    pub template_hash: Option<String>,
+    /// Its image.
+    pub image: String,
+    /// Who released it.
+    pub actor: String,
+    /// When the object was created.
+    pub created_at: Option<Timestamp>,
+    /// Number of the release whose template it brings back.
+    pub rollback_to: Option<u64>,
+    /// What a person decided.
+    pub decision: Option<Decision>,
+    /// What became of it.
+    pub status: ReleaseStatus,
+}
+
+/// What a person decided about a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Keep it, or roll it back.
+    pub keep: Keep,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub because: String,
+}
+
+/// The two things a person can decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Keep the release, whatever the evidence says.
+    Keep,
+    /// Bring back the previous one now.
+    RollBack,
+}
+
+/// What became of a release.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReleaseStatus {
+    /// Where it stands.
+    pub phase: ReleasePhase,
+    /// One line for people.
+    pub summary: String,
+    /// How it was judged.
+    pub verdict: Option<trimtab_stats::verdict::Verdict>,
+    /// Kept although the evidence could not tell.
+    pub low_evidence: bool,
+    /// Its template is held at admission.
+    pub held: bool,
+    /// When it was first seen.
+    pub started_at: Option<Timestamp>,
+    /// When its last pod became ready.
+    pub ready_at: Option<Timestamp>,
+    /// When the verdict fell.
+    pub decided_at: Option<Timestamp>,
+    /// When the service ran on the previous release again.
+    pub recovered_at: Option<Timestamp>,
+    /// How often the previous template was restored.
+    pub restores: u32,
+    /// Trimtab could not go on alone, and has said so.
+    pub needs_human: bool,
+    /// Evidence at the time of the last write.
+    pub findings: Vec<Finding>,
+    /// Requests that failed because of it.
+    pub harmed: Option<f64>,
+    /// Events to tell, in order, each exactly once.
+    pub told: Vec<Told>,
+}
+
+/// An event that people are told, once per destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What happened.
+    pub event: Happening,
+    /// To whom.
+    pub destination: String,
+    /// How far the message got; opaque to plans, which never change an entry that exists.
+    pub state: String,
+    /// When it was owed.
+    pub at: Option<Timestamp>,
+}
+
+/// Things worth telling people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Happening {
+    /// A release began.
+    Started,
+    /// It was kept.
+    Kept,
+    /// It was rolled back.
+    RolledBack,
+    /// A rejected template was applied again and is held.
+    Held,
+    /// Trimtab stopped; a person must decide.
+    NeedsHuman,
+}
+
+impl Happening {
+    /// The word in manifests, events and messages.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Started => "Started",
+            Self::Kept => "Kept",
+            Self::RolledBack => "RolledBack",
+            Self::Held => "Held",
+            Self::NeedsHuman => "NeedsHuman",
+        }
+    }
+
+    /// Reads [`Self::word`].
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Started, Self::Kept, Self::RolledBack, Self::Held, Self::NeedsHuman]
+            .into_iter()
+            .find(|happening| happening.word() == word)
+    }
+}
+
+/// Where a release stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReleasePhase {
+    /// Numbered by a person; the cluster has not shown its template yet.
+    #[default]
+    Pending,
+    /// Its pods are out and judged.
+    Judging,
+    /// It failed; the previous template is being restored.
+    RollingBack,
+    /// The previous release runs again. Its template is rejected until a later release is kept.
+    RolledBack,
+    /// It stayed.
+    Kept,
+    /// A later release replaced it before a verdict.
+    Superseded,
+}
+
+impl ReleasePhase {
+    /// The word in the API.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Judging => "Judging",
+            Self::RollingBack => "RollingBack",
+            Self::RolledBack => "RolledBack",
+            Self::Kept => "Kept",
+            Self::Superseded => "Superseded",
+        }
+    }
+
+    /// Reads [`Self::word`].
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Pending, Self::Judging, Self::RollingBack, Self::RolledBack, Self::Kept, Self::Superseded]
+            .into_iter()
+            .find(|phase| phase.word() == word)
+    }
+
+    /// Whether the release is under way.
+    #[must_use]
+    pub fn in_flight(self) -> bool {
+        matches!(self, Self::Judging | Self::RollingBack)
+    }
+}
