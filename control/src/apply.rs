@@ -3,9 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trimtab_delivery::Write;
-use trimtab_delivery::names::{
-    APP_LABEL, CLAIM_ANNOTATION, Claim, MANAGER, PHASE_LABEL, Phase, RELEASE_ANNOTATION, release_object,
-};
+use trimtab_delivery::names::{APP_LABEL, Claim, MANAGER, PHASE_LABEL, Phase, release_object};
 use trimtab_delivery::plan::{AppStatus, NewRelease, Pause};
 use trimtab_delivery::snapshot::{Happening, ReleaseStatus};
 use trimtab_kube::api::{Patch, Preconditions, Propagation};
@@ -14,6 +12,7 @@ use trimtab_kube::workload_rows::DeploymentRow;
 use trimtab_kube::{Api, ApiError, Key};
 
 use crate::convert;
+use crate::deployment::Change;
 use crate::expectations::{Expectations, Kind};
 use crate::observed::{Observed, service_image};
 use crate::resources::{APP_RELEASES, MANAGED_APPS};
@@ -139,31 +138,24 @@ impl Writer<'_> {
     }
 
     async fn claim(&self, claim: Claim, pause: Pause) -> Result<(), ApiError> {
-        let deployment = self.deployment()?;
-        let mut patch = json!({
-            "metadata": {
-                "resourceVersion": deployment.identity.resource_version.to_string(),
-                "annotations": {CLAIM_ANNOTATION: claim.as_str()},
-            },
-        });
-        if pause == Pause::Clear {
-            patch["spec"] = json!({"paused": null});
-        }
-        self.patch_deployment(Patch::Merge(patch)).await
+        self.change(&Change { claim: Some(claim), template: None, unpause: pause == Pause::Clear }).await
     }
 
     async fn restore(&self, number: u64) -> Result<(), ApiError> {
         let name = self.release_name(number);
         let record = self.api.get(APP_RELEASES, self.namespace(), &name).await?;
-        let template = record.as_ref().and_then(|record| record.pointer("/spec/template")).cloned();
-        let template = template.ok_or_else(|| ApiError::missing(APP_RELEASES, self.namespace(), &name))?;
-        self.patch_deployment(Patch::Json(restore_patch(self.deployment()?, &template))).await
+        let template = record.as_ref().and_then(|record| record.pointer("/spec/template"));
+        if template.is_none() {
+            return Err(ApiError::missing(APP_RELEASES, self.namespace(), &name));
+        }
+        self.change(&Change { claim: Some(Claim::HoldChanges), template, unpause: true }).await
     }
 
-    async fn patch_deployment(&self, patch: Patch) -> Result<(), ApiError> {
-        let name = self.deployment()?.identity.key.name.to_string();
-        let answer = self.api.patch(DEPLOYMENTS, self.namespace(), &name, &patch).await?;
-        self.wrote(Kind::Deployment, &name, &answer);
+    async fn change(&self, change: &Change<'_>) -> Result<(), ApiError> {
+        let deployment = self.deployment()?;
+        let name = &deployment.identity.key.name;
+        let answer = self.api.patch(DEPLOYMENTS, self.namespace(), name, &change.patch(deployment)).await?;
+        self.wrote(Kind::Deployment, name, &answer);
         Ok(())
     }
 
@@ -265,31 +257,6 @@ fn micro_time(at: Timestamp) -> String {
     format!("{at:.6}")
 }
 
-/// The patch that puts `template` back: it fails when anybody changed the spec since the plan was made, clears a pause, and
-/// has later changes held at admission. The status is written several times a second while pods come and go, so the
-/// generation is looked at and not the resource version.
-fn restore_patch(deployment: &DeploymentRow, template: &Value) -> Value {
-    // The Deployment controller annotates every Deployment with its revision: there is always a map to add to.
-    let claim = format!("/metadata/annotations/{}", pointer_segment(CLAIM_ANNOTATION));
-    let mut operations = vec![
-        same_generation(deployment),
-        json!({"op": "replace", "path": "/spec/template", "value": template}),
-        json!({"op": "add", "path": claim, "value": Claim::HoldChanges.as_str()}),
-    ];
-    if deployment.paused {
-        operations.push(json!({"op": "remove", "path": "/spec/paused"}));
-    }
-    Value::Array(operations)
-}
-
-fn same_generation(deployment: &DeploymentRow) -> Value {
-    json!({"op": "test", "path": "/metadata/generation", "value": deployment.identity.generation})
-}
-
-fn pointer_segment(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
-
 /// Drops members that are null: the API server would prune or reject them.
 fn without_nulls(mut value: Value) -> Value {
     if let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) {
@@ -306,21 +273,7 @@ pub async fn unclaim(
     template: Option<Value>,
 ) -> Result<Value, ApiError> {
     let key = &deployment.identity.key;
-    let held =
-        deployment.paused && deployment.paused_manager.as_deref().is_none_or(|manager| manager == MANAGER);
-    let mut operations = vec![
-        same_generation(deployment),
-        json!({"op": "remove", "path": format!("/metadata/annotations/{}", pointer_segment(CLAIM_ANNOTATION))}),
-    ];
-    if deployment.identity.annotation(RELEASE_ANNOTATION).is_some() {
-        operations.push(json!({"op": "remove", "path": format!("/metadata/annotations/{}", pointer_segment(RELEASE_ANNOTATION))}));
-    }
-    if let Some(template) = template {
-        operations.push(json!({"op": "replace", "path": "/spec/template", "value": template}));
-    }
-    if held {
-        operations.push(json!({"op": "remove", "path": "/spec/paused"}));
-    }
-    let patch = Patch::Json(Value::Array(operations));
-    api.patch(DEPLOYMENTS, key.namespace(), &key.name, &patch).await
+    let unpause = deployment.paused_manager.as_deref().is_none_or(|manager| manager == MANAGER);
+    let change = Change { claim: None, template: template.as_ref(), unpause };
+    api.patch(DEPLOYMENTS, key.namespace(), &key.name, &change.patch(deployment)).await
 }

@@ -12,6 +12,7 @@
 pub mod apply;
 pub mod cluster;
 pub mod convert;
+mod deployment;
 pub mod evidence;
 pub mod expectations;
 pub mod manager;

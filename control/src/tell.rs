@@ -3,10 +3,11 @@
 //! The outbox is a list in the release's status. An entry is written down as `Sending` before it is sent, so a successor
 //! knows that it may have arrived.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
+use trimtab_api::managed_app::SecretKey;
 use trimtab_api::resolve::Reach;
 use trimtab_delivery::snapshot::{Happening, Release, Told};
 use trimtab_kube::api::Patch;
@@ -77,13 +78,13 @@ impl Teller {
         let uid = writer.observed.release_uid(release.number).unwrap_or_default();
         let mut told = release.status.told.clone();
         let mut letters = Vec::new();
-        let mut seen = BTreeSet::new();
+        let mut settled = Vec::new();
         for entry in &mut told {
             let key = format!("{uid}:{}", entry.event.word());
-            match self.step(writer, release, entry, &key).await {
+            match self.step(writer, release, entry, &key).await? {
                 Step::Stays => {}
                 Step::Becomes(state) => {
-                    seen.insert((key, entry.destination.clone()));
+                    settled.extend(self.id(writer, entry, key));
                     entry.state = state;
                 }
                 Step::Send(letter) => {
@@ -101,7 +102,7 @@ impl Teller {
         let answer =
             writer.api.patch_subresource(APP_RELEASES, writer.namespace(), &name, "status", &patch).await?;
         writer.wrote(Kind::Release, &name, &answer);
-        for entry in seen {
+        for entry in settled {
             locked(&self.shared.outcomes).remove(&entry);
             locked(&self.shared.sent_by_us).remove(&entry);
         }
@@ -112,20 +113,25 @@ impl Teller {
     }
 
     /// What is next for one entry of the outbox.
-    async fn step(&self, writer: &Writer<'_>, release: &Release, entry: &Told, key: &str) -> Step {
-        let Some(state) = parse_state(&entry.state) else { return Step::Stays };
-        let Some(reach) = writer.observed.reaches.iter().find(|reach| reach.name() == entry.destination)
-        else {
-            return if is_over(&entry.state) {
+    async fn step(
+        &self,
+        writer: &Writer<'_>,
+        release: &Release,
+        entry: &Told,
+        key: &str,
+    ) -> Result<Step, ApiError> {
+        let Some(state) = parse_state(&entry.state) else { return Ok(Step::Stays) };
+        let Some(reach) = reach_of(writer, entry) else {
+            return Ok(if is_over(&entry.state) {
                 Step::Stays
             } else {
                 Step::Becomes(state_word(State::Failed, "no longer configured"))
-            };
+            });
         };
         let kind = kind_of(reach);
-        match state {
+        Ok(match state {
             State::Sending => {
-                let id = (key.to_owned(), entry.destination.clone());
+                let id = (key.to_owned(), lane(reach, self.secrets_of(writer, reach)));
                 let outcome = locked(&self.shared.outcomes).get(&id).cloned();
                 let ours = locked(&self.shared.sent_by_us).contains_key(&id);
                 match outcome {
@@ -144,10 +150,12 @@ impl Teller {
                     notice: notice(writer.observed, release, entry, key),
                     destination,
                 })),
-                Err(why) => Step::Becomes(state_word(State::Failed, &why)),
+                // A busy API server must not cost anybody the message.
+                Err(Unreachable::Now(error)) => return Err(error),
+                Err(Unreachable::Never(why)) => Step::Becomes(state_word(State::Failed, &why)),
             },
             State::Sent | State::Failed | State::Unknown => Step::Stays,
-        }
+        })
     }
 
     fn submit(&self, letter: Letter, service: &Key) {
@@ -158,25 +166,55 @@ impl Teller {
         }
     }
 
-    async fn destination(&self, writer: &Writer<'_>, reach: &Reach) -> Result<Destination, String> {
-        let own = writer.observed.app.namespace.as_str();
-        let namespace = if reach.of_policy() { self.namespace.as_str() } else { own };
-        let name = reach.name().to_owned();
-        match reach {
-            Reach::Slack { url_from, .. } => {
-                let url = secret(writer.api, namespace, &url_from.name, &url_from.key).await?;
-                Ok(Destination { name, kind: DestinationKind::Slack, url, signing_key: None })
-            }
+    /// What the sender knows an entry by, while its destination is configured.
+    fn id(&self, writer: &Writer<'_>, entry: &Told, key: String) -> Option<(String, String)> {
+        let reach = reach_of(writer, entry)?;
+        Some((key, lane(reach, self.secrets_of(writer, reach))))
+    }
+
+    /// Namespace of the Secrets that `reach` names.
+    fn secrets_of<'a>(&'a self, writer: &'a Writer<'_>, reach: &Reach) -> &'a str {
+        if reach.of_policy() { &self.namespace } else { &writer.observed.app.namespace }
+    }
+
+    async fn destination(&self, writer: &Writer<'_>, reach: &Reach) -> Result<Destination, Unreachable> {
+        let namespace = self.secrets_of(writer, reach);
+        let (url, signing_key) = match reach {
+            Reach::Slack { url_from, .. } => (secret(writer.api, namespace, url_from).await?, None),
             Reach::Webhook { spec, .. } => {
                 let signing_key = match &spec.signing_key_from {
-                    Some(from) => Some(secret(writer.api, namespace, &from.name, &from.key).await?),
+                    Some(from) => Some(secret(writer.api, namespace, from).await?),
                     None => None,
                 };
-                let url = SecretText::new(spec.url.clone());
-                Ok(Destination { name, kind: DestinationKind::Webhook, url, signing_key })
+                (SecretText::new(spec.url.clone()), signing_key)
             }
+        };
+        Ok(Destination { name: lane(reach, namespace), kind: kind_of(reach), url, signing_key })
+    }
+}
+
+fn reach_of<'a>(writer: &'a Writer<'_>, entry: &Told) -> Option<&'a Reach> {
+    writer.observed.reaches.iter().find(|reach| reach.name() == entry.destination)
+}
+
+/// What keeps one destination's queue apart from another's: a dead one delays nobody else. Never a secret.
+fn lane(reach: &Reach, namespace: &str) -> String {
+    match reach {
+        Reach::Slack { url_from, .. } => format!("slack {namespace}/{}/{}", url_from.name, url_from.key),
+        Reach::Webhook { spec, .. } => {
+            let url: Option<http::Uri> = spec.url.parse().ok();
+            let host = url.as_ref().and_then(http::Uri::host).unwrap_or_default();
+            format!("webhook {namespace}/{host}")
         }
     }
+}
+
+/// Why a message cannot be addressed.
+enum Unreachable {
+    /// The API server did not tell the secret this time.
+    Now(ApiError),
+    /// The secret is not what it should be.
+    Never(String),
 }
 
 enum Step {
@@ -192,15 +230,20 @@ fn kind_of(reach: &Reach) -> DestinationKind {
     }
 }
 
-async fn secret(api: &Api, namespace: &str, name: &str, key: &str) -> Result<SecretText, String> {
+async fn secret(api: &Api, namespace: &str, from: &SecretKey) -> Result<SecretText, Unreachable> {
     use base64::Engine as _;
-    let found = api.get(SECRETS, Some(namespace), name).await.map_err(|error| error.to_string())?;
-    let object = found.ok_or_else(|| format!("Secret {namespace}/{name} does not exist"))?;
-    let data = object.pointer("/data").and_then(|data| data.get(key)).and_then(Value::as_str);
-    let encoded = data.ok_or_else(|| format!("Secret {namespace}/{name} has no key {key}"))?;
+    let SecretKey { name, key } = from;
+    let never = |why: &str| Unreachable::Never(format!("Secret {namespace}/{name} {why}"));
+    let found = match api.get(SECRETS, Some(namespace), name).await {
+        Ok(found) => found.ok_or_else(|| never("does not exist"))?,
+        Err(error) if error.is_retryable() => return Err(Unreachable::Now(error)),
+        Err(error) => return Err(Unreachable::Never(error.to_string())),
+    };
+    let data = found.pointer("/data").and_then(|data| data.get(key)).and_then(Value::as_str);
+    let encoded = data.ok_or_else(|| never(&format!("has no key {key}")))?;
     let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).ok();
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    text.map(SecretText::new).ok_or_else(|| format!("key {key} of Secret {namespace}/{name} is not text"))
+    text.map(SecretText::new).ok_or_else(|| never(&format!("holds no text under {key}")))
 }
 
 /// The word of a state in the outbox; an empty one is pending.

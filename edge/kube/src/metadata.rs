@@ -136,6 +136,10 @@ impl<'a> Metadata<'a> {
         interner.labels(all.filter(|(key, _)| wanted(key)))
     }
 
+    pub(crate) fn has_annotations(&self) -> bool {
+        self.annotations.as_ref().is_some_and(|all| !all.is_empty())
+    }
+
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.as_ref()?.iter().find(|(held, _)| &***held == key).map(|(_, value)| &**value)
     }

@@ -41,6 +41,8 @@ pub struct Identity {
     pub labels: LabelSet,
     /// Annotations under [`OUR_PREFIX`], and the change cause.
     pub annotations: LabelSet,
+    /// Whether there is any annotation, kept or not: a JSON patch adds only to a map that exists.
+    pub has_annotations: bool,
 }
 
 impl Identity {

@@ -61,6 +61,7 @@ impl Identity {
             annotations: metadata.annotation_set(interner, |key| {
                 key.starts_with(OUR_PREFIX) || key == CHANGE_CAUSE_ANNOTATION
             }),
+            has_annotations: metadata.has_annotations(),
         })
     }
 }
