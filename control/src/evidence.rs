@@ -8,7 +8,7 @@ use futures::future::{BoxFuture, join_all};
 use jiff::Timestamp;
 use trimtab_delivery::finding::Finding;
 use trimtab_delivery::judge::{Answer, Arms, Judge, Query};
-use trimtab_delivery::snapshot::{Release, Snapshot};
+use trimtab_delivery::snapshot::{Release, ReleasePhase, Snapshot};
 use trimtab_kube::Key;
 use trimtab_stats::Verdict;
 
@@ -16,6 +16,9 @@ use trimtab_stats::Verdict;
 const LOOK_SOON: Duration = Duration::from_secs(1);
 /// How often it is looked at once its last pod has been ready for [`SETTLING`].
 const LOOK_LATER: Duration = Duration::from_secs(5);
+/// How often a release is looked at that was kept on too little evidence: a fleet of quiet services must not be a burden
+/// to the metrics server.
+const LOOK_WATCHED: Duration = Duration::from_secs(30);
 /// How long a release that is out is looked at closely: most bad ones show within a few scrapes.
 const SETTLING: Duration = Duration::from_secs(60);
 
@@ -100,6 +103,10 @@ fn next_look(release: &Release, looked_at: Timestamp) -> Timestamp {
         looked_at.duration_since(ready_at)
             > jiff::SignedDuration::try_from(SETTLING).unwrap_or(jiff::SignedDuration::MAX)
     });
-    let span = if settled { LOOK_LATER } else { LOOK_SOON };
+    let span = match (release.status.phase, settled) {
+        (ReleasePhase::Kept, _) => LOOK_WATCHED,
+        (_, true) => LOOK_LATER,
+        (_, false) => LOOK_SOON,
+    };
     looked_at.checked_add(span).unwrap_or(Timestamp::MAX)
 }

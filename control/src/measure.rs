@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use trimtab_delivery::judge::{Answer, Query};
+use trimtab_delivery::judge::{Answer, Failure, Query};
+use trimtab_providers::ProviderError;
 use trimtab_providers::prometheus::Prometheus;
 
 use crate::evidence::Measure;
@@ -19,16 +20,24 @@ impl Measure for PrometheusMeasure {
                 Query::Samples { selector, from_ms, to_ms } => {
                     match self.0.raw_samples(selector, *from_ms, *to_ms).await {
                         Ok(answer) => Answer::Samples(answer.value),
-                        Err(error) => Answer::Failed(error.to_string()),
+                        Err(error) => Answer::Failed(failure(&error)),
                     }
                 }
                 Query::Instant { expr, at_ms } => match self.0.instant(expr, *at_ms).await {
                     Ok(answer) => Answer::Returned(answer.value.len()),
-                    Err(error) => Answer::Failed(error.to_string()),
+                    Err(error) => Answer::Failed(failure(&error)),
                 },
             }
         }
         .boxed()
+    }
+}
+
+/// A question that the server calls wrong stays wrong; everything else somebody may put right meanwhile.
+fn failure(error: &ProviderError) -> Failure {
+    match error {
+        ProviderError::Status { code: 400, .. } => Failure::Lasting(error.to_string()),
+        _ => Failure::Passing(error.to_string()),
     }
 }
 
@@ -38,6 +47,6 @@ pub struct NoPrometheus;
 impl Measure for NoPrometheus {
     fn ask<'a>(&'a self, _: &'a Query) -> BoxFuture<'a, Answer> {
         let why = "no Prometheus is configured: start the manager with --prometheus-url";
-        async move { Answer::Failed(why.to_owned()) }.boxed()
+        async move { Answer::Failed(Failure::Lasting(why.to_owned())) }.boxed()
     }
 }

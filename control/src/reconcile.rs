@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use trimtab_delivery::finding::Finding;
-use trimtab_delivery::snapshot::{ReleasePhase, Snapshot};
 use trimtab_delivery::{Plan, Report, plan};
 use trimtab_kube::api::Leadership;
 use trimtab_kube::watch::Row;
@@ -77,17 +76,12 @@ impl Shell {
         Ok(earliest(plan.wake_at, next_look))
     }
 
-    /// Findings about the release that is judged, and when to look again.
+    /// Findings about the release that is judged or watched on, and when to look again.
     async fn look(&self, row: &Arc<AppRow>) -> (Vec<Finding>, Option<Timestamp>) {
         let observed = Observed::gather(&self.cluster, row);
         let snapshot = observed.snapshot(self.clock.now(), &[]);
-        let release = snapshot.in_flight();
-        self.evidence.forget(row.key(), release.map(|release| release.number));
-        let judged = release.filter(|release| {
-            release.status.phase == ReleasePhase::Judging
-                && release.status.started_at.is_some()
-                && is_judged(&snapshot)
-        });
+        let judged = snapshot.judged();
+        self.evidence.forget(row.key(), judged.map(|release| release.number));
         let Some(release) = judged else { return (Vec::new(), None) };
         let (findings, next_look) = self.evidence.look(row.key(), &snapshot, release).await;
         (findings, Some(next_look))
@@ -142,10 +136,6 @@ impl Shell {
             tracing::debug!(%service, report = report.text(), "why");
         }
     }
-}
-
-fn is_judged(snapshot: &Snapshot<'_>) -> bool {
-    snapshot.settings.strategy.judges()
 }
 
 fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {

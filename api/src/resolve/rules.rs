@@ -117,12 +117,15 @@ fn kind(spec: &RuleSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Rule
         let path = format!("{path}.events");
         let mut counters = vec![events.counter.clone()];
         counters.extend(events.or_else.iter().cloned());
-        check_counters(&counters, &path, "counter", problems);
+        check_counters(&path, &alternatives(&counters, "counter", ""), problems);
         let tolerate = tolerate(events.tolerate, &path, problems);
         return Some(RuleKind::Events(EventsRule { counters, tolerate }));
     }
     if let Some(crashes) = &spec.crashes {
-        check_counters(&crashes.counters, &format!("{path}.crashes"), "counters", problems);
+        let listed = crashes.counters.iter().enumerate();
+        let listed: Vec<(String, &str)> =
+            listed.map(|(index, counter)| (format!("counters[{index}]"), counter.as_str())).collect();
+        check_counters(&format!("{path}.crashes"), &listed, problems);
         let ignore_containers = crashes.ignore_containers.clone();
         return Some(RuleKind::Crashes(CrashesRule {
             ignore_containers,
@@ -131,7 +134,7 @@ fn kind(spec: &RuleSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Rule
     }
     if let Some(latency) = &spec.latency {
         let path = format!("{path}.latency");
-        check_counters(std::slice::from_ref(&latency.histogram), &path, "histogram", problems);
+        check_counters(&path, &[("histogram".to_owned(), latency.histogram.as_str())], problems);
         if latency.edges.iter().any(|edge| !(edge.is_finite() && *edge > 0.0)) {
             problems.push(Problem::new(format!("{path}.edges"), "every edge must be more than 0 seconds"));
         }
@@ -155,7 +158,7 @@ fn ratio_rule(spec: &RatioSpec, path: &str, problems: &mut Vec<Problem>) -> Rati
         ("total", |s| s.total.clone()),
     ] {
         let selectors: Vec<String> = sources.iter().map(pick).collect();
-        check_counters(&selectors, path, field, problems);
+        check_counters(path, &alternatives(&selectors, field, &format!(".{field}")), problems);
     }
     let limit = spec.limit.as_ref().and_then(|limit| {
         let parsed = match limit.as_f64() {
@@ -178,16 +181,24 @@ fn ratio_rule(spec: &RatioSpec, path: &str, problems: &mut Vec<Problem>) -> Rati
     RatioRule { sources, limit, tolerate: tolerate(spec.tolerate, path, problems) }
 }
 
-fn check_counters(selectors: &[String], path: &str, field: &str, problems: &mut Vec<Problem>) {
+/// Each of `selectors` with its field: the first is `field`, the others stand under `orElse`.
+fn alternatives<'a>(selectors: &'a [String], field: &str, inner: &str) -> Vec<(String, &'a str)> {
+    let path = |index: usize| match index {
+        0 => field.to_owned(),
+        _ => format!("orElse[{}]{inner}", index - 1),
+    };
+    selectors.iter().enumerate().map(|(index, selector)| (path(index), selector.as_str())).collect()
+}
+
+/// Every selector must be a plain counter; fields are named under `path`.
+fn check_counters(path: &str, selectors: &[(String, &str)], problems: &mut Vec<Problem>) {
     if selectors.len() > ALTERNATIVES_MAX {
         let cause = format!("{} alternatives; at most {ALTERNATIVES_MAX} are allowed", selectors.len());
-        problems.push(Problem::new(format!("{path}.orElse"), cause));
+        problems.push(Problem::new(path, cause));
     }
-    for (index, selector) in selectors.iter().enumerate() {
+    for (field, selector) in selectors {
         if let Err(error) = trimtab_promql::parse_counter_selector(selector) {
-            let path =
-                if index == 0 { format!("{path}.{field}") } else { format!("{path}.orElse[{}]", index - 1) };
-            problems.push(Problem::new(path, error.to_string()));
+            problems.push(Problem::new(format!("{path}.{field}"), error.to_string()));
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use trimtab_stats::Verdict;
 
 use crate::finding::Finding;
 use crate::names::{Claim, Phase};
@@ -11,6 +12,10 @@ use crate::plan::AppStatus;
 use crate::rule::Rule;
 
 pub use crate::release::{Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Told};
+
+/// How long a release that was kept on too little evidence is watched on: traffic that was too thin to tell by day tells
+/// within the hour or not at all.
+pub const WATCH_ON: Duration = Duration::from_secs(3600);
 
 /// One service at one instant.
 #[derive(Clone, Copy, Debug)]
@@ -191,6 +196,12 @@ pub struct Pod {
     pub waiting: Option<String>,
 }
 
+/// `at` plus `span`, saturating: a deadline beyond the calendar is as good as never.
+pub(crate) fn after(at: Timestamp, span: Duration) -> Timestamp {
+    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+    at.checked_add(span).unwrap_or(Timestamp::MAX)
+}
+
 impl<'a> Snapshot<'a> {
     /// The release that was kept last: what the service falls back to.
     #[must_use]
@@ -202,6 +213,43 @@ impl<'a> Snapshot<'a> {
     #[must_use]
     pub fn in_flight(&self) -> Option<&'a Release> {
         self.releases.iter().rev().find(|release| release.status.phase.in_flight())
+    }
+
+    /// What `release` falls back to: what was kept last before it.
+    #[must_use]
+    pub fn before(&self, release: &Release) -> Option<&'a Release> {
+        self.releases
+            .iter()
+            .rev()
+            .filter(|other| other.number < release.number)
+            .find(|other| other.status.phase == ReleasePhase::Kept)
+    }
+
+    /// The release that evidence is wanted about: the one under way, or one that was kept on too little evidence.
+    #[must_use]
+    pub fn judged(&self) -> Option<&'a Release> {
+        if !self.settings.strategy.judges() {
+            return None;
+        }
+        let judging = |release: &&Release| {
+            release.status.phase == ReleasePhase::Judging && release.status.started_at.is_some()
+        };
+        match self.in_flight() {
+            Some(release) => Some(release).filter(judging),
+            None => self.watched_on(),
+        }
+    }
+
+    /// A release that was kept because the evidence could not tell, and that is watched on for [`WATCH_ON`]. Nothing is
+    /// watched that has nothing to fall back to.
+    fn watched_on(&self) -> Option<&'a Release> {
+        let current = self.current()?;
+        let decided_at = current.status.decided_at?;
+        let watched = current.status.verdict == Some(Verdict::Undecided)
+            && current.decision.is_none()
+            && self.now < after(decided_at, WATCH_ON)
+            && self.before(current).is_some();
+        watched.then_some(current)
     }
 
     /// Releases rolled back since the current one was kept: their templates are held when applied again.

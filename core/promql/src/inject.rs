@@ -53,13 +53,21 @@ pub fn inject(expr: &Expr, arm: &[Matcher]) -> Result<Expr, CannotSplit> {
     }
     found.iter().try_for_each(|selector| check_selector(selector, arm))?;
     check_node(&expr.0)?;
-    let mut narrowed = expr.0.clone();
-    narrow(&mut narrowed, arm);
+    let Expr(narrowed) = restrict(expr, arm);
     // The grammar and its printer are not ours: what Prometheus will be asked must be what was meant.
     match parse_printed(&narrowed.to_string()) {
         Ok(read_back) if read_back.to_string() == narrowed.to_string() => Ok(Expr(narrowed)),
         _ => Err(CannotSplit::new("it does not survive being printed; write it more plainly", EXAMPLE)),
     }
+}
+
+/// Adds `matchers` to every selector of `expr`, whatever it is: what a data source is narrowed by, such as the cluster that
+/// it is asked about. A matcher that a selector already has is not repeated.
+#[must_use]
+pub fn restrict(expr: &Expr, matchers: &[Matcher]) -> Expr {
+    let mut narrowed = expr.0.clone();
+    narrow(&mut narrowed, matchers);
+    Expr(narrowed)
 }
 
 fn narrow(ast: &mut Ast, arm: &[Matcher]) {

@@ -56,7 +56,7 @@ pub use eval::{
     MAX_SUBQUERY_STEPS, MAX_WORK, RangeWindows, ScalarValue, TextValue, evaluate,
 };
 pub use expr::{Expr, MAX_DEPTH, ParseError, parse};
-pub use inject::{CannotSplit, MAX_ARM_OFFSET, inject};
+pub use inject::{CannotSplit, MAX_ARM_OFFSET, inject, restrict};
 pub use labels::{Labels, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, PatternError, matches};
 pub use scan::{MAX_NESTING, MAX_SOURCE_BYTES, MAX_TOKENS};

@@ -14,6 +14,7 @@
 //! | [`harm`] | how many requests failed because of the release |
 //! | [`power`] | how long a regression of a given size takes to be found |
 //! | [`sample_ratio`] | does the canary get the traffic it was promised |
+//! | [`warm_up`] | how long new pods fail more than usual |
 //! | [`verdict`] | one answer per metric |
 //!
 //! Everything is a pure function of its inputs: no clock, no randomness, and elementary functions of our own
@@ -31,6 +32,7 @@ pub mod ratio_interval;
 pub mod sample_ratio;
 pub mod spread;
 pub mod verdict;
+pub mod warm_up;
 
 mod bits;
 mod tilt;
@@ -42,3 +44,4 @@ pub use ratio::{RatioTest, TickCounts};
 pub use ratio_interval::{RatioEstimate, RatioInterval};
 pub use sample_ratio::{SampleRatioTest, TrafficSplit};
 pub use verdict::{MetricPlan, MetricTest, Verdict};
+pub use warm_up::WarmUp;

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use futures::future::{try_join, try_join_all};
 use tokio::process::Command;
-use trimtab_lab::judged::{self, Kind, Round, Site};
+use trimtab_lab::judged::{self, Kind, Round, RoundResult, Site};
 use trimtab_lab::{Lab, LabOptions, Tools, reexec_in_namespace, service};
 
 /// A real control plane, Prometheus and pods as local processes.
@@ -87,18 +88,28 @@ fn act(action: Action) -> Result<ExitCode> {
     }
 }
 
-/// Ships `runs` releases of each kind, one after the other, and prints what became of them.
+/// Ships `runs` releases of each kind and prints what became of them: one after the other where time is measured, and
+/// beside them all the quiet ones at once.
 async fn judge(lab: &Lab, runs: usize, watch: &str) -> Result<ExitCode> {
     let site = Site::prepare(lab).await?;
-    let mut results = Vec::new();
-    for kind in [Kind::Errors, Kind::Panics, Kind::Good, Kind::Quiet] {
-        for number in 1..=runs {
-            let round = Round { kind, number, watch: watch.to_owned() };
-            let result = round.run(lab).await.with_context(|| site.tail())?;
-            eprintln!("{} {number}: {} ({})", kind.word(), result.phase, result.summary);
-            results.push(result);
+    let ship = async |kind: Kind, number| -> Result<RoundResult> {
+        let round = Round { kind, number, watch: watch.to_owned() };
+        let result = round.run(lab).await.with_context(|| site.tail())?;
+        eprintln!("{} {number}: {} ({})", kind.word(), result.phase, result.summary);
+        Ok(result)
+    };
+    let in_turn = async {
+        let mut results = Vec::new();
+        for kind in [Kind::Errors, Kind::Panics, Kind::Good] {
+            for number in 1..=runs {
+                results.push(ship(kind, number).await?);
+            }
         }
-    }
+        Ok(results)
+    };
+    let quiet = try_join_all((1..=runs).map(|number| ship(Kind::Quiet, number)));
+    let (mut results, quiet) = try_join(in_turn, quiet).await?;
+    results.extend(quiet);
     let (text, promises) = judged::table(&results);
     println!("{text}");
     for promise in &promises {

@@ -249,6 +249,15 @@ pub struct LintArgs {
     /// Ask this Prometheus whether the series of every rule exist
     #[arg(long, value_name = "URL")]
     pub prometheus_url: Option<String>,
+    /// Matchers that narrow every query, such as cluster="eu-1", where one Prometheus knows several clusters
+    #[arg(
+        long,
+        value_name = "MATCHERS",
+        requires = "prometheus_url",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub prometheus_matchers: String,
 }
 
 /// Arguments of `install`.
@@ -260,6 +269,15 @@ pub struct InstallArgs {
     /// Prometheus that measures releases; without it only restarts and kills are judged
     #[arg(long, value_name = "URL")]
     pub prometheus_url: Option<String>,
+    /// Matchers that narrow every query, such as cluster="eu-1", where one Prometheus knows several clusters
+    #[arg(
+        long,
+        value_name = "MATCHERS",
+        requires = "prometheus_url",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub prometheus_matchers: String,
 }
 
 /// Arguments of `uninstall`.
@@ -294,6 +312,15 @@ pub struct ManagerArgs {
     /// Where Prometheus is, such as http://prometheus.monitoring:9090
     #[arg(long, value_name = "URL", env = "TRIMTAB_PROMETHEUS_URL")]
     pub prometheus_url: Option<String>,
+    /// Matchers that narrow every query, such as cluster="eu-1", where one Prometheus knows several clusters
+    #[arg(
+        long,
+        value_name = "MATCHERS",
+        env = "TRIMTAB_PROMETHEUS_MATCHERS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub prometheus_matchers: String,
     /// File with a bearer token for Prometheus
     #[arg(long, value_name = "FILE", conflicts_with = "prometheus_basic_auth_file")]
     pub prometheus_bearer_token_file: Option<PathBuf>,

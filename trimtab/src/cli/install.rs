@@ -22,7 +22,7 @@ const FLEET_POLICIES: &str = include_str!("../../../deploy/crds/fleetpolicies.ya
 const APP_RELEASES: &str = include_str!("../../../deploy/crds/appreleases.yaml");
 
 /// What a person chooses about an installation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choices {
     /// Namespace of the manager.
     pub namespace: String,
@@ -30,6 +30,8 @@ pub struct Choices {
     pub image: String,
     /// Where Prometheus is.
     pub prometheus_url: Option<String>,
+    /// Matchers that narrow every query; empty for none.
+    pub prometheus_matchers: String,
 }
 
 /// Prints the installation.
@@ -41,6 +43,7 @@ pub fn install(args: &InstallArgs, globals: &Globals, out: &mut dyn Write) -> Re
         namespace: globals.namespace.clone().unwrap_or_else(|| NAMESPACE.to_owned()),
         image: args.image.clone(),
         prometheus_url: args.prometheus_url.clone(),
+        prometheus_matchers: args.prometheus_matchers.clone(),
     };
     if let Err(error) = trimtab_units::names::check_dns_label(&choices.namespace) {
         return Err(Failure::error(format!("--namespace: {error}")));
@@ -131,6 +134,9 @@ fn choose_manager(deployment: &mut Value, choices: &Choices) {
     let mut arguments =
         vec!["manager".to_owned(), format!("--leader-election-namespace={}", choices.namespace)];
     arguments.extend(choices.prometheus_url.iter().map(|url| format!("--prometheus-url={url}")));
+    if !choices.prometheus_matchers.is_empty() {
+        arguments.push(format!("--prometheus-matchers={}", choices.prometheus_matchers));
+    }
     if let Some(container) = deployment.pointer_mut("/spec/template/spec/containers/0") {
         container["image"] = json!(choices.image);
         container["args"] = json!(arguments);
@@ -146,6 +152,7 @@ mod tests {
             namespace: "ops".to_owned(),
             image: "registry.example/trimtab:1".to_owned(),
             prometheus_url: Some("http://prometheus.monitoring:9090".to_owned()),
+            prometheus_matchers: r#"cluster="eu-1""#.to_owned(),
         }
     }
 
@@ -164,6 +171,7 @@ mod tests {
         for wanted in [
             "registry.example/trimtab:1",
             "--prometheus-url=http://prometheus.monitoring:9090",
+            r#"--prometheus-matchers=cluster=\"eu-1\""#,
             "system:serviceaccount:ops:trimtab'",
         ] {
             assert!(text.contains(wanted), "{wanted}");

@@ -53,7 +53,8 @@ pub async fn lint(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<Exit, Failure> {
-    let prometheus = args.prometheus_url.as_deref().map(plain_prometheus).transpose()?;
+    let ask_at = |url| plain_prometheus(url, &args.prometheus_matchers);
+    let prometheus = args.prometheus_url.as_deref().map(ask_at).transpose()?;
     let (mut problems, mut warnings, mut told) = (0, 0, Vec::new());
     for file in &args.files {
         let text = read(file)?;

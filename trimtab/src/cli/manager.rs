@@ -101,19 +101,20 @@ fn prometheus(url: &str, args: &ManagerArgs) -> Result<Prometheus, Failure> {
         (None, None) => Credentials::None,
     };
     let mut settings = PrometheusConfig::new("prometheus", url);
+    settings.scope.clone_from(&args.prometheus_matchers);
     settings.limits.timeout = Duration::try_from(args.prometheus_timeout)
         .map_err(|error| Failure::error(format!("--prometheus-timeout: {error}")))?;
-    Prometheus::new(transport(config)?, settings)
-        .map_err(|error| Failure::error(format!("--prometheus-url: {error}")))
+    Prometheus::new(transport(config)?, settings).map_err(|error| Failure::error(error.to_string()))
 }
 
 /// A Prometheus that a person names on the command line, without credentials.
 ///
 /// # Errors
-/// When the address is no URL.
-pub(super) fn plain_prometheus(url: &str) -> Result<Prometheus, Failure> {
+/// When the address is no URL, or the matchers are none.
+pub(super) fn plain_prometheus(url: &str, matchers: &str) -> Result<Prometheus, Failure> {
     let mut config = TransportConfig::new(EgressPolicy::Unrestricted);
     config.tls.floor = TlsFloor::V12;
-    Prometheus::new(transport(config)?, PrometheusConfig::new("prometheus", url))
-        .map_err(|error| Failure::error(format!("--prometheus-url: {error}")))
+    let settings =
+        PrometheusConfig { scope: matchers.to_owned(), ..PrometheusConfig::new("prometheus", url) };
+    Prometheus::new(transport(config)?, settings).map_err(|error| Failure::error(error.to_string()))
 }

@@ -49,7 +49,7 @@ enum Mode {
 pub async fn uninstall(session: &mut Session<'_>, args: &UninstallArgs) -> Result<Exit, Failure> {
     let mode = if args.yes { Mode::Perform } else { Mode::Rehearse };
     let namespace = installed_in(session).await?;
-    let choices = Choices { namespace: namespace.clone(), image: String::new(), prometheus_url: None };
+    let choices = Choices { namespace: namespace.clone(), ..Choices::default() };
     let (first, rest): (Vec<Value>, Vec<Value>) =
         objects(&choices)?.into_iter().rev().filter(|object| object["kind"] != "Namespace").partition(acts);
     // A manager without permission can undo nothing, even while its pods are still ending.

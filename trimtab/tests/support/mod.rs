@@ -51,7 +51,7 @@ impl Shop {
         let choices = Choices {
             namespace: "trimtab-system".to_owned(),
             image: "trimtab:1".to_owned(),
-            prometheus_url: None,
+            ..Choices::default()
         };
         sim.load(objects(&choices).expect("the files are readable")).expect("the files are valid");
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SHOP}});

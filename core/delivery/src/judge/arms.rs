@@ -48,7 +48,7 @@ impl Arms {
     pub fn of(snapshot: &Snapshot<'_>, release: &Release, before: &Arms) -> Self {
         let canary = release.template_hash.as_deref();
         // Pods of a release that was rejected or overtaken are no measure of what is normal.
-        let stable = snapshot.current().and_then(|current| current.template_hash.as_deref());
+        let stable = snapshot.before(release).and_then(|before| before.template_hash.as_deref());
         let sets = |hash: Option<&str>| {
             let mut names: Vec<String> = snapshot
                 .replica_sets

@@ -8,7 +8,7 @@ use super::arms::Arms;
 use super::counter::{self, Counter, Increment};
 use super::pairing::{Against, Counts as CountsAs, Pairing, whole};
 use super::ratio::history_from;
-use super::{Answer, Answered, Part, Query, describe};
+use super::{Answer, Answered, Failure, Part, Query, describe};
 use crate::finding::{Counts, Finding, FindingState};
 use crate::names::Phase;
 use crate::rule::{ArmLabel, EventsRule};
@@ -53,7 +53,7 @@ impl FirstCounter {
         arms: &Arms,
         label: &ArmLabel,
         watermark_ms: i64,
-    ) -> Result<Vec<Increment>, String> {
+    ) -> Result<Vec<Increment>, Failure> {
         let mut answered: Vec<(usize, Vec<Series>)> = Vec::new();
         for (part, _, answer) in answers {
             match (part, answer) {

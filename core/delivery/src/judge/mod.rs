@@ -83,8 +83,17 @@ pub enum Answer {
     Samples(Vec<Series>),
     /// How many series the expression returned.
     Returned(usize),
-    /// No answer, and why.
-    Failed(String),
+    /// No answer.
+    Failed(Failure),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The same question may be answered later.
+    Passing(String),
+    /// The same question will never be answered: nobody is there to ask, or the server does not accept it.
+    Lasting(String),
 }
 
 /// The evidence about one release.
@@ -210,7 +219,7 @@ impl Judge {
 #[derive(Clone, Debug, Default)]
 struct Answered {
     ever: bool,
-    failing: Option<(i64, String)>,
+    failing: Option<(i64, Failure)>,
 }
 
 impl Answered {
@@ -218,16 +227,18 @@ impl Answered {
         *self = Self { ever: true, failing: None };
     }
 
-    fn failed(&mut self, at_ms: i64, why: String) {
-        self.failing.get_or_insert((at_ms, why));
+    fn failed(&mut self, at_ms: i64, why: Failure) {
+        let since_ms = self.failing.as_ref().map_or(at_ms, |(since_ms, _)| *since_ms);
+        self.failing = Some((since_ms, why));
     }
 
     /// Telemetry is lost when there was no answer for a while, or none at all: a manager that has just started must not
-    /// conclude before it has looked.
+    /// conclude before it has looked. Where there never will be an answer the rule is bound to nothing.
     fn lost(&self, now_ms: i64) -> Option<FindingState> {
-        let patient =
-            |(since_ms, _): &&(i64, String)| self.ever && now_ms - since_ms <= TELEMETRY_PATIENCE_MS;
-        self.failing.as_ref().filter(|failing| !patient(failing)).map(|failing| unanswered(failing, now_ms))
+        let (since_ms, why) = self.failing.as_ref()?;
+        let patient = self.ever && now_ms - since_ms <= TELEMETRY_PATIENCE_MS;
+        let lasting = matches!(why, Failure::Lasting(_));
+        (lasting || !patient).then(|| unanswered(*since_ms, why, now_ms))
     }
 
     /// Telemetry is lost, too, when new pods are ready and were not scraped for a while, for rules whose series exist.
@@ -236,12 +247,17 @@ impl Answered {
         let silent_ms = now_ms - last_canary_ms.map_or(ready_ms, |last| last.max(ready_ms));
         let silent = || format!("the new pods are ready and were not scraped for {} s", silent_ms / 1000);
         (silent_ms > TELEMETRY_PATIENCE_MS).then(|| match &self.failing {
-            Some(failing) => unanswered(failing, now_ms),
+            Some((since_ms, why)) => unanswered(*since_ms, why, now_ms),
             None => FindingState::TelemetryLost(silent()),
         })
     }
 }
 
-fn unanswered((since_ms, why): &(i64, String), now_ms: i64) -> FindingState {
-    FindingState::TelemetryLost(format!("no answer for {} s: {why}", (now_ms - since_ms) / 1000))
+fn unanswered(since_ms: i64, why: &Failure, now_ms: i64) -> FindingState {
+    match why {
+        Failure::Passing(why) => {
+            FindingState::TelemetryLost(format!("no answer for {} s: {why}", (now_ms - since_ms) / 1000))
+        }
+        Failure::Lasting(why) => FindingState::Unbound(why.clone()),
+    }
 }

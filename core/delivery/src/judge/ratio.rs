@@ -2,11 +2,11 @@
 
 use trimtab_promql::Series;
 use trimtab_stats::spread::{FleetPrior, Spread, margin, overdispersion};
-use trimtab_stats::{AbsoluteLimit, Harm, MetricPlan, MetricTest, Verdict};
+use trimtab_stats::{AbsoluteLimit, Harm, MetricPlan, MetricTest, Verdict, WarmUp};
 
 use super::arms::Arms;
-use super::counter::{self, Counter};
-use super::pairing::{Counts as CountsAs, Pairing};
+use super::counter::{self, Counter, Increment};
+use super::pairing::{Counts as CountsAs, Pairing, whole};
 use super::{Answer, Answered, HISTORY, Part, Query, describe};
 use crate::finding::{Counts, Finding, FindingState};
 use crate::names::Phase;
@@ -26,6 +26,8 @@ pub(super) struct RatioJudge {
     pairing: Pairing,
     test: Option<MetricTest>,
     spread: f64,
+    /// How long each pod warms up, in milliseconds; learnt in the look that binds the rule.
+    warm_up_ms: Option<i64>,
     harm: Harm,
     counts: Counts,
     answered: Answered,
@@ -58,6 +60,7 @@ impl RatioJudge {
             pairing: Pairing::new(start_ms),
             test: None,
             spread: 0.0,
+            warm_up_ms: None,
             harm: Harm::new(1.0),
             counts: Counts::default(),
             answered: Answered::default(),
@@ -128,7 +131,12 @@ impl RatioJudge {
         let totals = self.sources.iter().map(|source| &source.total);
         self.bound = self.bound.or_else(|| counter::bound(totals, self.start_ms));
         let Some(bound) = self.bound else { return };
-        let (exposure, bad) = gained.swap_remove(bound);
+        let (mut exposure, mut bad) = gained.swap_remove(bound);
+        let warm_up_ms =
+            *self.warm_up_ms.get_or_insert_with(|| warm_up_ms(arms, self.start_ms, &exposure, &bad));
+        for increments in [&mut exposure, &mut bad] {
+            increments.retain(|increment| age_ms(arms, increment).is_none_or(|age| age >= warm_up_ms));
+        }
         self.pairing.add(CountsAs::Exposure, exposure);
         self.pairing.add(CountsAs::Bad, bad);
         let bad_exists = self.sources.get(bound).is_some_and(|source| source.bad.exists());
@@ -189,9 +197,10 @@ impl RatioJudge {
                 "the new pods are scraped and get no requests".to_owned()
             }
             _ => format!(
-                "{}{}",
+                "{}{}{}",
                 describe::comparison(&self.counts, ratio.as_ref()),
-                describe::because(verdict)
+                describe::because(verdict),
+                self.left_out(),
             ),
         };
         let state = if verdict == Verdict::Fail { FindingState::Judged } else { state };
@@ -204,6 +213,15 @@ impl RatioJudge {
             evidence: self.test.as_ref().and_then(describe::evidence),
             harmed: self.test.as_ref().map(|_| self.harm.estimate().requests),
             summary,
+        }
+    }
+
+    fn left_out(&self) -> String {
+        match self.warm_up_ms {
+            Some(warm_up_ms) if warm_up_ms > 0 => {
+                format!("; without the first {} s of each pod, in which old pods fail too", warm_up_ms / 1000)
+            }
+            _ => String::new(),
         }
     }
 
@@ -237,6 +255,25 @@ impl RatioJudge {
             && (self.pairing.stable_waiting() > 0.0 || self.pairing.past().1 > 0.0);
         if waited && unserved { FindingState::NoTraffic } else { FindingState::Judged }
     }
+}
+
+/// Age of the pod at the scrape, in milliseconds; `None` where nobody knows when it started.
+fn age_ms(arms: &Arms, increment: &Increment) -> Option<i64> {
+    arms.started_ms(&increment.pod).map(|started_ms| increment.at_ms - started_ms)
+}
+
+/// How long the old pods that started in the hour before the release took to warm up.
+fn warm_up_ms(arms: &Arms, start_ms: i64, exposure: &[Increment], bad: &[Increment]) -> i64 {
+    let mut warm_up = WarmUp::default();
+    let past = |increment: &&Increment| increment.at_ms < start_ms && increment.arm == Phase::Stable;
+    let mut count = |increment: &Increment, bad: u64, total: f64| {
+        if let Some(age_ms) = age_ms(arms, increment) {
+            warm_up.observe(age_ms as f64 / 1000.0, bad, total);
+        }
+    };
+    exposure.iter().filter(past).for_each(|increment| count(increment, 0, increment.amount));
+    bad.iter().filter(past).for_each(|increment| count(increment, whole(increment.amount), 0.0));
+    (warm_up.seconds() * 1000.0) as i64
 }
 
 /// Where a service's own past begins.

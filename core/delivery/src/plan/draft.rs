@@ -1,8 +1,6 @@
 //! A plan being written: the snapshot it is about, the writes so far, and the report beside them.
 
-use std::time::Duration;
-
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::claim::Refusal;
 use super::status::{self, Standing};
@@ -115,10 +113,4 @@ pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, happening
 /// The status of `release` moved to `phase`.
 pub(super) fn moved_to(release: &Release, phase: ReleasePhase, summary: impl Into<String>) -> ReleaseStatus {
     ReleaseStatus { phase, summary: summary.into(), ..release.status.clone() }
-}
-
-/// `at` plus `span`, saturating: a deadline beyond the calendar is as good as never.
-pub(super) fn after(at: Timestamp, span: Duration) -> Timestamp {
-    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
-    at.checked_add(span).unwrap_or(Timestamp::MAX)
 }

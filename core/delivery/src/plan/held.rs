@@ -20,6 +20,12 @@ pub(super) fn hold_changes(draft: &mut Draft<'_>, target: &Target) {
 
 /// The Deployment holds what was kept: the claim says what may pass from here on.
 pub(super) fn settle(draft: &mut Draft<'_>, target: &Target, current: &Release) {
+    if let Some(watched) = draft.snapshot.judged() {
+        judging::watch_on(draft, target, watched);
+        if draft.phase_in_flight().is_some() {
+            return;
+        }
+    }
     let word = release_word(current.number);
     let rejected: Vec<&Release> = draft.snapshot.rejected().collect();
     for release in draft.snapshot.releases.iter().filter(|release| release.status.held) {

@@ -1,8 +1,8 @@
 //! Bounded memory: numbers that came to nothing, and releases beyond the history limit.
 
-use super::draft::{Draft, after, moved_to};
+use super::draft::{Draft, moved_to};
 use super::{PENDING_MAX, Write};
-use crate::snapshot::{Release, ReleasePhase, Target};
+use crate::snapshot::{Release, ReleasePhase, Target, after};
 
 /// Records forgotten in one plan; the rest follows on the next event.
 const FORGET_PER_PLAN_MAX: usize = 4;
@@ -16,7 +16,10 @@ pub(super) fn forget(draft: &mut Draft<'_>, target: &Target) {
     if !draft.is_quiet() {
         return;
     }
-    let current = snapshot.current().map(|release| release.number);
+    // What runs, and what a release that is still looked at would fall back to.
+    let running = snapshot.current().map(|release| release.number);
+    let fallback =
+        snapshot.judged().and_then(|release| snapshot.before(release)).map(|release| release.number);
     let finished: Vec<&Release> = snapshot
         .releases
         .iter()
@@ -26,7 +29,7 @@ pub(super) fn forget(draft: &mut Draft<'_>, target: &Target) {
                 ReleasePhase::Kept | ReleasePhase::RolledBack | ReleasePhase::Superseded
             )
         })
-        .filter(|release| Some(release.number) != current)
+        .filter(|release| ![running, fallback].contains(&Some(release.number)))
         .filter(|release| !snapshot.rejected().any(|rejected| rejected.number == release.number))
         .collect();
     let surplus = finished.len().saturating_sub(snapshot.settings.history.saturating_sub(1));

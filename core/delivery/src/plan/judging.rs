@@ -2,13 +2,16 @@
 
 use trimtab_stats::verdict::Verdict;
 
-use super::draft::{Draft, after, moved_to, owe};
+use super::draft::{Draft, moved_to, owe};
 use super::held::{held_by_admission, hold_changes};
+use super::verdict::{failed_rule, telemetry_lost, unbound, weigh};
 use super::{NewRelease, Pause, Write, rolling_back};
-use crate::finding::{Finding, FindingState};
+use crate::finding::Finding;
 use crate::names::{Claim, release_word};
 use crate::report::{duration_words, finding_line};
-use crate::snapshot::{Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, Target};
+use crate::snapshot::{
+    Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, Target, WATCH_ON, after,
+};
 
 /// What runs when a service is claimed becomes its first kept release, numbered like the Deployment's own revision so that
 /// `kubectl rollout history` and `trimtab history` speak of the same thing.
@@ -160,8 +163,8 @@ fn failure(snapshot: &Snapshot<'_>, target: &Target) -> Option<String> {
     if !snapshot.settings.strategy.judges() {
         return None;
     }
-    if let Some(finding) = snapshot.findings.iter().find(|finding| finding.verdict == Verdict::Fail) {
-        return Some(format!("{}: {}", finding.rule, finding.summary));
+    if let Some(summary) = failed_rule(snapshot) {
+        return Some(summary);
     }
     // Until the Deployment controller has seen this template, the condition speaks of the one before.
     let seen = target.observed_generation >= target.generation;
@@ -214,10 +217,8 @@ fn until(snapshot: &Snapshot<'_>) -> String {
 fn conclude(draft: &mut Draft<'_>, target: &Target, release: &Release, ready_at: jiff::Timestamp) {
     let snapshot = draft.snapshot;
     let judged = snapshot.settings.strategy.judges() && target.replicas > 0;
-    let lost =
-        snapshot.findings.iter().find(|finding| matches!(finding.state, FindingState::TelemetryLost(_)));
-    let watch =
-        if lost.is_some() { snapshot.settings.watch.saturating_mul(2) } else { snapshot.settings.watch };
+    let patience = if telemetry_lost(snapshot).is_some() { 2 } else { 1 };
+    let watch = snapshot.settings.watch.saturating_mul(patience);
     let deadline = after(ready_at, watch);
     if judged && snapshot.now < deadline {
         draft.wake_at(deadline);
@@ -226,36 +227,33 @@ fn conclude(draft: &mut Draft<'_>, target: &Target, release: &Release, ready_at:
         }
         return;
     }
-    let passed = snapshot.findings.iter().any(|finding| finding.verdict == Verdict::Pass);
-    let (verdict, summary) = if !snapshot.settings.strategy.judges() {
-        (None, "rolled out; strategy Rolling does not judge".to_owned())
-    } else if target.replicas == 0 {
-        (Some(Verdict::Undecided), "low evidence: the Deployment has zero replicas".to_owned())
-    } else if let Some(finding) = lost {
-        (Some(Verdict::Undecided), format!("low evidence: {}", finding.summary))
-    } else if passed {
-        (Some(Verdict::Pass), passed_summary(snapshot.findings))
-    } else {
-        (Some(Verdict::Undecided), undecided_summary(snapshot.findings))
-    };
+    let (verdict, summary) = weigh(snapshot, target);
     keep(draft, release, verdict, summary);
 }
 
-fn passed_summary(findings: &[Finding]) -> String {
-    let passed: Vec<String> = findings
-        .iter()
-        .filter(|finding| finding.verdict == Verdict::Pass)
-        .map(|finding| format!("{}: {}", finding.rule, finding.summary))
-        .collect();
-    passed.join("; ")
-}
-
-fn undecided_summary(findings: &[Finding]) -> String {
-    let why = findings.iter().find(|finding| finding.rule != "panics-and-crashes");
-    match why {
-        Some(finding) => format!("low evidence: {}: {}", finding.rule, finding.summary),
-        None => "low evidence: no rule measures this service's requests".to_owned(),
+/// A release that was kept on too little evidence: does the evidence since say more?
+pub(super) fn watch_on(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    let snapshot = draft.snapshot;
+    if let Some(summary) = failed_rule(snapshot) {
+        return fail(draft, target, release, summary);
     }
+    let (verdict, summary) = weigh(snapshot, target);
+    let word = release_word(release.number);
+    if verdict != Some(Verdict::Pass) {
+        return draft.waits(
+            format!("{word} was kept on too little evidence"),
+            format!("goes on watching it for {}", duration_words(WATCH_ON)),
+            "evidence, or a change of the pod template",
+        );
+    }
+    let mut status = moved_to(release, ReleasePhase::Kept, summary);
+    status.verdict = verdict;
+    status.low_evidence = false;
+    status.unbound = unbound(snapshot.findings);
+    status.findings = snapshot.findings.to_vec();
+    draft
+        .decided(format!("{word} was kept on too little evidence"), format!("passes it: {}", status.summary));
+    draft.release_status(release, status);
 }
 
 fn keep(draft: &mut Draft<'_>, release: &Release, verdict: Option<Verdict>, summary: String) {
@@ -264,6 +262,7 @@ fn keep(draft: &mut Draft<'_>, release: &Release, verdict: Option<Verdict>, summ
     status.verdict = verdict;
     status.low_evidence = verdict == Some(Verdict::Undecided);
     status.held = false;
+    status.unbound = unbound(snapshot.findings);
     close(&mut status, snapshot, snapshot.findings);
     owe(&mut status, snapshot, Happening::Kept);
     let word = release_word(release.number);
@@ -296,6 +295,7 @@ fn fail(draft: &mut Draft<'_>, target: &Target, release: &Release, summary: Stri
     let snapshot = draft.snapshot;
     let mut status = moved_to(release, ReleasePhase::RollingBack, summary);
     status.verdict = Some(Verdict::Fail);
+    status.low_evidence = false;
     // What was counted so far brought this very release back; the previous template was not restored yet.
     status.restores = 0;
     close(&mut status, snapshot, snapshot.findings);

@@ -9,6 +9,7 @@ mod labels;
 mod rolling_back;
 mod situation;
 mod status;
+mod verdict;
 
 use std::time::Duration;
 

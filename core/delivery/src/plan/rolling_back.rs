@@ -1,9 +1,9 @@
 //! A release that failed: the previous template comes back, and stays.
 
-use super::draft::{Draft, after, moved_to, owe};
+use super::draft::{Draft, moved_to, owe};
 use super::{RECOVERY_MAX, RESTORES_MAX, Write, held, judging};
 use crate::names::{Phase, release_word};
-use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Target};
+use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Target, after};
 
 /// The Deployment still, or again, holds the failed template.
 pub(super) fn restore(draft: &mut Draft<'_>, target: &Target, release: &Release) {
@@ -23,7 +23,7 @@ pub(super) fn restore_with(
     mut status: ReleaseStatus,
 ) {
     let word = release_word(release.number);
-    let Some(current) = draft.snapshot.current() else {
+    let Some(current) = draft.snapshot.before(release) else {
         let note =
             format!("{word} failed, and no earlier release is recorded to go back to: {}", status.summary);
         // Without a way back it stays what it is: under way, until a person decides.

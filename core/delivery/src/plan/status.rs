@@ -1,10 +1,7 @@
 //! The service's status: state words tell health, not bookkeeping. Nothing in it changes with time alone, so a settled
 //! service is never written.
 
-use trimtab_stats::verdict::Verdict;
-
 use super::claim::Refusal;
-use crate::finding::FindingState;
 use crate::names::release_word;
 use crate::snapshot::{Release, ReleasePhase, ReleaseStatus, Snapshot};
 
@@ -103,20 +100,43 @@ impl Condition {
 /// Where the releases stand, counting what the plan itself is about to write.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
-    current: Option<u64>,
+    current: Option<Kept>,
+    /// What was kept before it.
+    previous: Option<Kept>,
     in_flight: Option<(u64, ReleasePhase)>,
     rejected: Vec<Rejected>,
     held: bool,
 }
 
+/// A release that was kept.
+#[derive(Clone, Debug)]
+struct Kept {
+    number: u64,
+    /// Rules that had found no series by then; `None` where it was not judged.
+    unbound: Option<Vec<String>>,
+}
+
+impl Kept {
+    fn of(number: u64, status: &ReleaseStatus) -> Self {
+        Self { number, unbound: status.verdict.map(|_| status.unbound.clone()) }
+    }
+}
+
 impl Standing {
     pub(super) fn of(snapshot: &Snapshot<'_>) -> Self {
+        let current = snapshot.current();
+        let kept = |release: &Release| Kept::of(release.number, &release.status);
         Self {
-            current: snapshot.current().map(|release| release.number),
+            current: current.map(kept),
+            previous: current.and_then(|current| snapshot.before(current)).map(kept),
             in_flight: snapshot.in_flight().map(|release| (release.number, release.status.phase)),
             rejected: snapshot.rejected().map(remember).collect(),
             held: snapshot.rejected().any(|release| release.status.held),
         }
+    }
+
+    fn current_number(&self) -> Option<u64> {
+        self.current.as_ref().map(|kept| kept.number)
     }
 
     /// Where the release under way stands.
@@ -132,16 +152,22 @@ impl Standing {
         match status.phase {
             ReleasePhase::Judging | ReleasePhase::RollingBack => {
                 self.in_flight = Some((release.number, status.phase));
+                if self.current_number() == Some(release.number) {
+                    self.current = self.previous.take();
+                }
                 self.rejected.retain(|rejected| rejected.number != release.number);
             }
             ReleasePhase::Kept => {
-                self.current = self.current.max(Some(release.number));
-                self.rejected.retain(|rejected| Some(rejected.number) > self.current);
+                if self.current_number() <= Some(release.number) {
+                    self.current = Some(Kept::of(release.number, status));
+                }
+                let current = self.current_number();
+                self.rejected.retain(|rejected| Some(rejected.number) > current);
                 self.held = false;
             }
             ReleasePhase::RolledBack => {
                 let known = self.rejected.iter().any(|rejected| rejected.number == release.number);
-                if !known && Some(release.number) > self.current {
+                if !known && Some(release.number) > self.current_number() {
                     self.rejected.push(Rejected { at: status.decided_at, ..remember(release) });
                 }
                 self.held = status.held;
@@ -171,7 +197,7 @@ pub(super) fn render(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Opti
         phase,
         summary,
         target_uid: snapshot.target.filter(|_| refusal.is_none()).map(|target| target.uid.clone()),
-        current: standing.current,
+        current: standing.current_number(),
         in_flight: standing.in_flight.map(|(number, _)| number),
         last_release: (last > 0).then_some(last),
         rejected: standing.rejected.clone(),
@@ -180,7 +206,7 @@ pub(super) fn render(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Opti
 }
 
 fn words(standing: &Standing) -> (AppPhase, String) {
-    let current = standing.current.map_or_else(|| "nothing yet".to_owned(), release_word);
+    let current = standing.current_number().map_or_else(|| "nothing yet".to_owned(), release_word);
     let rejected: Vec<String> =
         standing.rejected.iter().map(|rejected| release_word(rejected.number)).collect();
     let aside =
@@ -236,23 +262,10 @@ fn conditions(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Option<&Ref
     conditions
 }
 
-/// Whether every rule found its series, as of the last judgement; unknown before the first.
+/// Whether every rule found its series while what runs was judged: a rule that finds its series a scrape later than
+/// another is no news.
 fn rules_bound(snapshot: &Snapshot<'_>, standing: &Standing) -> Option<Condition> {
-    let known =
-        || snapshot.app.status.conditions.iter().find(|condition| condition.kind == "RulesBound").cloned();
-    // Said with the verdict: a rule that finds its series a scrape later than another is no news.
-    let judging = standing.in_flight.is_some_and(|(_, phase)| phase == ReleasePhase::Judging);
-    if snapshot.findings.is_empty() || judging {
-        return known();
-    }
-    let unbound: Vec<&str> = snapshot
-        .findings
-        .iter()
-        .filter(|finding| {
-            matches!(finding.state, FindingState::Unbound(_)) && finding.verdict == Verdict::Undecided
-        })
-        .map(|finding| finding.rule.as_str())
-        .collect();
+    let unbound = standing.current.as_ref()?.unbound.as_ref()?;
     Some(if unbound.is_empty() {
         Condition::new("RulesBound", true, "Bound", "every rule found its series")
     } else {

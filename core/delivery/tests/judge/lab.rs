@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 use trimtab_delivery::finding::Finding;
-use trimtab_delivery::judge::{Answer, ArmPod, Arms, Judge, Need, Query};
+use trimtab_delivery::judge::{Answer, ArmPod, Arms, Failure, Judge, Need, Query};
 use trimtab_delivery::names::Phase;
 use trimtab_delivery::rule::{ArmLabel, Origin, Rule, RuleKind};
 use trimtab_promql::{EvalOptions, EvalValue, Labels, MemorySource, Sample, Series, SeriesSource, evaluate};
@@ -181,7 +181,7 @@ impl Lab {
 
     fn answer(&self, query: &Query, seconds: f64) -> Answer {
         if self.outage.contains(&seconds) {
-            return Answer::Failed("connection refused".into());
+            return Answer::Failed(Failure::Passing("connection refused".into()));
         }
         match query {
             Query::Samples { selector, from_ms, to_ms } => {

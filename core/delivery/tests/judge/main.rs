@@ -6,6 +6,7 @@ mod events;
 mod lab;
 mod promises;
 mod ratio;
+mod warm_up;
 
 use lab::Lab;
 use trimtab_delivery::report::finding_line;

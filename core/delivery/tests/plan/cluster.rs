@@ -48,10 +48,7 @@ impl Cluster {
 
     /// Plans on what there is.
     pub(crate) fn plan(&mut self) -> Plan {
-        let judged = self.service.snapshot().in_flight().filter(|release| {
-            release.status.phase == ReleasePhase::Judging && release.status.started_at.is_some()
-        });
-        let template = judged.and_then(|release| release.template_hash.clone());
+        let template = self.service.snapshot().judged().and_then(|release| release.template_hash.clone());
         self.service.findings = template
             .map(|template| self.verdicts.get(&template).copied().unwrap_or(Verdict::Undecided))
             .map(|verdict| finding("rpc-errors", verdict, FindingState::Judged, "as measured"))

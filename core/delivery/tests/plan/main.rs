@@ -5,6 +5,7 @@ mod cluster;
 mod decided_otherwise;
 mod holding;
 mod housekeeping;
+mod low_evidence;
 mod properties;
 mod releases;
 mod render;

@@ -1,5 +1,6 @@
 //! One HTTP query: sent, bounded, and its answer sorted into a result or an error.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use tokio::sync::Semaphore;
+use trimtab_promql::Matcher;
 
 use super::decode::{self, Envelope, Found, Unreadable};
 use super::{Limits, PrometheusConfig};
@@ -38,6 +40,7 @@ pub(super) struct Client {
     headers: HeaderMap,
     secrets: Vec<SecretText>,
     limits: Limits,
+    scope: Vec<Matcher>,
     turns: Semaphore,
 }
 
@@ -60,6 +63,7 @@ impl Client {
         let endpoint = endpoint(&config.base_url).ok_or_else(|| {
             settings("its address must read http://host:port or https://host, without user or query")
         })?;
+        let scope = matchers(&config.scope).map_err(|cause| settings(&cause))?;
         let mut headers = HeaderMap::new();
         for (name, secret) in &config.headers {
             let mut value = HeaderValue::from_str(secret.expose())
@@ -69,7 +73,7 @@ impl Client {
         }
         let turns = Semaphore::new(limits.concurrent_queries.min(Semaphore::MAX_PERMITS));
         let secrets = config.headers.into_iter().map(|(_, secret)| secret).collect();
-        Ok(Self { transport, name: config.name, endpoint, headers, secrets, limits, turns })
+        Ok(Self { transport, name: config.name, endpoint, headers, secrets, limits, scope, turns })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -87,6 +91,7 @@ impl Client {
         at_ms: i64,
         budget_bytes: usize,
     ) -> Result<Reply, ProviderError> {
+        let query = &*self.scoped(query)?;
         let asked = || Asked::new(&self.name, &self.redact(query));
         let Ok(turn) = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await else {
             let cause =
@@ -98,6 +103,19 @@ impl Client {
         tokio::time::timeout(timeout, self.exchange(query, at_ms, budget_bytes))
             .await
             .unwrap_or_else(|_| Err(ProviderError::Timeout { asked: asked(), after: timeout }))
+    }
+
+    /// `query` about the scope alone.
+    fn scoped<'q>(&self, query: &'q str) -> Result<Cow<'q, str>, ProviderError> {
+        if self.scope.is_empty() {
+            return Ok(Cow::Borrowed(query));
+        }
+        let unreadable = |error: trimtab_promql::ParseError| ProviderError::Settings {
+            provider: self.name.clone(),
+            cause: format!("{} cannot be narrowed to its scope: {error}", self.redact(query)),
+        };
+        let parsed = trimtab_promql::parse(query).map_err(unreadable)?;
+        Ok(Cow::Owned(trimtab_promql::restrict(&parsed, &self.scope).to_string()))
     }
 
     /// The error for a well-formed answer of the wrong kind.
@@ -225,6 +243,20 @@ impl Client {
 
     fn redact(&self, text: &str) -> String {
         self.secrets.iter().fold(self.transport.redact(text), |text, secret| secret.mask_in(&text))
+    }
+}
+
+/// The matchers in `text`, which reads like the inside of a selector's braces.
+fn matchers(text: &str) -> Result<Vec<Matcher>, String> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let wrong = || format!("its matchers must read like cluster=\"eu-1\",region=~\"eu-.*\", not {text}");
+    let parsed =
+        trimtab_promql::parse(&format!("{{{text}}}")).map_err(|error| format!("{}: {error}", wrong()))?;
+    match trimtab_promql::selectors(&parsed).as_slice() {
+        [only] if only.metric.is_none() => Ok(only.matchers.clone()),
+        _ => Err(wrong()),
     }
 }
 

@@ -69,6 +69,9 @@ pub struct PrometheusConfig {
     pub base_url: String,
     /// Headers of every request, such as a tenant. Values are secrets.
     pub headers: Vec<(http::HeaderName, SecretText)>,
+    /// PromQL matchers that every question is narrowed by, such as `cluster="eu-1"` where several clusters share a server:
+    /// pods and namespaces of the same name exist in all of them. Empty where the server knows one cluster.
+    pub scope: String,
     /// Shortest expected time between two scrapes; decides how long a window one query covers.
     pub scrape_interval: Duration,
     /// Limits of one question.
@@ -83,6 +86,7 @@ impl PrometheusConfig {
             name: name.to_owned(),
             base_url: base_url.to_owned(),
             headers: Vec::new(),
+            scope: String::new(),
             scrape_interval: Duration::from_secs(15),
             limits: Limits::default(),
         }
@@ -122,7 +126,8 @@ impl Prometheus {
     /// Prepares a client. Sends nothing.
     ///
     /// # Errors
-    /// [`ProviderError::Settings`] when the address is no http or https URL or a limit is zero.
+    /// [`ProviderError::Settings`] when the address is no http or https URL, the scope is not a list of matchers, or a limit
+    /// is zero.
     pub fn new(transport: Arc<dyn HttpTransport>, config: PrometheusConfig) -> Result<Self, ProviderError> {
         let interval_ms = i64::try_from(config.scrape_interval.as_millis()).unwrap_or(i64::MAX).max(1);
         let piece_ms = interval_ms.saturating_mul(i64::from(config.limits.points_per_query)).max(1);
