@@ -108,9 +108,6 @@ pub struct AppReleaseStatus {
     /// Evidence per rule at the last write.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleEvidence>,
-    /// Rules that found no series while the release was judged; said when it was kept.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unbound_rules: Vec<String>,
     /// Requests that failed because of this release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub harmed: Option<f64>,

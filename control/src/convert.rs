@@ -45,7 +45,6 @@ fn release_status(wire: &AppReleaseStatus, has_template: bool) -> ReleaseStatus 
         restores: wire.restores.unwrap_or_default(),
         needs_human: wire.needs_human.unwrap_or_default(),
         findings: wire.rules.iter().map(finding).collect(),
-        unbound: wire.unbound_rules.clone(),
         harmed: wire.harmed,
         told: wire.notifications.iter().filter_map(told).collect(),
     }
@@ -66,7 +65,6 @@ pub fn release_status_patch(status: &ReleaseStatus) -> Value {
         "recoveredAt": status.recovered_at,
         "restores": (status.restores > 0).then_some(status.restores),
         "needsHuman": status.needs_human.then_some(true),
-        "unboundRules": (!status.unbound.is_empty()).then_some(&status.unbound),
         "harmed": status.harmed,
     });
     // Rows of finished releases do not keep the evidence, so an empty list means "as it was", not "none".

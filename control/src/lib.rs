@@ -10,6 +10,7 @@
 //! write of each object. One broken object never stops another's release.
 
 pub mod apply;
+pub mod bindings;
 pub mod cluster;
 pub mod convert;
 mod deployment;
@@ -25,4 +26,4 @@ pub mod rows;
 pub mod tell;
 
 pub use manager::{ManagerOptions, Parts, run};
-pub use observed::{Observed, observe};
+pub use observed::{Measured, NOTHING_MEASURED, Observed, observe};

@@ -15,6 +15,7 @@ use trimtab_kube::watch::{Row, WatchStatus};
 use trimtab_kube::{Api, ApiError, CancellationToken, Clock, Key};
 use trimtab_providers::http::HttpTransport;
 
+use crate::bindings::Bindings;
 use crate::cluster::{Cluster, target_key};
 use crate::evidence::{Evidence, Measure};
 use crate::expectations::Expectations;
@@ -68,7 +69,8 @@ pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken)
         api: fenced.clone(),
         clock: clock.clone(),
         leadership: leadership.clone(),
-        evidence: Evidence::new(measure),
+        evidence: Evidence::new(measure.clone()),
+        bindings: Bindings::new(measure),
         teller: Teller::new(transport, clock.clone(), options.namespace, dirty.clone()),
         expectations: Expectations::default(),
     };

@@ -5,7 +5,7 @@ use trimtab_delivery::snapshot::{Happening, Release, Told};
 use trimtab_notify::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
 use trimtab_stats::Verdict;
 
-use crate::observed::Observed;
+use crate::observed::{NOTHING_MEASURED, Observed};
 use crate::tell::sequence;
 
 /// The message about one event of a release.
@@ -13,7 +13,7 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &Told, key: &
     let app = &observed.app;
     let status = &release.status;
     let word = release_word(release.number);
-    let snapshot = observed.snapshot(told.at.unwrap_or_default(), &[]);
+    let snapshot = observed.snapshot(told.at.unwrap_or_default(), &NOTHING_MEASURED);
     let previous = snapshot.releases.iter().rev().find(|other| {
         other.number < release.number && other.status.phase == trimtab_delivery::snapshot::ReleasePhase::Kept
     });

@@ -25,6 +25,18 @@ use crate::convert;
 use crate::resources::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
 use crate::rows::{AppRow, Apps, PoliciesOf, Releases};
 
+/// What a metrics server and the pods told about a service; nothing by default.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// Findings on the release that is judged.
+    pub findings: Vec<Finding>,
+    /// Rules that find no series, where it was asked.
+    pub unbound: Option<Vec<String>>,
+}
+
+/// What is measured where nobody measures.
+pub static NOTHING_MEASURED: Measured = Measured { findings: Vec::new(), unbound: None };
+
 /// One service as it was seen.
 #[derive(Clone, Debug)]
 pub struct Observed {
@@ -89,7 +101,7 @@ impl Observed {
 
     /// What a plan looks at.
     #[must_use]
-    pub fn snapshot<'a>(&'a self, now: Timestamp, findings: &'a [Finding]) -> Snapshot<'a> {
+    pub fn snapshot<'a>(&'a self, now: Timestamp, measured: &'a Measured) -> Snapshot<'a> {
         Snapshot {
             now,
             app: &self.app,
@@ -98,7 +110,8 @@ impl Observed {
             replica_sets: &self.replica_sets,
             pods: &self.pods,
             releases: &self.releases,
-            findings,
+            findings: &measured.findings,
+            unbound: measured.unbound.as_deref(),
         }
     }
 

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use trimtab_delivery::finding::Finding;
 use trimtab_delivery::{Plan, Report, plan};
 use trimtab_kube::api::Leadership;
 use trimtab_kube::watch::Row;
 use trimtab_kube::{Api, ApiError, Clock, Key};
 
 use crate::apply::{self, Writer};
+use crate::bindings::Bindings;
 use crate::cluster::Cluster;
 use crate::evidence::Evidence;
 use crate::expectations::{Expectations, Kind};
-use crate::observed::Observed;
+use crate::observed::{Measured, NOTHING_MEASURED, Observed};
 use crate::rows::AppRow;
 use crate::tell::Teller;
 
@@ -29,6 +29,8 @@ pub struct Shell {
     pub leadership: Leadership,
     /// Evidence about releases under way.
     pub evidence: Evidence,
+    /// Whether the rules of settled services find their series.
+    pub bindings: Bindings,
     /// Messages to people.
     pub teller: Teller,
     /// Our own writes that the stores have not shown yet.
@@ -46,6 +48,7 @@ impl Shell {
         }
         let services: Vec<Arc<AppRow>> = self.cluster.apps.read().at(&target).cloned().collect();
         if services.is_empty() {
+            self.bindings.forget(&target);
             self.let_go(&target).await?;
             return Ok(None);
         }
@@ -60,12 +63,12 @@ impl Shell {
         if self.is_behind(row) {
             return Ok(self.clock.now().checked_add(self.expectations.patience()).ok());
         }
-        let (findings, next_look) = self.look(row).await;
+        let (measured, next_look) = self.look(row).await;
         // Measuring takes time: the plan is made on what is true after it.
         let Some(row) = self.cluster.apps.get(row.key()) else { return Ok(None) };
         let observed = Observed::gather(&self.cluster, &row);
         let now = self.clock.now();
-        let (plan, report) = plan(&observed.snapshot(now, &findings));
+        let (plan, report) = plan(&observed.snapshot(now, &measured));
         self.log(row.key(), &plan, &report);
         let writer = Writer { api: &self.api, expectations: &self.expectations, observed: &observed, now };
         writer.apply(&plan.writes).await?;
@@ -76,15 +79,21 @@ impl Shell {
         Ok(earliest(plan.wake_at, next_look))
     }
 
-    /// Findings about the release that is judged or watched on, and when to look again.
-    async fn look(&self, row: &Arc<AppRow>) -> (Vec<Finding>, Option<Timestamp>) {
+    /// What is measured about the service, and when to look again.
+    async fn look(&self, row: &Arc<AppRow>) -> (Measured, Option<Timestamp>) {
         let observed = Observed::gather(&self.cluster, row);
-        let snapshot = observed.snapshot(self.clock.now(), &[]);
+        let snapshot = observed.snapshot(self.clock.now(), &NOTHING_MEASURED);
         let judged = snapshot.judged();
         self.evidence.forget(row.key(), judged.map(|release| release.number));
-        let Some(release) = judged else { return (Vec::new(), None) };
-        let (findings, next_look) = self.evidence.look(row.key(), &snapshot, release).await;
-        (findings, Some(next_look))
+        let (findings, next_look) = match judged {
+            Some(release) => {
+                let (findings, next_look) = self.evidence.look(row.key(), &snapshot, release).await;
+                (findings, Some(next_look))
+            }
+            None => (Vec::new(), None),
+        };
+        let (unbound, next_check) = self.bindings.check(&crate::cluster::target_key(row), &snapshot).await;
+        (Measured { findings, unbound }, earliest(next_look, next_check))
     }
 
     /// Whether a store is behind our own last write of anything that the plan would look at.

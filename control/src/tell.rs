@@ -23,6 +23,7 @@ use crate::apply::Writer;
 use crate::cluster::{Dirty, target_key};
 use crate::expectations::Kind;
 use crate::notice::notice;
+use crate::observed::NOTHING_MEASURED;
 use crate::resources::APP_RELEASES;
 
 /// Sends what releases owe.
@@ -64,7 +65,7 @@ impl Teller {
     /// The first write that failed.
     pub(crate) async fn tell(&self, writer: &Writer<'_>) -> Result<(), ApiError> {
         let observed = writer.observed;
-        let snapshot = observed.snapshot(writer.now, &[]);
+        let snapshot = observed.snapshot(writer.now, &NOTHING_MEASURED);
         for release in snapshot.releases {
             if release.status.told.iter().all(|told| is_over(&told.state)) {
                 continue;

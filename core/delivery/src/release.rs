@@ -72,8 +72,6 @@ pub struct ReleaseStatus {
     pub needs_human: bool,
     /// Evidence at the time of the last write.
     pub findings: Vec<Finding>,
-    /// Rules that had found no series when it was kept.
-    pub unbound: Vec<String>,
     /// Requests that failed because of it.
     pub harmed: Option<f64>,
     /// Events to tell, in order, each exactly once.

@@ -17,6 +17,15 @@ pub struct Rule {
     pub kind: RuleKind,
 }
 
+impl Rule {
+    /// Whether somebody must be told when it finds no series: it was written for this fleet, or it is the one that measures
+    /// requests. What else ships with Trimtab looks for what a service may not have.
+    #[must_use]
+    pub fn is_missed(&self) -> bool {
+        self.origin != Origin::BuiltIn || matches!(self.kind, RuleKind::Ratio(_))
+    }
+}
+
 /// Where a rule or a setting came from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {

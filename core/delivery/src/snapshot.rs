@@ -34,8 +34,10 @@ pub struct Snapshot<'a> {
     pub pods: &'a [Pod],
     /// Releases of the service, ascending by number.
     pub releases: &'a [Release],
-    /// Findings on the release in flight; empty where there is none.
+    /// Findings on the release that is judged; empty where there is none.
     pub findings: &'a [Finding],
+    /// Rules that find no series of the pods as they are; `None` where nobody asked just now.
+    pub unbound: Option<&'a [String]>,
 }
 
 /// The service as its `ManagedApp` says.

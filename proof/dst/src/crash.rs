@@ -93,11 +93,7 @@ fn mask(object: &mut Value) {
                 }
             }
         }
-        Value::Array(items) => {
-            // Whether every rule found its series is said with the verdict and cannot be derived from it later.
-            items.retain(|item| item["type"] != "RulesBound");
-            items.iter_mut().for_each(mask);
-        }
+        Value::Array(items) => items.iter_mut().for_each(mask),
         _ => {}
     }
 }

@@ -168,6 +168,7 @@ pub(crate) async fn explain(stage: &Stage, name: &str) -> Result<String, String>
     let observed =
         trimtab_control::observe(&stage.person, NAMESPACE, name).await.map_err(|error| error.to_string())?;
     let Some(observed) = observed else { return Ok(format!("no ManagedApp {name}\n")) };
-    let (_, report) = trimtab_delivery::plan(&observed.snapshot(stage.clock.now(), &[]));
+    let (_, report) =
+        trimtab_delivery::plan(&observed.snapshot(stage.clock.now(), &trimtab_control::NOTHING_MEASURED));
     Ok(report.text())
 }

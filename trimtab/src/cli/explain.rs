@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use trimtab_api::AppRelease;
 use trimtab_api::app_release::RuleEvidence;
-use trimtab_control::{convert, observe};
+use trimtab_control::{Measured, NOTHING_MEASURED, convert, observe};
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
 use trimtab_delivery::plan::{AppPhase, Plan};
 use trimtab_delivery::report::{Report, duration_words};
@@ -50,12 +50,10 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
         return Ok(Exit::Done);
     }
     let now = session.clock.now();
-    let findings = observed
-        .snapshot(now, &[])
-        .in_flight()
-        .map(|release| release.status.findings.clone())
-        .unwrap_or_default();
-    let (plan, report) = trimtab_delivery::plan(&observed.snapshot(now, &findings));
+    let judged = observed.snapshot(now, &NOTHING_MEASURED).in_flight();
+    let findings = judged.map(|release| release.status.findings.clone()).unwrap_or_default();
+    let measured = Measured { findings, unbound: None };
+    let (plan, report) = trimtab_delivery::plan(&observed.snapshot(now, &measured));
     if matches!(session.form, Form::Json | Form::Yaml) {
         objects(session.out, session.form, &report_value(&plan, &report))?;
         return Ok(Exit::Done);

@@ -6,6 +6,7 @@
 
 mod alert;
 mod arms;
+pub mod binding;
 mod counter;
 mod crashes;
 mod describe;

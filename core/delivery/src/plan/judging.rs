@@ -4,7 +4,7 @@ use trimtab_stats::verdict::Verdict;
 
 use super::draft::{Draft, moved_to, owe};
 use super::held::{held_by_admission, hold_changes};
-use super::verdict::{failed_rule, telemetry_lost, unbound, weigh};
+use super::verdict::{failed_rule, telemetry_lost, weigh};
 use super::{NewRelease, Pause, Write, rolling_back};
 use crate::finding::Finding;
 use crate::names::{Claim, release_word};
@@ -249,7 +249,6 @@ pub(super) fn watch_on(draft: &mut Draft<'_>, target: &Target, release: &Release
     let mut status = moved_to(release, ReleasePhase::Kept, summary);
     status.verdict = verdict;
     status.low_evidence = false;
-    status.unbound = unbound(snapshot.findings);
     status.findings = snapshot.findings.to_vec();
     draft
         .decided(format!("{word} was kept on too little evidence"), format!("passes it: {}", status.summary));
@@ -262,7 +261,6 @@ fn keep(draft: &mut Draft<'_>, release: &Release, verdict: Option<Verdict>, summ
     status.verdict = verdict;
     status.low_evidence = verdict == Some(Verdict::Undecided);
     status.held = false;
-    status.unbound = unbound(snapshot.findings);
     close(&mut status, snapshot, snapshot.findings);
     owe(&mut status, snapshot, Happening::Kept);
     let word = release_word(release.number);

@@ -100,43 +100,25 @@ impl Condition {
 /// Where the releases stand, counting what the plan itself is about to write.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
-    current: Option<Kept>,
+    current: Option<u64>,
     /// What was kept before it.
-    previous: Option<Kept>,
+    previous: Option<u64>,
     in_flight: Option<(u64, ReleasePhase)>,
     rejected: Vec<Rejected>,
     held: bool,
 }
 
-/// A release that was kept.
-#[derive(Clone, Debug)]
-struct Kept {
-    number: u64,
-    /// Rules that had found no series by then; `None` where it was not judged.
-    unbound: Option<Vec<String>>,
-}
-
-impl Kept {
-    fn of(number: u64, status: &ReleaseStatus) -> Self {
-        Self { number, unbound: status.verdict.map(|_| status.unbound.clone()) }
-    }
-}
-
 impl Standing {
     pub(super) fn of(snapshot: &Snapshot<'_>) -> Self {
         let current = snapshot.current();
-        let kept = |release: &Release| Kept::of(release.number, &release.status);
+        let previous = current.and_then(|current| snapshot.before(current));
         Self {
-            current: current.map(kept),
-            previous: current.and_then(|current| snapshot.before(current)).map(kept),
+            current: current.map(|release| release.number),
+            previous: previous.map(|release| release.number),
             in_flight: snapshot.in_flight().map(|release| (release.number, release.status.phase)),
             rejected: snapshot.rejected().map(remember).collect(),
             held: snapshot.rejected().any(|release| release.status.held),
         }
-    }
-
-    fn current_number(&self) -> Option<u64> {
-        self.current.as_ref().map(|kept| kept.number)
     }
 
     /// Where the release under way stands.
@@ -152,22 +134,19 @@ impl Standing {
         match status.phase {
             ReleasePhase::Judging | ReleasePhase::RollingBack => {
                 self.in_flight = Some((release.number, status.phase));
-                if self.current_number() == Some(release.number) {
-                    self.current = self.previous.take();
+                if self.current == Some(release.number) {
+                    self.current = self.previous;
                 }
                 self.rejected.retain(|rejected| rejected.number != release.number);
             }
             ReleasePhase::Kept => {
-                if self.current_number() <= Some(release.number) {
-                    self.current = Some(Kept::of(release.number, status));
-                }
-                let current = self.current_number();
-                self.rejected.retain(|rejected| Some(rejected.number) > current);
+                self.current = self.current.max(Some(release.number));
+                self.rejected.retain(|rejected| Some(rejected.number) > self.current);
                 self.held = false;
             }
             ReleasePhase::RolledBack => {
                 let known = self.rejected.iter().any(|rejected| rejected.number == release.number);
-                if !known && Some(release.number) > self.current_number() {
+                if !known && Some(release.number) > self.current {
                     self.rejected.push(Rejected { at: status.decided_at, ..remember(release) });
                 }
                 self.held = status.held;
@@ -197,16 +176,16 @@ pub(super) fn render(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Opti
         phase,
         summary,
         target_uid: snapshot.target.filter(|_| refusal.is_none()).map(|target| target.uid.clone()),
-        current: standing.current_number(),
+        current: standing.current,
         in_flight: standing.in_flight.map(|(number, _)| number),
         last_release: (last > 0).then_some(last),
         rejected: standing.rejected.clone(),
-        conditions: conditions(snapshot, standing, refusal),
+        conditions: conditions(snapshot, refusal),
     }
 }
 
 fn words(standing: &Standing) -> (AppPhase, String) {
-    let current = standing.current_number().map_or_else(|| "nothing yet".to_owned(), release_word);
+    let current = standing.current.map_or_else(|| "nothing yet".to_owned(), release_word);
     let rejected: Vec<String> =
         standing.rejected.iter().map(|rejected| release_word(rejected.number)).collect();
     let aside =
@@ -225,7 +204,7 @@ fn words(standing: &Standing) -> (AppPhase, String) {
     }
 }
 
-fn conditions(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Option<&Refusal>) -> Vec<Condition> {
+fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Condition> {
     let mut conditions = vec![match refusal {
         Some(refusal) => Condition::new(
             "Claimed",
@@ -239,7 +218,7 @@ fn conditions(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Option<&Ref
         [] => Condition::new("Valid", true, "Valid", "the spec is valid"),
         problems => Condition::new("Valid", false, "Invalid", problems.join("; ")),
     });
-    if let Some(condition) = rules_bound(snapshot, standing) {
+    if let Some(condition) = rules_bound(snapshot) {
         conditions.push(condition);
     }
     if !snapshot.settings.not_acted_on.is_empty() {
@@ -262,16 +241,21 @@ fn conditions(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Option<&Ref
     conditions
 }
 
-/// Whether every rule found its series while what runs was judged: a rule that finds its series a scrape later than
-/// another is no news.
-fn rules_bound(snapshot: &Snapshot<'_>, standing: &Standing) -> Option<Condition> {
-    let unbound = standing.current.as_ref()?.unbound.as_ref()?;
-    Some(if unbound.is_empty() {
-        Condition::new("RulesBound", true, "Bound", "every rule found its series")
+/// Whether every rule finds its series, as it was asked last.
+fn rules_bound(snapshot: &Snapshot<'_>) -> Option<Condition> {
+    let Some(unbound) = snapshot.unbound else {
+        let known = snapshot.app.status.conditions.iter().find(|condition| condition.kind == "RulesBound");
+        return known.cloned();
+    };
+    let missed =
+        |name: &&String| snapshot.settings.rules.iter().any(|rule| rule.name == **name && rule.is_missed());
+    let missed: Vec<&str> = unbound.iter().filter(missed).map(String::as_str).collect();
+    Some(if missed.is_empty() {
+        Condition::new("RulesBound", true, "Bound", "every rule that needs series finds them")
     } else {
         let message = format!(
-            "no series for {}; `trimtab rules {}` tells what was looked for",
-            unbound.join(", "),
+            "no series for {}; `trimtab rules {}` tells what is looked for",
+            missed.join(", "),
             snapshot.app.name
         );
         Condition::new("RulesBound", false, "RuleUnbound", message)

@@ -37,12 +37,6 @@ pub(super) fn weigh(snapshot: &Snapshot<'_>, target: &Target) -> (Option<Verdict
     }
 }
 
-/// The rules that found no series.
-pub(super) fn unbound(findings: &[Finding]) -> Vec<String> {
-    let unbound = |finding: &&Finding| matches!(finding.state, FindingState::Unbound(_));
-    findings.iter().filter(unbound).map(|finding| finding.rule.clone()).collect()
-}
-
 /// Whether a PASS has to wait for this finding: one bad route must not hide behind a good one, and a rule that somebody
 /// wrote for this fleet must have found its series. The rules that ship with Trimtab look for what a service may not have.
 fn is_missing(snapshot: &Snapshot<'_>, finding: &Finding) -> bool {

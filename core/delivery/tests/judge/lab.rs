@@ -179,7 +179,7 @@ impl Lab {
         judge.findings(instant(looks.last().copied().unwrap_or_default()))
     }
 
-    fn answer(&self, query: &Query, seconds: f64) -> Answer {
+    pub(crate) fn answer(&self, query: &Query, seconds: f64) -> Answer {
         if self.outage.contains(&seconds) {
             return Answer::Failed(Failure::Passing("connection refused".into()));
         }

@@ -1,6 +1,7 @@
 //! The judge by example: raw samples in, what a person reads out.
 
 mod alert;
+mod binding;
 mod crashes;
 mod events;
 mod lab;

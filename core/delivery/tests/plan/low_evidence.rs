@@ -65,7 +65,6 @@ fn a_pass_needs_every_rule_that_measures_requests() {
         label pay-t2-1 stable
         label pay-t2-2 stable
         = Healthy: Healthy on v2
-        ! RulesBound RuleUnbound: no series for checkout-errors; `trimtab rules pay` tells what was looked for
         why v2 was out long enough -> keeps it: low evidence: checkout-errors: no series
     ");
     check(
@@ -78,7 +77,6 @@ fn a_pass_needs_every_rule_that_measures_requests() {
         label pay-t2-1 stable
         label pay-t2-2 stable
         = Healthy: Healthy on v2
-        ! RulesBound RuleUnbound: no series for database-errors; `trimtab rules pay` tells what was looked for
         why v2 was out long enough -> keeps it: rpc-errors: no worse
     ",
     );

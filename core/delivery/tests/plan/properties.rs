@@ -109,14 +109,13 @@ fn after(events: &[Happens], admission: bool) -> Cluster {
     cluster
 }
 
-/// What must not depend on where a manager was killed: everything but how often it tried, whether there was time to label
-/// the pods of a release that was over at once, and whether anybody noted which rules it could have been judged by.
+/// What must not depend on where a manager was killed: everything but how often it tried, and whether there was time
+/// to label the pods of a release that was over at once.
 fn end(cluster: &Cluster) -> String {
     let service = &cluster.service;
     let target = service.target.as_ref();
     let target = target.map(|t| (&t.template_hash, t.replicas, t.paused, &t.paused_by, t.claim));
-    let mut status = service.app.status.clone();
-    status.conditions.retain(|condition| condition.kind != "RulesBound");
+    let status = &service.app.status;
     let mut text = format!("{target:?}\n{status:?}\n{:?}\n", cluster.events);
     for Release { number, template_hash, decision, status, .. } in &service.releases {
         let status = ReleaseStatus { restores: 0, ..status.clone() };

@@ -265,7 +265,6 @@ fn is_kept() {
         label pay-t2-1 stable
         label pay-t2-2 stable
         = Healthy: Healthy on v2
-        ! RulesBound RuleUnbound: no series for rpc-errors; `trimtab rules pay` tells what was looked for
         why v2 was out long enough -> keeps it: low evidence: rpc-errors: no series
     ");
     let lost = out().cannot_judge("rpc-errors", FindingState::TelemetryLost("not scraped for 60 s".into()));

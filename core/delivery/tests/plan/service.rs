@@ -25,6 +25,7 @@ pub(crate) struct Service {
     pub(crate) pods: Vec<Pod>,
     pub(crate) releases: Vec<Release>,
     pub(crate) findings: Vec<Finding>,
+    pub(crate) unbound: Option<Vec<String>>,
 }
 
 /// A Deployment `pay` of three ready pods of template `t1` that nobody claimed yet.
@@ -61,6 +62,7 @@ pub(crate) fn unclaimed() -> Service {
         pods: Vec::new(),
         releases: Vec::new(),
         findings: Vec::new(),
+        unbound: None,
     };
     empty.runs("t1", 3)
 }
@@ -108,6 +110,7 @@ impl Service {
             pods: &self.pods,
             releases: &self.releases,
             findings: &self.findings,
+            unbound: self.unbound.as_deref(),
         }
     }
 
@@ -214,6 +217,12 @@ impl Service {
     pub(crate) fn decides(self, keep: Keep) -> Self {
         let decision = Decision { keep, actor: "ana".into(), because: "I say so".into() };
         self.last(|release| release.decision = Some(decision))
+    }
+
+    /// Somebody asked which rules find no series.
+    pub(crate) fn finds_no_series(mut self, rules: &[&str]) -> Self {
+        self.unbound = Some(rules.iter().map(|rule| (*rule).to_owned()).collect());
+        self
     }
 
     pub(crate) fn later(mut self, seconds: i64) -> Self {
