@@ -20,6 +20,8 @@ const DEAF: &str = "deaf";
 const NOBODY: &str = "http://10.64.0.3:9/hook";
 /// How old a signature may be, as docs/guides/notifications.md has it.
 const SIGNATURE_AGE_MAX_SECONDS: i64 = 300;
+/// What sets thousands apart.
+const THOUSANDS: char = '\u{202f}';
 /// The rule that finds errors.
 const RULE: &str = "rpc-errors";
 /// The release that is told about.
@@ -144,10 +146,12 @@ fn tells_enough(webhook: &Value, slack: &str, closed: &Value) -> Result<()> {
     ensure!(rule["name"] == RULE, "another rule failed: {rule}");
     let whole = |number: &Value| number.as_f64().map(|number| number.round().to_string());
     let mut facts = vec![RULE.to_owned(), "v2 rolled back to v1".to_owned()];
-    for field in ["/canaryBad", "/canaryTotal", "/stableBad", "/stableTotal", "/ratio/1"] {
-        let number = rule.pointer(field).and_then(whole);
-        facts.push(number.with_context(|| format!("the record has no {field}: {rule}"))?);
+    for field in ["canaryBad", "canaryTotal", "stableBad", "stableTotal"] {
+        facts.push(whole(&rule[field]).with_context(|| format!("the record has no {field}: {rule}"))?);
     }
+    // Two digits are told of a small ratio; the upper end is open where the old pods failed nothing.
+    let low = rule["ratio"][1].as_f64().with_context(|| format!("the record has no interval: {rule}"))?;
+    facts.push(if low < 9.95 { format!("{low:.1}") } else { format!("{low:.0}") });
     let command = format!("trimtab explain {TOLD} v2 -n {NAMESPACE}");
     let harmed = whole(&closed["status"]["harmed"]).context("the record has no harm")?;
     ensure!(harmed != "0", "a release with errors harmed nobody");
@@ -155,7 +159,9 @@ fn tells_enough(webhook: &Value, slack: &str, closed: &Value) -> Result<()> {
     ensure!(told.to_string() == harmed, "the webhook tells of other harm: {webhook}");
     ensure!(webhook["recoverySeconds"].as_u64() > Some(0), "no time to recover: {webhook}");
     ensure!(webhook["command"] == *command, "another command: {webhook}");
-    let (said, harm) = (text(webhook, "/text"), format!("*Requests harmed*\\n{harmed}"));
+    let plain = |text: &str| text.replace(THOUSANDS, "");
+    let (said, slack) = (plain(text(webhook, "/text")), plain(slack));
+    let harm = format!("*Requests harmed*\\n{harmed}");
     for fact in &facts {
         ensure!(said.contains(fact), "the webhook's text lacks {fact:?}: {said}");
     }
