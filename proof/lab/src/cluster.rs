@@ -11,6 +11,7 @@ use http::Request;
 use tokio::process::Command;
 
 use crate::access::{Access, User};
+use crate::audit::{self, AuditEvent};
 use crate::process::Process;
 use crate::tools::Tools;
 
@@ -60,11 +61,13 @@ pub struct ControlPlaneOptions {
     pub users: Vec<User>,
     /// Further flags for a component, e.g. `--horizontal-pod-autoscaler-sync-period=5s`.
     pub flags: BTreeMap<Component, Vec<String>>,
+    /// The user whose requests the API server writes down, see [`ControlPlane::audit`].
+    pub audited: Option<String>,
 }
 
 impl Default for ControlPlaneOptions {
     fn default() -> Self {
-        Self { users: vec![User::admin()], flags: BTreeMap::new() }
+        Self { users: vec![User::admin()], flags: BTreeMap::new(), audited: None }
     }
 }
 
@@ -108,8 +111,12 @@ impl ControlPlane {
         let admin = admin.context("a control plane needs at least one user, an admin")?;
         let program = tools.controlplane.clone();
         let processes = BTreeMap::new();
+        let mut flags = options.flags;
+        if let Some(user) = &options.audited {
+            flags.entry(Component::ApiServer).or_default().extend(audit::prepare(directory, user)?);
+        }
         let directory = directory.to_owned();
-        let mut plane = Self { program, directory, ports, flags: options.flags, access, admin, processes };
+        let mut plane = Self { program, directory, ports, flags, access, admin, processes };
         for component in Component::ALL {
             plane.spawn(component)?;
             // The API server waits for etcd by itself; the other two exit when there is no API server.
@@ -134,6 +141,14 @@ impl ControlPlane {
     /// When it was started without that user.
     pub fn access(&self, user: &str) -> Result<&Access> {
         self.access.get(user).with_context(|| format!("user {user} is not among the control plane's users"))
+    }
+
+    /// What the audited user asked so far, and how it was answered.
+    ///
+    /// # Errors
+    /// When nobody is audited, or nothing was asked yet.
+    pub fn audit(&self) -> Result<Vec<AuditEvent>> {
+        audit::read(&self.directory)
     }
 
     /// The last lines of a component's output; empty when it is not running.

@@ -32,6 +32,7 @@
 //! EndpointSlices instead).
 
 pub mod access;
+mod audit;
 pub mod cluster;
 pub mod harness;
 pub mod judged;
@@ -42,16 +43,19 @@ mod nodes;
 pub mod pods;
 mod process;
 pub mod prometheus;
+pub mod receiver;
 pub mod service;
 pub mod tools;
 mod web;
 
 pub use self::access::{Access, User};
+pub use self::audit::AuditEvent;
 pub use self::cluster::{Component, ControlPlaneOptions};
 pub use self::harness::Case;
 pub use self::lab::{Lab, LabOptions};
 pub use self::load::{Load, LoadPlan, LoadReport};
 pub use self::netns::{Namespace, reexec_in_namespace};
 pub use self::prometheus::{Prometheus, PrometheusOptions};
+pub use self::receiver::{Received, Receiver};
 pub use self::tools::Tools;
 pub use self::web::Connections;

@@ -4,14 +4,18 @@
 //! ServiceAccount that this created, so what it may do is what RBAC says. Each round then ships one release and reports
 //! what traffic saw.
 
+mod manifest;
 mod round;
 mod table;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+pub use self::manifest::{managed_app, workload};
 pub use self::round::{Expected, Kind, Round, RoundResult};
 pub use self::table::{Promise, table};
 use crate::access::{Access, User};
@@ -23,13 +27,17 @@ use crate::process::Process;
 pub const MANAGER_USER: &str = "system:serviceaccount:trimtab-system:trimtab";
 /// How long the manager may take to be ready.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// Where the manager answers probes.
-const LISTEN: &str = "127.0.0.1:18080";
+/// The first manager answers probes on loopback at this port and one, the second at this port and two.
+const LISTEN_PORT_BASE: u16 = 18_080;
+/// The manager that a site begins with.
+pub const FIRST_MANAGER: u16 = 1;
+/// Lines of a manager's output that go into an error.
+const LINES_IN_ERRORS: usize = 40;
 
 /// A lab with Trimtab in it.
 pub struct Site {
     trimtab: PathBuf,
-    manager: Option<Process>,
+    managers: BTreeMap<u16, Process>,
 }
 
 /// Options of a lab that knows the manager's user.
@@ -71,18 +79,27 @@ impl Site {
         // The lab has no images: the manager runs as a process, as the same user.
         let scale = ["scale", "deployment/trimtab", "--replicas=0", "--namespace", "trimtab-system"];
         lab.kubectl(&scale).await?;
-        let mut site = Self { trimtab, manager: None };
+        let mut site = Self { trimtab, managers: BTreeMap::new() };
         site.start(lab).await?;
         Ok(site)
     }
 
-    /// Starts the manager and waits until it is ready.
+    /// Starts the first manager and waits until it is ready.
     ///
     /// # Errors
     /// When it does not become ready.
     pub async fn start(&mut self, lab: &Lab) -> Result<()> {
+        self.start_manager(lab, FIRST_MANAGER).await
+    }
+
+    /// Starts a manager, one of several or again, and waits until it is ready. It may have to wait for the lease.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start_manager(&mut self, lab: &Lab, number: u16) -> Result<()> {
         let access = lab.control_plane().access(MANAGER_USER)?;
         let kubeconfig = access.kubeconfig.display().to_string();
+        let listen = format!("127.0.0.1:{}", LISTEN_PORT_BASE + number);
         let arguments = [
             "manager",
             "--kubeconfig",
@@ -92,33 +109,64 @@ impl Site {
             "--prometheus-url",
             lab.prometheus()?.url(),
             "--listen",
-            LISTEN,
+            &listen,
+            "--identity",
+            &identity(number),
         ];
         let mut command = tokio::process::Command::new(&self.trimtab);
         command.args(arguments);
-        self.manager = Some(Process::spawn("trimtab", command, lab.directory())?);
+        let name = format!("trimtab-{}", identity(number));
+        self.managers.insert(number, Process::spawn(&name, command, lab.directory())?);
         let ready = lab.wait_for("the manager is ready", READY_LIMIT, async || {
-            let answer = tokio::net::TcpStream::connect(LISTEN).await;
+            let answer = tokio::net::TcpStream::connect(&listen).await;
             Ok(answer.ok().map(drop))
         });
         ready.await.with_context(|| self.tail())
     }
 
-    /// Kills the manager at once.
+    /// Kills every manager at once.
     ///
     /// # Errors
-    /// When it cannot be killed.
+    /// When one cannot be killed.
     pub async fn kill(&mut self) -> Result<()> {
-        match self.manager.take() {
-            Some(mut process) => process.kill().await,
-            None => Ok(()),
+        while let Some((_, mut process)) = self.managers.pop_first() {
+            process.kill().await?;
         }
+        Ok(())
     }
 
-    /// The end of the manager's output.
+    /// Kills one manager (SIGKILL): it gives nothing back and finishes nothing.
+    ///
+    /// # Errors
+    /// When it does not run, or cannot be killed.
+    pub async fn kill_manager(&mut self, number: u16) -> Result<()> {
+        let process = self.managers.remove(&number);
+        process.with_context(|| format!("{} does not run", identity(number)))?.kill().await
+    }
+
+    /// Whether no manager was left running.
+    #[must_use]
+    pub fn is_deserted(&self) -> bool {
+        self.managers.is_empty()
+    }
+
+    /// The manager that has the lease, of those that run; none while nobody has it.
+    ///
+    /// # Errors
+    /// When there is no lease.
+    pub async fn leader(&self, lab: &Lab) -> Result<Option<u16>> {
+        let lease =
+            lab.get("/apis/coordination.k8s.io/v1/namespaces/trimtab-system/leases/trimtab-manager").await?;
+        let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
+        Ok(self.managers.keys().copied().find(|number| identity(*number) == holder))
+    }
+
+    /// The end of the managers' output.
     #[must_use]
     pub fn tail(&self) -> String {
-        self.manager.as_ref().map(|process| process.tail(40)).unwrap_or_default()
+        let tails: Vec<String> =
+            self.managers.values().map(|process| process.tail(LINES_IN_ERRORS)).collect();
+        tails.join("\n")
     }
 
     /// Runs the CLI as the admin: what it wrote to stdout.
@@ -128,12 +176,29 @@ impl Site {
     pub async fn trimtab(&self, lab: &Lab, arguments: &[&str]) -> Result<String> {
         output(&self.trimtab, lab.admin(), arguments).await
     }
+
+    /// Runs the CLI as the admin, whether it fails or not.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub async fn try_trimtab(&self, lab: &Lab, arguments: &[&str]) -> Result<Output> {
+        run(&self.trimtab, lab.admin(), arguments).await
+    }
+}
+
+/// Who a manager is in the lease.
+fn identity(number: u16) -> String {
+    format!("manager-{number}")
+}
+
+async fn run(program: &Path, access: &Access, arguments: &[&str]) -> Result<Output> {
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).env("KUBECONFIG", &access.kubeconfig);
+    command.output().await.with_context(|| format!("cannot run {}", program.display()))
 }
 
 async fn output(program: &Path, access: &Access, arguments: &[&str]) -> Result<String> {
-    let mut command = tokio::process::Command::new(program);
-    command.args(arguments).env("KUBECONFIG", &access.kubeconfig);
-    let output = command.output().await.with_context(|| format!("cannot run {}", program.display()))?;
+    let output = run(program, access, arguments).await?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "trimtab {} failed: {errors}", arguments.join(" "));
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

@@ -6,11 +6,14 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use super::manifest::{managed_app, workload};
 use crate::lab::Lab;
 use crate::load::{LoadPlan, LoadReport};
 
 /// Namespace of the services.
 const NAMESPACE: &str = "default";
+/// Pods of a service.
+const REPLICAS: u32 = 3;
 /// How long a service runs before its release: its usual rates must be known.
 const BEFORE: Duration = Duration::from_secs(40);
 /// How long a release may take to its verdict.
@@ -117,7 +120,8 @@ impl Round {
     pub async fn run(&self, lab: &Lab) -> Result<RoundResult> {
         let name = self.service();
         let (old, new) = self.kind.tags();
-        lab.apply(&manifest(&name, old, &self.watch)).await?;
+        let app = managed_app(NAMESPACE, &name, &format!("{{delivery: {{watch: {}}}}}", self.watch));
+        lab.apply(&format!("{}---{app}", workload(NAMESPACE, &name, old, REPLICAS))).await?;
         lab.wait_for_rollout(NAMESPACE, &format!("deployment/{name}"), VERDICT_LIMIT).await?;
         let plan = LoadPlan::new(NAMESPACE, &name, self.kind.rate(), BEFORE + VERDICT_LIMIT * 2);
         let load = lab.start_load(plan).await?;
@@ -206,36 +210,4 @@ fn exposure(report: &LoadReport) -> Option<Duration> {
     let traffic = report.by_template();
     let newest = traffic.values().max_by_key(|template| template.first)?;
     (traffic.len() > 1).then(|| newest.last - newest.first)
-}
-
-fn manifest(name: &str, tag: &str, watch: &str) -> String {
-    format!(
-        r"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}, labels: {{app: {name}}}}}
-spec:
-  replicas: 3
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 5
-      containers:
-      - name: service
-        image: shop/service:{tag}
-        ports: [{{name: http, containerPort: 8080}}]
-        readinessProbe: {{httpGet: {{path: /healthz, port: http}}, periodSeconds: 1}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}}}
-spec: {{selector: {{app: {name}}}, ports: [{{port: 80, targetPort: http}}]}}
----
-apiVersion: trimtab.dev/v1alpha1
-kind: ManagedApp
-metadata: {{name: {name}}}
-spec: {{delivery: {{watch: {watch}}}}}
-"
-    )
 }

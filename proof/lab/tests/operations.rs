@@ -1,0 +1,45 @@
+//! What people who run Trimtab rely on besides its verdicts: that mistakes are told, that messages come once, that a
+//! second manager takes over, that no right is missing and none is used beyond the list, and that it goes without a
+//! trace.
+
+#[path = "operations/manifests.rs"]
+mod manifests;
+#[path = "operations/messages.rs"]
+mod messages;
+#[path = "operations/removal.rs"]
+mod removal;
+#[path = "operations/rights.rs"]
+mod rights;
+#[path = "operations/stage.rs"]
+mod stage;
+#[path = "operations/takeover.rs"]
+mod takeover;
+
+use std::process::ExitCode;
+
+use trimtab_lab::harness;
+
+use stage::{Shared, case};
+
+fn main() -> ExitCode {
+    let stage = Shared::default();
+    let cases = vec![
+        case("every_bad_manifest_is_refused_or_explained", &stage, |lab, stage| {
+            Box::pin(manifests::every_bad_manifest_is_refused_or_explained(lab, stage))
+        }),
+        case("people_are_told_once", &stage, |lab, stage| {
+            Box::pin(messages::people_are_told_once(lab, stage))
+        }),
+        case("a_second_manager_takes_over", &stage, |lab, stage| {
+            Box::pin(takeover::a_second_manager_takes_over(lab, stage))
+        }),
+        case("the_manager_asks_for_nothing_it_may_not_have", &stage, |lab, stage| {
+            Box::pin(rights::the_manager_asks_for_nothing_it_may_not_have(lab, stage))
+        }),
+        case("uninstall_leaves_every_pod_running", &stage, |lab, stage| {
+            Box::pin(removal::uninstall_leaves_every_pod_running(lab, stage))
+        }),
+    ];
+    drop(stage);
+    harness::run(stage::options(), cases)
+}
