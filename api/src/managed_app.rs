@@ -154,7 +154,7 @@ pub struct HorizontalScaling {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NotifySpec {
-    /// Channel to mention; the webhook's own channel is used when it allows no other.
+    /// Channel to post in, such as `#payments`; a webhook that is bound to a channel keeps to its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slack: Option<String>,
     /// Secret key holding the Slack incoming-webhook URL; default: the policy's.
@@ -165,7 +165,7 @@ pub struct NotifySpec {
     pub webhook: Option<WebhookSpec>,
     /// Events to tell: `Started`, `Kept`, `RolledBack`, `Held`, `NeedsHuman`; default: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub on: Vec<String>,
+    pub events: Vec<String>,
 }
 
 /// A key of a Secret. In a `ManagedApp` the Secret is in its namespace, in a `FleetPolicy` in Trimtab's own.

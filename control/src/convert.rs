@@ -118,7 +118,7 @@ fn rule_evidence(finding: &Finding) -> Value {
     Value::Object(object)
 }
 
-/// Ratios beyond this are all the same to a person.
+/// Ratios from here on are all the same to a person, and read back as open.
 const RATIO_MAX: f64 = 1e6;
 
 fn finding(wire: &RuleEvidence) -> Finding {
@@ -138,7 +138,10 @@ fn finding(wire: &RuleEvidence) -> Finding {
             stable_bad: wire.stable_bad as u64,
             stable_total: wire.stable_total,
         },
-        ratio: wire.ratio.map(|[estimate, low, high]| Interval { estimate, low, high }),
+        ratio: wire.ratio.map(|ends| {
+            let [estimate, low, high] = ends.map(|end| if end < RATIO_MAX { end } else { f64::INFINITY });
+            Interval { estimate, low, high }
+        }),
         evidence: wire.evidence.map(|[log10, threshold_log10]| Evidence { log10, threshold_log10 }),
         harmed: None,
         summary: wire.summary.clone(),

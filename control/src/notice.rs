@@ -60,6 +60,10 @@ fn finding(finding: &trimtab_delivery::finding::Finding) -> Finding {
             source: BaselineSource::Stable,
             counts: Counts { bad: counts.stable_bad, total: whole(counts.stable_total).filter(|_| requests) },
         }),
-        ratio: finding.ratio.map(|ratio| Ratio::new(ratio.low, ratio.estimate, ratio.high)),
+        // Where the old pods had none, the estimate is only the largest ratio that was thought of.
+        ratio: finding.ratio.map(|ratio| {
+            let estimate = if counts.stable_bad == 0 { f64::INFINITY } else { ratio.estimate };
+            Ratio::new(ratio.low, estimate, ratio.high)
+        }),
     }
 }

@@ -99,7 +99,9 @@ impl Project for Releases {
 /// The row of a release.
 pub fn release_row(wire: &AppRelease) -> Result<ReleaseRow, ProjectError> {
     let mut release = convert::release(wire);
-    if !release.status.phase.in_flight() {
+    // A message that is still owed tells what the rules saw.
+    let told = release.status.told.iter().all(|told| crate::tell::is_over(&told.state));
+    if !release.status.phase.in_flight() && told {
         release.status.findings = Vec::new();
     }
     let facts =

@@ -4,6 +4,7 @@
 //! knows that it may have arrived.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -180,17 +181,19 @@ impl Teller {
 
     async fn destination(&self, writer: &Writer<'_>, reach: &Reach) -> Result<Destination, Unreachable> {
         let namespace = self.secrets_of(writer, reach);
-        let (url, signing_key) = match reach {
-            Reach::Slack { url_from, .. } => (secret(writer.api, namespace, url_from).await?, None),
+        let (url, signing_key, channel) = match reach {
+            Reach::Slack { url_from, channel, .. } => {
+                (secret(writer.api, namespace, url_from).await?, None, channel.clone())
+            }
             Reach::Webhook { spec, .. } => {
                 let signing_key = match &spec.signing_key_from {
                     Some(from) => Some(secret(writer.api, namespace, from).await?),
                     None => None,
                 };
-                (SecretText::new(spec.url.clone()), signing_key)
+                (SecretText::new(spec.url.clone()), signing_key, None)
             }
         };
-        Ok(Destination { name: lane(reach, namespace), kind: kind_of(reach), url, signing_key })
+        Ok(Destination { name: lane(reach, namespace), kind: kind_of(reach), url, signing_key, channel })
     }
 }
 
@@ -203,9 +206,12 @@ fn lane(reach: &Reach, namespace: &str) -> String {
     match reach {
         Reach::Slack { url_from, .. } => format!("slack {namespace}/{}/{}", url_from.name, url_from.key),
         Reach::Webhook { spec, .. } => {
+            // Whoever knows the path may post, so it is told apart and not shown.
+            let mut hasher = DefaultHasher::new();
+            spec.url.hash(&mut hasher);
             let url: Option<http::Uri> = spec.url.parse().ok();
             let host = url.as_ref().and_then(http::Uri::host).unwrap_or_default();
-            format!("webhook {namespace}/{host}")
+            format!("webhook {namespace}/{host}#{:x}", hasher.finish())
         }
     }
 }
@@ -278,7 +284,7 @@ fn outcome_word(outcome: &OutcomeState) -> String {
     }
 }
 
-fn is_over(state: &str) -> bool {
+pub(crate) fn is_over(state: &str) -> bool {
     matches!(parse_state(state), Some(State::Sent | State::Failed | State::Unknown) | None)
 }
 

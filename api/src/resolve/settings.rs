@@ -164,13 +164,13 @@ fn not_acted_on(own: &ManagedAppSpec, strategy: Strategy, policies: &Policies<'_
 fn notify(own: &ManagedAppSpec, policies: &Policies<'_>) -> Notify {
     let reaches = reaches(own, policies);
     let known = |word: &&String| trimtab_delivery::snapshot::Happening::parse(word).is_some();
-    let on = notify_specs(own, policies)
+    let events = notify_specs(own, policies)
         .into_iter()
-        .map(|(spec, _)| spec.on.iter().filter(known).cloned().collect::<Vec<_>>())
-        .find(|on| !on.is_empty());
+        .map(|(spec, _)| spec.events.iter().filter(known).cloned().collect::<Vec<_>>())
+        .find(|events| !events.is_empty());
     Notify {
         destinations: reaches.iter().map(|reach| reach.name().to_owned()).collect(),
-        on: on.unwrap_or_default(),
+        on: events.unwrap_or_default(),
     }
 }
 
@@ -181,6 +181,8 @@ pub enum Reach {
     Slack {
         /// Where its URL is kept.
         url_from: SecretKey,
+        /// The channel to post in, if anybody named one.
+        channel: Option<String>,
         /// Whether a policy names it: the Secret is then in Trimtab's own namespace.
         of_policy: bool,
     },
@@ -215,8 +217,10 @@ impl Reach {
 #[must_use]
 pub fn reaches(own: &ManagedAppSpec, policies: &Policies<'_>) -> Vec<Reach> {
     let specs = notify_specs(own, policies);
+    let channel = || specs.iter().find_map(|(spec, _)| spec.slack.clone());
     let slack = specs.iter().find_map(|(spec, of_policy)| {
-        spec.slack_url_from.clone().map(|url_from| Reach::Slack { url_from, of_policy: *of_policy })
+        let url_from = spec.slack_url_from.clone()?;
+        Some(Reach::Slack { url_from, channel: channel(), of_policy: *of_policy })
     });
     let webhook = specs.iter().find_map(|(spec, of_policy)| {
         spec.webhook.clone().map(|spec| Reach::Webhook { spec, of_policy: *of_policy })
@@ -278,10 +282,10 @@ fn check_app_spec(spec: &ManagedAppSpec, origin: Origin, path: &str, problems: &
 }
 
 fn check_notify(notify: &NotifySpec, path: &str, problems: &mut Vec<Problem>) {
-    for (index, word) in notify.on.iter().enumerate() {
+    for (index, word) in notify.events.iter().enumerate() {
         if trimtab_delivery::snapshot::Happening::parse(word).is_none() {
             let cause = format!("`{word}` is none of `Started`, `Kept`, `RolledBack`, `Held`, `NeedsHuman`");
-            problems.push(Problem::new(format!("{path}.on[{index}]"), cause));
+            problems.push(Problem::new(format!("{path}.events[{index}]"), cause));
         }
     }
     if let Some(WebhookSpec { url, .. }) = &notify.webhook

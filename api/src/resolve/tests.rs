@@ -163,8 +163,8 @@ fn wrong_fields_of_a_policy_count_as_not_written() {
         let expected: Vec<&str> = [in_force, ".."].into_iter().chain(latency).collect();
         check(wrong, "{}", &[("general", general), ("wrong", wrong)], &expected);
     }
-    let notify = "{notify: {webhook: {url: 'https://x'}, on: [Kept]}}";
-    let wrong = "{match: {namespaces: [shop]}, notify: {on: [Someday]}}";
+    let notify = "{notify: {webhook: {url: 'https://x'}, events: [Kept]}}";
+    let wrong = "{match: {namespaces: [shop]}, notify: {events: [Someday]}}";
     check(
         "events that do not exist",
         "{}",
@@ -229,7 +229,7 @@ fn rules_merge_by_name() {
 fn people_are_told_by_the_most_specific() {
     let general = (
         "general",
-        "{notify: {slackUrlFrom: {name: s, key: k}, webhook: {url: 'https://all'}, on: [RolledBack]}}",
+        "{notify: {slackUrlFrom: {name: s, key: k}, webhook: {url: 'https://all'}, events: [RolledBack]}}",
     );
     check(
         "destinations of a policy",
@@ -237,7 +237,7 @@ fn people_are_told_by_the_most_specific() {
         &[general],
         &[DEFAULTS, "..", "tells slack, webhook of [\"RolledBack\"]"],
     );
-    let own = "{notify: {on: [Kept, Held]}}";
+    let own = "{notify: {events: [Kept, Held]}}";
     check(
         "the service says which events",
         own,

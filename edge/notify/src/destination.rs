@@ -35,6 +35,8 @@ pub struct Destination {
     pub url: SecretText,
     /// Key for signatures; only webhooks use it.
     pub signing_key: Option<SecretText>,
+    /// Channel to post in; only Slack uses it, and only where the webhook is not bound to one.
+    pub channel: Option<String>,
 }
 
 /// Why a notice is not taken.
@@ -76,7 +78,13 @@ impl Destination {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri()?;
         let body = match self.kind {
-            DestinationKind::Slack => slack::payload(notice).to_string(),
+            DestinationKind::Slack => {
+                let mut body = slack::payload(notice);
+                if let Some(channel) = &self.channel {
+                    body["channel"] = channel.as_str().into();
+                }
+                body.to_string()
+            }
             DestinationKind::Webhook => webhook::payload(notice).to_string(),
         };
         let headers = request.headers_mut();

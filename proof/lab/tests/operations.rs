@@ -1,6 +1,6 @@
 //! What people who run Trimtab rely on besides its verdicts: that mistakes are told, that messages come once, that a
-//! second manager takes over, that no right is missing and none is used beyond the list, and that it goes without a
-//! trace.
+//! second manager takes over, that rules say what they miss, that no right is missing and none is used beyond the list,
+//! and that it goes without a trace.
 
 #[path = "operations/manifests.rs"]
 mod manifests;
@@ -10,6 +10,8 @@ mod messages;
 mod removal;
 #[path = "operations/rights.rs"]
 mod rights;
+#[path = "operations/series.rs"]
+mod series;
 #[path = "operations/stage.rs"]
 mod stage;
 #[path = "operations/takeover.rs"]
@@ -32,6 +34,9 @@ fn main() -> ExitCode {
         }),
         case("a_second_manager_takes_over", &stage, |lab, stage| {
             Box::pin(takeover::a_second_manager_takes_over(lab, stage))
+        }),
+        case("a_rule_without_series_says_so_before_a_release", &stage, |lab, stage| {
+            Box::pin(series::a_rule_without_series_says_so_before_a_release(lab, stage))
         }),
         case("the_manager_asks_for_nothing_it_may_not_have", &stage, |lab, stage| {
             Box::pin(rights::the_manager_asks_for_nothing_it_may_not_have(lab, stage))

@@ -29,11 +29,12 @@ pub(super) fn forget(draft: &mut Draft<'_>, target: &Target) {
                 ReleasePhase::Kept | ReleasePhase::RolledBack | ReleasePhase::Superseded
             )
         })
-        .filter(|release| ![running, fallback].contains(&Some(release.number)))
+        .filter(|release| Some(release.number) != running)
         .filter(|release| !snapshot.rejected().any(|rejected| rejected.number == release.number))
         .collect();
     let surplus = finished.len().saturating_sub(snapshot.settings.history.saturating_sub(1));
-    for release in finished.into_iter().take(surplus.min(FORGET_PER_PLAN_MAX)) {
+    let forgotten = finished.into_iter().filter(|release| Some(release.number) != fallback);
+    for release in forgotten.take(surplus.min(FORGET_PER_PLAN_MAX)) {
         draft.write(Write::DeleteRelease { number: release.number });
     }
 }

@@ -206,9 +206,13 @@ fn rules_that_find_no_series() {
         why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
     ",
     );
-    check("nothing measures requests", &settled().finds_no_series(&["rpc-errors", "database-errors"]), "
+    check(
+        "nothing measures requests",
+        &settled().finds_no_series(&["rpc-errors", "database-errors"]),
+        "
         = Healthy: Healthy on v1
         ! RulesBound RuleUnbound: no series for rpc-errors; `trimtab rules pay` tells what is looked for
         why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
-    ");
+    ",
+    );
 }

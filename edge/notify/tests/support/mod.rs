@@ -134,6 +134,7 @@ pub fn slack() -> Destination {
         name: "slack #payments".to_owned(),
         kind: DestinationKind::Slack,
         url: SecretText::new(format!("https://hooks.slack.example/services/T0/B0/{TOKEN}")),
+        channel: None,
         signing_key: None,
     }
 }
@@ -143,6 +144,7 @@ pub fn webhook() -> Destination {
         name: "deploy-log".to_owned(),
         kind: DestinationKind::Webhook,
         url: SecretText::new(format!("https://log.example/in?token={TOKEN}")),
+        channel: None,
         signing_key: Some(SecretText::new(SIGNING_KEY.to_owned())),
     }
 }

@@ -10,8 +10,8 @@ use trimtab_lab::judged::{FIRST_MANAGER, managed_app, workload};
 use trimtab_lab::{Lab, Received};
 
 use crate::stage::{
-    NAMESPACE, PATIENCE, SIGNING_KEY, Stage, TOLD, release, ship, text, wait_for_release, wait_until_known,
-    wait_until_phase,
+    CHANNEL, NAMESPACE, PATIENCE, SIGNING_KEY, Stage, TOLD, release, ship, text, wait_for_release,
+    wait_until_known, wait_until_phase,
 };
 
 /// A service whose webhook nobody answers: it must hold up nobody else's messages.
@@ -48,8 +48,11 @@ pub(crate) async fn people_are_told_once(lab: &Lab, stage: &mut Stage) -> Result
     each_came_once(stage, TOLD)?;
     let webhook = only(stage, &webhook_path(TOLD), "RolledBack")?;
     verify(&webhook)?;
-    let slack = only(stage, &slack_path(TOLD), "RolledBack")?.json().to_string();
+    let slack = only(stage, &slack_path(TOLD), "RolledBack")?.json();
+    ensure!(slack["channel"] == CHANNEL, "another channel: {slack}");
+    let slack = slack.to_string();
     let body = webhook.json();
+    ensure!(body["findings"][0]["rule"] == RULE, "the rule that decided does not come first: {body}");
     tells_enough(&body, &slack, &closed)?;
     // The command for more is one that works.
     let command = text(&body, "/command");

@@ -11,6 +11,8 @@ use tokio::sync::Mutex;
 use trimtab_lab::judged::{self, MANAGER_USER, Site, managed_app, workload};
 use trimtab_lab::{Case, Lab, LabOptions, Load, LoadPlan, Receiver};
 
+use crate::series;
+
 /// Namespace of the services.
 pub(crate) const NAMESPACE: &str = "shop";
 /// How long anything may take that takes seconds on an idle machine.
@@ -25,6 +27,8 @@ const REPLICAS: u32 = 3;
 const SCRAPES_NEEDED: f64 = 6.0;
 /// Signs what is sent to the generic webhook.
 pub(crate) const SIGNING_KEY: &str = "a key that nobody else knows";
+/// Slack channel that services name.
+pub(crate) const CHANNEL: &str = "#shop";
 /// Service whose messages are counted.
 pub(crate) const TOLD: &str = "told";
 /// Service whose release outlives its manager.
@@ -92,7 +96,7 @@ impl Stage {
         for name in [TOLD, HANDED_OVER] {
             // Slack and a webhook are told of everything.
             let spec = format!(
-                "{{notify: {{slackUrlFrom: {{name: slack, key: {name}}}, \
+                "{{notify: {{slack: '{CHANNEL}', slackUrlFrom: {{name: slack, key: {name}}}, \
                  webhook: {{url: \"{}\", signingKeyFrom: {{name: hook, key: key}}}}}}}}",
                 receiver.url(&format!("/hook/{name}"))
             );
@@ -100,6 +104,7 @@ impl Stage {
             lab.apply(&format!("{}---{app}", workload(NAMESPACE, name, "v1", REPLICAS))).await?;
             loads.push(lab.start_load(LoadPlan::new(NAMESPACE, name, RATE, LONGEST_TRAFFIC)).await?);
         }
+        series::expect(lab).await?;
         Ok(Self { site, receiver, loads })
     }
 
@@ -153,6 +158,14 @@ pub(crate) async fn app(lab: &Lab, name: &str) -> Result<Value> {
 }
 
 /// An AppRelease.
+/// Status and message of a condition of a service; empty where it has none.
+pub(crate) async fn condition(lab: &Lab, name: &str, kind: &str) -> Result<(String, String)> {
+    let app = app(lab, name).await?;
+    let all = app["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let found = all.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default();
+    Ok((text(&found, "/status").to_owned(), text(&found, "/message").to_owned()))
+}
+
 pub(crate) async fn release(lab: &Lab, name: &str) -> Result<Value> {
     lab.get(&format!("/apis/trimtab.dev/v1alpha1/namespaces/{NAMESPACE}/appreleases/{name}")).await
 }
