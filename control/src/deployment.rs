@@ -33,7 +33,8 @@ impl Change<'_> {
             // do not count as a generation, so the version is looked at, lest somebody's be lost.
             Some(claim) => {
                 let all = json!({CLAIM_ANNOTATION: claim.as_str()});
-                operations.push(test("/metadata/resourceVersion", identity.resource_version.to_string().into()));
+                operations
+                    .push(test("/metadata/resourceVersion", identity.resource_version.to_string().into()));
                 operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": all}));
             }
             None => {

@@ -37,7 +37,7 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &Told, key: &
         release: word.clone(),
         release_number: release.number,
         previous: previous.map(|other| release_word(other.number)),
-        tier: observed.wire.object.spec.tier,
+        tier: observed.wire.spec.tier,
         actor: Some(release.actor.clone()).filter(|actor| !actor.is_empty()),
         reason: status.summary.clone(),
         findings: findings.into_iter().map(finding).collect(),

@@ -20,7 +20,7 @@ use trimtab_notify::{
 use trimtab_providers::http::HttpTransport;
 
 use crate::apply::Writer;
-use crate::cluster::{Dirty, target_key};
+use crate::cluster::Dirty;
 use crate::expectations::Kind;
 use crate::notice::notice;
 use crate::resources::APP_RELEASES;
@@ -107,7 +107,7 @@ impl Teller {
             locked(&self.shared.sent_by_us).remove(&entry);
         }
         for letter in letters {
-            self.submit(letter, &target_key(&writer.observed.wire));
+            self.submit(letter, &writer.observed.target_key);
         }
         Ok(())
     }
@@ -277,7 +277,7 @@ fn outcome_word(outcome: &OutcomeState) -> String {
     }
 }
 
-fn is_over(state: &str) -> bool {
+pub(crate) fn is_over(state: &str) -> bool {
     matches!(parse_state(state), Some(State::Sent | State::Failed | State::Unknown) | None)
 }
 
