@@ -78,7 +78,7 @@ impl Writer<'_> {
         let deployment = self.deployment()?;
         let app = &self.observed.app;
         let template = deployment.template.value();
-        let image = service_image(&template, self.observed.wire.object.spec.container.as_deref());
+        let image = service_image(&template, self.observed.wire.spec.container.as_deref());
         let name = self.release_name(release.number);
         let object = json!({
             "apiVersion": trimtab_api::API_VERSION,
@@ -106,7 +106,7 @@ impl Writer<'_> {
     }
 
     fn owner_reference(&self) -> Value {
-        let meta = &self.observed.wire.object.metadata;
+        let meta = &self.observed.wire.metadata;
         json!({"apiVersion": trimtab_api::API_VERSION, "kind": "ManagedApp", "name": meta.name, "uid": meta.uid, "controller": true})
     }
 
@@ -117,7 +117,7 @@ impl Writer<'_> {
         template_hash: &str,
     ) -> Result<(), ApiError> {
         let template = self.deployment()?.template.value();
-        let image = service_image(&template, self.observed.wire.object.spec.container.as_deref());
+        let image = service_image(&template, self.observed.wire.spec.container.as_deref());
         let patch = json!({"spec": {"template": template, "templateHash": template_hash, "previous": previous, "image": image}});
         let name = self.release_name(number);
         let answer = self
@@ -130,7 +130,8 @@ impl Writer<'_> {
 
     async fn release_status(&self, number: u64, status: &ReleaseStatus) -> Result<(), ApiError> {
         let name = self.release_name(number);
-        let patch = Patch::Merge(convert::release_status_patch(status));
+        let before = self.observed.release_status(number);
+        let patch = Patch::Merge(convert::release_status_patch(&before, status));
         let answer =
             self.api.patch_subresource(APP_RELEASES, self.namespace(), &name, "status", &patch).await?;
         self.wrote(Kind::Release, &name, &answer);
@@ -211,7 +212,7 @@ impl Writer<'_> {
                 "kind": "ManagedApp",
                 "name": app.name,
                 "namespace": app.namespace,
-                "uid": self.observed.wire.object.metadata.uid,
+                "uid": self.observed.wire.metadata.uid,
             },
         });
         match self.api.create(EVENTS, self.namespace(), &object).await {
@@ -226,7 +227,7 @@ impl Writer<'_> {
         if *status == self.observed.app.status {
             return Ok(());
         }
-        let old = &self.observed.wire.object.status;
+        let old = &self.observed.wire.status;
         let wire = convert::wire_app_status(status, old, self.now);
         let mut patch = serde_json::to_value(wire).unwrap_or_default();
         // In a merge patch a missing field stays: what is unset now must be named.

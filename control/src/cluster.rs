@@ -49,9 +49,7 @@ pub struct Watches {
 /// The Deployment that a service claims.
 #[must_use]
 pub fn target_key(row: &AppRow) -> Key {
-    let app = &row.object;
-    let named = app.spec.target.as_ref().map(|target| target.name.as_str()).filter(|name| !name.is_empty());
-    Key::new(app.metadata.namespace.as_str(), named.unwrap_or(&app.metadata.name))
+    Key::new(row.key().namespace.clone(), row.object.target.clone())
 }
 
 fn service_of(row: &ReleaseRow) -> Key {
@@ -108,8 +106,10 @@ impl Cluster {
         let interner = Interner::new();
         let mut watches = Watches { tasks: Vec::new(), statuses: Vec::new() };
         let cluster = self.clone();
-        watches.add(api, MANAGED_APPS, Apps, self.apps.clone(), dirty, |row| vec![target_key(row)]);
-        watches.add(api, APP_RELEASES, Releases, self.releases.clone(), dirty, {
+        let apps = Apps::new(interner.clone());
+        watches.add(api, MANAGED_APPS, apps, self.apps.clone(), dirty, |row| vec![target_key(row)]);
+        let releases = Releases::new(interner.clone());
+        watches.add(api, APP_RELEASES, releases, self.releases.clone(), dirty, {
             let cluster = cluster.clone();
             move |row| cluster.targets_of_service(&service_of(row))
         });

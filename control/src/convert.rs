@@ -50,10 +50,19 @@ fn release_status(wire: &AppReleaseStatus, has_template: bool) -> ReleaseStatus 
     }
 }
 
-/// The merge patch that makes a record's status say `status`.
+/// The merge patch that makes a record's status say `after`. What did not change since `before` is left as it is: rows do not
+/// keep all of a finished release.
 #[must_use]
-pub fn release_status_patch(status: &ReleaseStatus) -> Value {
-    let mut patch = json!({
+pub fn release_status_patch(before: &ReleaseStatus, after: &ReleaseStatus) -> Value {
+    let (known, mut patch) = (status_fields(before), status_fields(after));
+    // A record without a status reads as if it had a phase.
+    patch.retain(|field, value| field == "phase" || known.get(field) != Some(value));
+    json!({"status": patch})
+}
+
+/// Every field of a status that is patched; `null` removes one.
+fn status_fields(status: &ReleaseStatus) -> Map<String, Value> {
+    let all = json!({
         "phase": status.phase.word(),
         "summary": status.summary,
         "verdict": status.verdict.map(verdict_word),
@@ -67,14 +76,15 @@ pub fn release_status_patch(status: &ReleaseStatus) -> Value {
         "needsHuman": status.needs_human.then_some(true),
         "harmed": status.harmed,
     });
-    // Rows of finished releases do not keep the evidence, so an empty list means "as it was", not "none".
+    let mut fields = all.as_object().cloned().unwrap_or_default();
+    // An empty list means "as it was", not "none".
     if !status.findings.is_empty() {
-        patch["rules"] = status.findings.iter().map(rule_evidence).collect();
+        fields.insert("rules".to_owned(), status.findings.iter().map(rule_evidence).collect());
     }
     if !status.told.is_empty() {
-        patch["notifications"] = status.told.iter().map(told_value).collect();
+        fields.insert("notifications".to_owned(), status.told.iter().map(told_value).collect());
     }
-    json!({"status": patch})
+    fields
 }
 
 /// `Pass`, `Fail`, `Undecided`.

@@ -1,6 +1,7 @@
 //! What people are told, from what is known about a release.
 
 use trimtab_delivery::names::release_word;
+use trimtab_delivery::rule::{Rule, RuleKind};
 use trimtab_delivery::snapshot::{Happening, Release, Told};
 use trimtab_notify::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
 use trimtab_stats::Verdict;
@@ -37,10 +38,10 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &Told, key: &
         release: word.clone(),
         release_number: release.number,
         previous: previous.map(|other| release_word(other.number)),
-        tier: observed.wire.object.spec.tier,
+        tier: observed.wire.spec.tier,
         actor: Some(release.actor.clone()).filter(|actor| !actor.is_empty()),
         reason: status.summary.clone(),
-        findings: findings.into_iter().map(finding).collect(),
+        findings: findings.into_iter().map(|found| finding(found, &observed.settings.rules)).collect(),
         requests_harmed: status.harmed.map(|harmed| harmed.round() as u64),
         recovery_seconds: recovery.and_then(|seconds| u64::try_from(seconds).ok()),
         evidence: if status.low_evidence { Evidence::Low } else { Evidence::Sufficient },
@@ -48,11 +49,12 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &Told, key: &
     }
 }
 
-fn finding(finding: &trimtab_delivery::finding::Finding) -> Finding {
+fn finding(finding: &trimtab_delivery::finding::Finding, rules: &[Rule]) -> Finding {
     let counts = &finding.counts;
     let whole = |total: f64| (total > 0.0).then_some(total.round() as u64);
     // Only ratio rules count requests; the exposure of the others is time, which is no total of events.
-    let requests = finding.harmed.is_some() || finding.ratio.is_some();
+    let mut ratios = rules.iter().filter(|rule| matches!(rule.kind, RuleKind::Ratio(_)));
+    let requests = ratios.any(|rule| rule.name == finding.rule);
     Finding {
         rule: finding.rule.clone(),
         canary: Counts { bad: counts.canary_bad, total: whole(counts.canary_total).filter(|_| requests) },

@@ -10,7 +10,7 @@ use trimtab_delivery::finding::Finding;
 use trimtab_delivery::names::{
     CLAIM_ANNOTATION, Claim, MANAGER, Phase, RELEASE_ANNOTATION, parse_release_word,
 };
-use trimtab_delivery::snapshot::{App, Pod, Release, ReplicaSet, Settings, Snapshot, Target};
+use trimtab_delivery::snapshot::{App, Pod, Release, ReleaseStatus, ReplicaSet, Settings, Snapshot, Target};
 use trimtab_kube::intern::ContainerRole;
 use trimtab_kube::pod_row::{PodProjection, PodRow};
 use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, REPLICA_SETS};
@@ -42,8 +42,10 @@ pub static NOTHING_MEASURED: Measured = Measured { findings: Vec::new(), unbound
 pub struct Observed {
     /// The service.
     pub app: App,
-    /// Its `ManagedApp`.
-    pub wire: Arc<AppRow>,
+    /// Its `ManagedApp`, as far as it is read.
+    pub wire: ManagedApp,
+    /// Namespace and name of the Deployment that it claims.
+    pub target_key: Key,
     /// What policy and spec come to.
     pub settings: Settings,
     /// Its Deployment.
@@ -61,33 +63,33 @@ pub struct Observed {
 impl Observed {
     /// The service behind `row` as the stores know it.
     #[must_use]
-    pub fn gather(cluster: &Cluster, row: &Arc<AppRow>) -> Self {
-        let wire = &row.object;
+    pub fn gather(cluster: &Cluster, row: &AppRow) -> Self {
+        let wire = row.app();
         let (app, settings, reaches) = {
             let policies = cluster.policies.read();
-            let policies = Policies::matching(policies.iter().map(|policy| &policy.object), wire);
-            let (app, settings) = app_and_settings(cluster, row, &policies);
+            let policies = Policies::matching(policies.iter().map(|policy| &policy.object), &wire);
+            let (app, settings) = app_and_settings(cluster, row, &wire, &policies);
             (app, settings, reaches(&wire.spec, &policies))
         };
-        let key = target_key(row);
-        let deployment = cluster.deployments.get(&key);
+        let target_key = target_key(row);
+        let deployment = cluster.deployments.get(&target_key);
         let (replica_sets, pods) = deployment.as_ref().map(|d| arms(cluster, d)).unwrap_or_default();
         let autoscaler =
-            cluster.autoscalers.read().at(&key).next().map(|hpa| hpa.identity.key.name.to_string());
-        let target = deployment.as_ref().map(|d| target(d, wire, autoscaler));
-        let service = Key::new(wire.metadata.namespace.as_str(), wire.metadata.name.as_str());
+            cluster.autoscalers.read().at(&target_key).next().map(|hpa| hpa.identity.key.name.to_string());
+        let target = deployment.as_ref().map(|d| target(d, &wire, autoscaler));
         let mut found: Vec<(Release, String)> = cluster
             .releases
             .read()
-            .at(&service)
-            .map(|row| (row.object.release.clone(), row.object.uid.clone()))
+            .at(row.key())
+            .map(|row| (row.object.release(), row.object.uid.to_string()))
             .collect();
         found.sort_by_key(|(release, _)| release.number);
         let release_uids = found.iter().map(|(release, uid)| (release.number, uid.clone())).collect();
         let releases = found.into_iter().map(|(release, _)| release).collect();
         Self {
             app,
-            wire: row.clone(),
+            wire,
+            target_key,
             settings,
             deployment,
             reaches,
@@ -115,6 +117,13 @@ impl Observed {
         }
     }
 
+    /// Status of release `number` as the store knows it; that of a new record where there is none.
+    #[must_use]
+    pub fn release_status(&self, number: u64) -> ReleaseStatus {
+        let known = self.releases.iter().find(|release| release.number == number);
+        known.map(|release| release.status.clone()).unwrap_or_default()
+    }
+
     /// Uid of the object of release `number`.
     #[must_use]
     pub fn release_uid(&self, number: u64) -> Option<&str> {
@@ -122,8 +131,12 @@ impl Observed {
     }
 }
 
-fn app_and_settings(cluster: &Cluster, row: &Arc<AppRow>, policies: &Policies<'_>) -> (App, Settings) {
-    let wire = &row.object;
+fn app_and_settings(
+    cluster: &Cluster,
+    row: &AppRow,
+    wire: &ManagedApp,
+    policies: &Policies<'_>,
+) -> (App, Settings) {
     let (settings, problems) = settings(wire, policies);
     let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     // The first by name has the claim; whoever else names the same Deployment must not fight for it.
@@ -246,9 +259,13 @@ pub async fn observe(api: &Api, namespace: &str, service: &str) -> Result<Option
     let cluster = Cluster::new();
     let interner = trimtab_kube::intern::Interner::new();
     let Some(app) = api.get(MANAGED_APPS, Some(namespace), service).await? else { return Ok(None) };
-    fill(&cluster.apps, &Apps, vec![app]);
+    fill(&cluster.apps, &Apps::new(interner.clone()), vec![app]);
     fill(&cluster.policies, &PoliciesOf, list(api, FLEET_POLICIES, None).await?);
-    fill(&cluster.releases, &Releases, list(api, APP_RELEASES, Some(namespace)).await?);
+    fill(
+        &cluster.releases,
+        &Releases::new(interner.clone()),
+        list(api, APP_RELEASES, Some(namespace)).await?,
+    );
     fill(
         &cluster.deployments,
         &DeploymentProjection::new(interner.clone()),

@@ -1,21 +1,30 @@
-//! What the stores keep of our own kinds.
+//! What the stores keep of our own kinds: little, because a fleet has thousands of services and each remembers many
+//! releases. Measured in `tests/memory.rs`.
+//!
+//! What a decision reads is kept as packed JSON and read anew for each decision: a fraction of the same values in structs,
+//! most of whose fields are empty.
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp, ObjectMeta};
-use trimtab_delivery::snapshot::Release;
-use trimtab_kube::Key;
+use trimtab_delivery::snapshot::{Release, ReleasePhase, ReleaseStatus};
+use trimtab_kube::intern::Interner;
 use trimtab_kube::watch::{Project, ProjectError, Row};
+use trimtab_kube::{Key, Moment, Uid};
+use trimtab_stats::Verdict;
 
 use crate::convert;
+use crate::packed::Packed;
+use crate::tell::is_over;
 
-/// An object of one of our kinds, parsed.
+/// An object of one of our kinds as the stores keep it.
 #[derive(Clone, Debug)]
 pub struct OwnRow<T> {
     key: Key,
     resource_version: u64,
-    /// The object.
+    /// What is kept of the object.
     pub object: T,
 }
 
@@ -30,51 +39,153 @@ impl<T: Send + Sync + 'static> Row for OwnRow<T> {
 }
 
 /// A service.
-pub type AppRow = OwnRow<ManagedApp>;
+pub type AppRow = OwnRow<AppFacts>;
 /// A policy.
 pub type PolicyRow = OwnRow<FleetPolicy>;
-/// A release, without its template and, once it is over, without its evidence: a service remembers many.
+/// A release.
 pub type ReleaseRow = OwnRow<ReleaseFacts>;
 
-/// What a plan looks at in a release, and what it takes to write it.
+/// A service without annotations, owners and other metadata that nothing reads.
+#[derive(Clone, Debug)]
+pub struct AppFacts {
+    /// Name of the Deployment that it claims.
+    pub target: Arc<str>,
+    packed: Packed,
+}
+
+/// A release without its template, and without what was only read until it was over.
 #[derive(Clone, Debug)]
 pub struct ReleaseFacts {
     /// The service.
     pub app: Arc<str>,
-    /// Uid of the object.
-    pub uid: String,
-    /// What a plan looks at.
-    pub release: Release,
+    /// Which incarnation of the object.
+    pub uid: Uid,
+    record: Record,
+}
+
+#[derive(Clone, Debug)]
+enum Record {
+    /// An [`AppRelease`]: its release is under way, or its status may be written again.
+    Whole(Packed),
+    /// Kept, and everybody was told: a service falls back to it by number.
+    Kept { number: u64, template_hash: Option<Box<str>>, unsure: Option<Unsure> },
+}
+
+/// What is kept of a release that the evidence could not tell about: it is watched on.
+#[derive(Clone, Copy, Debug)]
+struct Unsure {
+    started_at: Moment,
+    decided_at: Moment,
+}
+
+impl Unsure {
+    fn of(release: &Release) -> Option<Self> {
+        let status = &release.status;
+        let by_a_person = release.decision.is_some() || release.rollback_to.is_some();
+        let unsure = status.verdict == Some(Verdict::Undecided) && !by_a_person;
+        let (started_at, decided_at) = status.started_at.zip(status.decided_at).filter(|_| unsure)?;
+        Some(Self { started_at: started_at.into(), decided_at: decided_at.into() })
+    }
+}
+
+impl AppRow {
+    /// The service, with the metadata that decisions look at.
+    #[must_use]
+    pub fn app(&self) -> ManagedApp {
+        let mut app: ManagedApp = reread(&self.object.packed);
+        app.metadata.namespace = self.key.namespace.to_string();
+        app.metadata.name = self.key.name.to_string();
+        app
+    }
+}
+
+impl ReleaseFacts {
+    /// What a plan looks at. Of a release that was kept and told, no more than it takes to fall back to it, and to watch it
+    /// on where it must be.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        match &self.record {
+            Record::Whole(packed) => convert::release(&reread(packed)),
+            Record::Kept { number, template_hash, unsure } => Release {
+                number: *number,
+                template_hash: template_hash.as_deref().map(str::to_owned),
+                status: ReleaseStatus {
+                    phase: ReleasePhase::Kept,
+                    verdict: unsure.map(|_| Verdict::Undecided),
+                    low_evidence: unsure.is_some(),
+                    started_at: unsure.map(|unsure| unsure.started_at.timestamp()),
+                    decided_at: unsure.map(|unsure| unsure.decided_at.timestamp()),
+                    ..ReleaseStatus::default()
+                },
+                ..Release::default()
+            },
+        }
+    }
+}
+
+fn reread<T: DeserializeOwned>(packed: &Packed) -> T {
+    packed.read().expect("packed by a projection from a value of the same type")
 }
 
 /// Projects services.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Apps;
+#[derive(Clone)]
+pub struct Apps(Interner);
 /// Projects policies.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PoliciesOf;
 /// Projects releases.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Releases;
+#[derive(Clone)]
+pub struct Releases(Interner);
 
-fn read<T: DeserializeOwned>(object: &[u8]) -> Result<T, ProjectError> {
-    serde_json::from_slice(object).map_err(ProjectError::from)
+impl Apps {
+    /// Shares names through `interner`.
+    #[must_use]
+    pub fn new(interner: Interner) -> Self {
+        Self(interner)
+    }
 }
 
-fn own<T>(meta: &ObjectMeta, object: T) -> Result<OwnRow<T>, ProjectError> {
+impl Releases {
+    /// Shares names through `interner`.
+    #[must_use]
+    pub fn new(interner: Interner) -> Self {
+        Self(interner)
+    }
+}
+
+fn version(meta: &ObjectMeta) -> Result<u64, ProjectError> {
     let version = &meta.resource_version;
-    let resource_version =
-        version.parse().map_err(|_| ProjectError(format!("resource version {version:?} is not a number")))?;
-    Ok(OwnRow { key: Key::new(meta.namespace.as_str(), meta.name.as_str()), resource_version, object })
+    version.parse().map_err(|_| ProjectError(format!("resource version {version:?} is not a number")))
+}
+
+/// The parts of an object that are kept: it is read from them as it was, without what its metadata leaves out.
+fn pack(
+    metadata: &ObjectMeta,
+    spec: &impl Serialize,
+    status: &impl Serialize,
+) -> Result<Packed, ProjectError> {
+    #[derive(Serialize)]
+    struct Parts<'a, S, T> {
+        metadata: &'a ObjectMeta,
+        spec: &'a S,
+        status: &'a T,
+    }
+    Ok(Packed::new(&Parts { metadata, spec, status })?)
 }
 
 impl Project for Apps {
     type Row = AppRow;
 
     fn project(&self, object: &[u8]) -> Result<AppRow, ProjectError> {
-        let mut app: ManagedApp = read(object)?;
-        app.metadata.annotations.clear();
-        own(&app.metadata.clone(), app)
+        let ManagedApp { metadata, spec, status, .. } = serde_json::from_slice(object)?;
+        let key = Key::new(self.0.text(&metadata.namespace), self.0.text(&metadata.name));
+        let resource_version = version(&metadata)?;
+        let named = spec.target.as_ref().map(|target| target.name.as_str()).filter(|name| !name.is_empty());
+        let target = self.0.text(named.unwrap_or(&metadata.name));
+        let ObjectMeta { uid, generation, labels, .. } = metadata;
+        let kept = ObjectMeta { uid, generation, labels, ..ObjectMeta::default() };
+        let packed = pack(&kept, &spec, &status)?;
+        Ok(OwnRow { key, resource_version, object: AppFacts { target, packed } })
     }
 }
 
@@ -82,8 +193,11 @@ impl Project for PoliciesOf {
     type Row = PolicyRow;
 
     fn project(&self, object: &[u8]) -> Result<PolicyRow, ProjectError> {
-        let policy: FleetPolicy = read(object)?;
-        own(&policy.metadata.clone(), policy)
+        let mut policy: FleetPolicy = serde_json::from_slice(object)?;
+        policy.metadata.annotations.clear();
+        let meta = &policy.metadata;
+        let key = Key::new(meta.namespace.as_str(), meta.name.as_str());
+        Ok(OwnRow { key, resource_version: version(meta)?, object: policy })
     }
 }
 
@@ -91,20 +205,33 @@ impl Project for Releases {
     type Row = ReleaseRow;
 
     fn project(&self, object: &[u8]) -> Result<ReleaseRow, ProjectError> {
-        let wire: AppRelease = read(object)?;
-        release_row(&wire)
+        let wire: AppRelease = serde_json::from_slice(object)?;
+        let meta = &wire.metadata;
+        let uid = meta.uid.parse().map_err(|error| ProjectError(format!("{error}")))?;
+        let key = Key::new(self.0.text(&meta.namespace), meta.name.as_str());
+        let app = self.0.text(&wire.spec.app);
+        let resource_version = version(meta)?;
+        Ok(OwnRow { key, resource_version, object: ReleaseFacts { app, uid, record: record(wire)? } })
     }
 }
 
-/// The row of a release.
-pub fn release_row(wire: &AppRelease) -> Result<ReleaseRow, ProjectError> {
-    let mut release = convert::release(wire);
-    // A message that is still owed tells what the rules saw.
-    let told = release.status.told.iter().all(|told| crate::tell::is_over(&told.state));
-    if !release.status.phase.in_flight() && told {
-        release.status.findings = Vec::new();
+fn record(mut wire: AppRelease) -> Result<Record, ProjectError> {
+    let release = convert::release(&wire);
+    let status = &release.status;
+    let told = status.told.iter().all(|told| is_over(&told.state));
+    if told && status.phase == ReleasePhase::Kept && !status.held && !status.needs_human {
+        let unsure = Unsure::of(&release);
+        let template_hash = release.template_hash.map(String::into_boxed_str);
+        return Ok(Record::Kept { number: release.number, template_hash, unsure });
     }
-    let facts =
-        ReleaseFacts { app: Arc::from(wire.spec.app.as_str()), uid: wire.metadata.uid.clone(), release };
-    own(&wire.metadata, facts)
+    wire.spec.template = None;
+    wire.spec.previous = None;
+    wire.spec.reason = None;
+    // A message that is still owed tells what the rules saw.
+    if !status.phase.in_flight() && told {
+        wire.status.rules.clear();
+    }
+    let created = wire.metadata.creation_timestamp;
+    let metadata = ObjectMeta { creation_timestamp: created, ..ObjectMeta::default() };
+    Ok(Record::Whole(pack(&metadata, &wire.spec, &wire.status)?))
 }

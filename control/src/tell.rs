@@ -21,7 +21,7 @@ use trimtab_notify::{
 use trimtab_providers::http::HttpTransport;
 
 use crate::apply::Writer;
-use crate::cluster::{Dirty, target_key};
+use crate::cluster::Dirty;
 use crate::expectations::Kind;
 use crate::notice::notice;
 use crate::observed::NOTHING_MEASURED;
@@ -109,7 +109,7 @@ impl Teller {
             locked(&self.shared.sent_by_us).remove(&entry);
         }
         for letter in letters {
-            self.submit(letter, &target_key(&writer.observed.wire));
+            self.submit(letter, &writer.observed.target_key);
         }
         Ok(())
     }

@@ -6,8 +6,19 @@ use std::path::{Component, Path, PathBuf};
 use xtask::{markdown, reference, source, workspace};
 
 /// Top-level folders whose paths, where a document names one, must exist.
-const FOLDERS: [&str; 10] =
-    ["core/", "api/", "edge/", "control/", "trimtab/", "proof/", "xtask/", "docs/", "deploy/", "scenarios/"];
+const FOLDERS: [&str; 11] = [
+    "core/",
+    "api/",
+    "edge/",
+    "control/",
+    "trimtab/",
+    "proof/",
+    "fuzz/",
+    "xtask/",
+    "docs/",
+    "deploy/",
+    "scenarios/",
+];
 
 fn pages() -> Vec<(String, String)> {
     let files = workspace::files().expect("git tells the files");

@@ -4,7 +4,9 @@ use xtask::source;
 use xtask::workspace::{self, Dependency, Kind, Member, Workspace};
 
 /// The layers, lowest first: a crate may depend on its own layer and on those before it.
-const LAYERS: [&str; 6] = ["core", "api", "edge", "control", "trimtab", "proof"];
+const LAYERS: [&str; 7] = ["core", "api", "edge", "control", "trimtab", "proof", "fuzz"];
+/// The layers that show that it works, and never ship.
+const PROOF: [&str; 2] = ["proof", "fuzz"];
 /// Project tasks stand beside the layers.
 const TASKS: &str = "xtask";
 /// The binary, whose feature `demo` is the one way in which something that ships contains a model of a cluster.
@@ -85,6 +87,9 @@ fn an_upward_arrow_is_noticed() {
     check("trimtab", "trimtab-sim", Kind::Normal, true, false);
     check("trimtab", "trimtab-sim", Kind::Normal, false, true);
     check("trimtab-dst", "trimtab", Kind::Normal, false, true);
+    check("trimtab-fuzz", "trimtab", Kind::Normal, false, false);
+    check("trimtab", "trimtab-fuzz", Kind::Normal, true, true);
+    check("trimtab-control", "trimtab-fuzz", Kind::Development, false, true);
 }
 
 #[test]
@@ -111,7 +116,7 @@ fn core_is_pure() {
 fn one_crate_speaks_to_kubernetes() {
     let mut complaints = Vec::new();
     for member in load().members {
-        if member.name == "trimtab-kube" || member.layer() == "proof" {
+        if member.name == "trimtab-kube" || PROOF.contains(&member.layer()) {
             continue;
         }
         let normal = member.dependencies.iter().filter(|dependency| dependency.kind == Kind::Normal);

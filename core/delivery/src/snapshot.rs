@@ -243,12 +243,13 @@ impl<'a> Snapshot<'a> {
     }
 
     /// A release that was kept because the evidence could not tell, and that is watched on for [`WATCH_ON`]. Nothing is
-    /// watched that has nothing to fall back to.
+    /// watched that has nothing to fall back to, and nothing that a person wanted.
     fn watched_on(&self) -> Option<&'a Release> {
         let current = self.current()?;
         let decided_at = current.status.decided_at?;
         let watched = current.status.verdict == Some(Verdict::Undecided)
             && current.decision.is_none()
+            && current.rollback_to.is_none()
             && self.now < after(decided_at, WATCH_ON)
             && self.before(current).is_some();
         watched.then_some(current)

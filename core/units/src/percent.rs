@@ -24,7 +24,8 @@ impl Percent {
         if !(0.0..=1.0).contains(&ratio) {
             return Err(PercentError { text: ratio.to_string() });
         }
-        Ok(Percent { hundredths: (ratio * 100.0 * GRAIN).round() / GRAIN })
+        // JSON has a minus zero, which would print with its sign and not be read again.
+        Ok(Percent { hundredths: (ratio.abs() * 100.0 * GRAIN).round() / GRAIN })
     }
 
     /// The share as a ratio: `20%` is 0.2.

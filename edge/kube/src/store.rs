@@ -3,6 +3,8 @@
 //! [`Rows`] is the plain structure; [`Store`] shares one between the task that [drives](Store::drive) it and the
 //! reconciles that read it.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
@@ -25,10 +27,41 @@ pub struct Change<R> {
 /// Lists the index values of a row: pushes any number of them.
 pub type IndexOf<R, I> = fn(&R, &mut Vec<I>);
 
+/// A row in its place. It is ordered by the key that it carries: a key of its own beside each row would cost more than
+/// the place.
+struct Placed<R>(Arc<R>);
+
+impl<R: Row> Borrow<Key> for Placed<R> {
+    fn borrow(&self) -> &Key {
+        self.0.key()
+    }
+}
+
+impl<R: Row> PartialEq for Placed<R> {
+    fn eq(&self, other: &Placed<R>) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl<R: Row> Eq for Placed<R> {}
+
+impl<R: Row> PartialOrd for Placed<R> {
+    fn partial_cmp(&self, other: &Placed<R>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<R: Row> Ord for Placed<R> {
+    fn cmp(&self, other: &Placed<R>) -> Ordering {
+        self.0.key().cmp(other.0.key())
+    }
+}
+
 /// Rows ordered by key, with one secondary index of type `I` (use an enum to index by several things).
 pub struct Rows<R, I = ()> {
-    rows: BTreeMap<Key, Arc<R>>,
-    index: BTreeMap<I, BTreeSet<Key>>,
+    rows: BTreeSet<Placed<R>>,
+    /// The rows of each value, in key order. Most values have one row or a few, for which a list is leanest.
+    index: BTreeMap<I, Vec<Arc<R>>>,
     index_of: IndexOf<R, I>,
     /// Keys seen by the listing under way.
     listing: Option<BTreeSet<Key>>,
@@ -51,7 +84,7 @@ impl<R: Row> Default for Rows<R> {
 impl<R: Row, I: Ord> Rows<R, I> {
     /// No rows yet, indexed by whatever `index_of` pushes.
     pub fn indexed(index_of: IndexOf<R, I>) -> Rows<R, I> {
-        Rows { rows: BTreeMap::new(), index: BTreeMap::new(), index_of, listing: None, synced: false }
+        Rows { rows: BTreeSet::new(), index: BTreeMap::new(), index_of, listing: None, synced: false }
     }
 
     /// Takes in one event and says which rows changed in a way that [matters](Row::differs_from).
@@ -84,13 +117,13 @@ impl<R: Row, I: Ord> Rows<R, I> {
     }
 
     fn is_stale(&self, row: &R) -> bool {
-        self.rows.get(row.key()).is_some_and(|held| held.resource_version() > row.resource_version())
+        self.get(row.key()).is_some_and(|held| held.resource_version() > row.resource_version())
     }
 
     fn put(&mut self, row: R) -> Option<Change<R>> {
         let new = Arc::new(row);
         self.add_to_index(&new);
-        let old = self.rows.insert(new.key().clone(), new.clone());
+        let old = self.rows.replace(Placed(new.clone())).map(|Placed(old)| old);
         if let Some(old) = &old {
             self.remove_from_index(old, Some(&new));
         }
@@ -99,7 +132,7 @@ impl<R: Row, I: Ord> Rows<R, I> {
     }
 
     fn remove(&mut self, key: &Key) -> Option<Change<R>> {
-        let old = self.rows.remove(key)?;
+        let Placed(old) = self.rows.take(key)?;
         self.remove_from_index(&old, None);
         Some(Change { old: Some(old), new: None })
     }
@@ -107,13 +140,25 @@ impl<R: Row, I: Ord> Rows<R, I> {
     fn finish_listing(&mut self) -> Vec<Change<R>> {
         self.synced = true;
         let Some(seen) = self.listing.take() else { return Vec::new() };
-        let gone: Vec<Key> = self.rows.keys().filter(|key| !seen.contains(*key)).cloned().collect();
+        let gone: Vec<Key> =
+            self.iter().map(|row| row.key()).filter(|key| !seen.contains(key)).cloned().collect();
         gone.iter().filter_map(|key| self.remove(key)).collect()
     }
 
-    fn add_to_index(&mut self, row: &R) {
+    /// Puts `row` under each of its values, in the place of the row with its key where there is one.
+    fn add_to_index(&mut self, row: &Arc<R>) {
         for value in self.values(row) {
-            self.index.entry(value).or_default().insert(row.key().clone());
+            let rows = self.index.entry(value).or_default();
+            match place(rows, row.key()) {
+                Ok(held) => rows[held] = row.clone(),
+                Err(free) => {
+                    if rows.is_empty() {
+                        // The first push would reserve room for four, and many values never have a second row.
+                        rows.reserve_exact(1);
+                    }
+                    rows.insert(free, row.clone());
+                }
+            }
         }
     }
 
@@ -121,9 +166,11 @@ impl<R: Row, I: Ord> Rows<R, I> {
     fn remove_from_index(&mut self, old: &R, kept: Option<&R>) {
         let still = kept.map(|row| self.values(row)).unwrap_or_default();
         for value in self.values(old).into_iter().filter(|value| !still.contains(value)) {
-            if let Some(keys) = self.index.get_mut(&value) {
-                keys.remove(old.key());
-                if keys.is_empty() {
+            if let Some(rows) = self.index.get_mut(&value) {
+                if let Ok(held) = place(rows, old.key()) {
+                    rows.remove(held);
+                }
+                if rows.is_empty() {
                     self.index.remove(&value);
                 }
             }
@@ -138,24 +185,25 @@ impl<R: Row, I: Ord> Rows<R, I> {
 
     /// The row of that key.
     pub fn get(&self, key: &Key) -> Option<&Arc<R>> {
-        self.rows.get(key)
+        self.rows.get(key).map(|Placed(row)| row)
     }
 
     /// All rows, in key order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<R>> {
-        self.rows.values()
+        self.rows.iter().map(|Placed(row)| row)
     }
 
     /// The rows of one namespace, in key order.
     pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<R>> {
         let first = Key::new(namespace, "");
         let wanted = first.namespace.clone();
-        self.rows.range(first..).map(|(_, row)| row).take_while(move |row| row.key().namespace == wanted)
+        let from = self.rows.range::<Key, _>(first..).map(|Placed(row)| row);
+        from.take_while(move |row| row.key().namespace == wanted)
     }
 
     /// The rows with that index value, in key order.
     pub fn at(&self, value: &I) -> impl Iterator<Item = &Arc<R>> {
-        self.index.get(value).into_iter().flatten().filter_map(|key| self.rows.get(key))
+        self.index.get(value).into_iter().flatten()
     }
 
     /// How many rows there are.
@@ -172,6 +220,11 @@ impl<R: Row, I: Ord> Rows<R, I> {
     pub fn synced(&self) -> bool {
         self.synced
     }
+}
+
+/// Where the row of `key` is in a list in key order, or where it would be.
+fn place<R: Row>(rows: &[Arc<R>], key: &Key) -> Result<usize, usize> {
+    rows.binary_search_by(|row| row.key().cmp(key))
 }
 
 struct Shared<R, I> {

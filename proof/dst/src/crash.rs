@@ -22,7 +22,15 @@ pub struct End {
 /// Runs `text` on a fresh stage. With `dies_after`, the first manager dies after that many successful writes (its lease
 /// included) and a second one, which waits from the start, takes over.
 pub async fn run(text: &str, seed: u64, dies_after: Option<u64>) -> End {
-    let mut stage = Stage::set(&StageOptions::seeded(seed));
+    let (mut stage, transcript) = play(text, &StageOptions::seeded(seed), dies_after).await;
+    let end = End { transcript, objects: compared(&stage), crash_points: crash_points(&stage) };
+    stage.stop_managers().await;
+    end
+}
+
+/// [`run`] on a stage of choice, which is handed out as it stands at the end, managers still running.
+pub async fn play(text: &str, options: &StageOptions, dies_after: Option<u64>) -> (Stage, String) {
+    let mut stage = Stage::set(options);
     let first = stage.start_manager();
     if let Some(writes) = dies_after {
         first.die_after_writes(writes);
@@ -30,9 +38,7 @@ pub async fn run(text: &str, seed: u64, dies_after: Option<u64>) -> End {
         stage.start_manager();
     }
     let transcript = script::run(text, &mut stage).await;
-    let end = End { transcript, objects: compared(&stage), crash_points: crash_points(&stage) };
-    stage.stop_managers().await;
-    end
+    (stage, transcript)
 }
 
 /// The standby starts late enough never to win the first election.

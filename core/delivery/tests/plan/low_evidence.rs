@@ -113,6 +113,8 @@ fn watched_on() {
     );
     assert_eq!(fails.clone().later(3600).snapshot().judged(), None, "an hour later nobody looks");
     assert_eq!(fails.clone().decides(Keep::Keep).snapshot().judged(), None, "a person wanted it");
+    let back = fails.clone().last(|release| release.rollback_to = Some(1));
+    assert_eq!(back.snapshot().judged(), None, "a person brought it back");
     let rolling = fails.settings(|settings| settings.strategy = Strategy::Rolling);
     assert_eq!(rolling.snapshot().judged(), None, "nothing is judged any more");
     let first = unclaimed().release(1, "t1", ReleasePhase::Kept).last(kept_unsure);
