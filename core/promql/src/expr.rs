@@ -12,6 +12,9 @@ use crate::scan;
 /// Deepest tree of an expression: every walk over it may recurse.
 pub const MAX_DEPTH: usize = 128;
 
+/// Longest message about a text that is no expression, in characters.
+const MAX_MESSAGE_CHARS: usize = 300;
+
 /// A parsed PromQL expression. Prints as PromQL that Prometheus reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expr(pub(crate) Ast);
@@ -29,11 +32,11 @@ impl fmt::Display for Expr {
 pub fn parse(source: &str) -> Result<Expr, ParseError> {
     let tokens = scan::scan(source)?;
     if tokens.is_empty() {
-        return Err(ParseError::at(0, "the expression is empty".to_owned()));
+        return Err(ParseError::at(0, "the expression is empty"));
     }
     let ast = parse_printed(source).map_err(|message| match message.as_str() {
         "invalid promql query" => scan::locate_fault(source, &tokens),
-        _ => ParseError::at(place_of_quoted(source, &message), one_line(&message)),
+        _ => ParseError::at(place_of_quoted(source, &message), message),
     })?;
     check(&ast, 0).map_err(|message| ParseError::at(0, message))?;
     Ok(Expr(ast))
@@ -49,8 +52,15 @@ fn place_of_quoted(source: &str, message: &str) -> usize {
     message.split('\'').nth(1).filter(|word| !word.is_empty()).and_then(|word| source.find(word)).unwrap_or(0)
 }
 
+/// A message in one line: what it quotes of the source may hold line breaks, and be as long as the source.
 fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
+    let blank = |character: char| character.is_whitespace() || character.is_control();
+    let words: Vec<&str> = message.split(blank).filter(|word| !word.is_empty()).collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(MAX_MESSAGE_CHARS) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
 }
 
 /// Refuses what the grammar accepts but Prometheus does not, or what would not print back.
@@ -132,8 +142,8 @@ pub struct ParseError {
 }
 
 impl ParseError {
-    pub(crate) fn at(position: usize, message: String) -> Self {
-        ParseError { position, message }
+    pub(crate) fn at(position: usize, message: impl AsRef<str>) -> Self {
+        ParseError { position, message: one_line(message.as_ref()) }
     }
 
     /// The byte of the source at which the fault was noticed.

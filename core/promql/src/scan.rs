@@ -149,14 +149,14 @@ fn check_number(before: &[Token<'_>], token: Token<'_>) -> Result<(), ParseError
     let lower = token.text.to_ascii_lowercase();
     match token.kind {
         Kind::Word if as_duration && matches!(lower.as_str(), "inf" | "nan") => {
-            Err(ParseError::at(token.start, "a duration such as 5m is expected".to_owned()))
+            Err(ParseError::at(token.start, "a duration such as 5m is expected"))
         }
         Kind::Number if !lower.starts_with("0x") && lower.contains(['s', 'm', 'h', 'd', 'w', 'y']) => {
             let too_long =
                 token.text.split(|c: char| !c.is_ascii_digit()).any(|run| run.len() > MAX_DURATION_DIGITS);
             match GoDuration::parse_prometheus(token.text) {
                 Ok(_) if !too_long => Ok(()),
-                Ok(_) => Err(ParseError::at(token.start, "the duration is too long".to_owned())),
+                Ok(_) => Err(ParseError::at(token.start, "the duration is too long")),
                 Err(error) => Err(ParseError::at(token.start, error.to_string())),
             }
         }
@@ -166,7 +166,7 @@ fn check_number(before: &[Token<'_>], token: Token<'_>) -> Result<(), ParseError
             let seconds: f64 = lower.parse().unwrap_or(f64::NAN);
             match decimal && (MIN_BARE_SECONDS..=MAX_BARE_SECONDS).contains(&seconds) {
                 true => Ok(()),
-                false => Err(ParseError::at(token.start, "a duration such as 5m is expected".to_owned())),
+                false => Err(ParseError::at(token.start, "a duration such as 5m is expected")),
             }
         }
         _ => Ok(()),
@@ -235,7 +235,7 @@ pub(crate) fn locate_fault(source: &str, tokens: &[Token<'_>]) -> ParseError {
         Some(last) if wants_value(last) || neutral(last) => {
             ParseError::at(source.len(), format!("the expression ends where {} needs a value", last.text))
         }
-        _ => ParseError::at(0, "this is not PromQL".to_owned()),
+        _ => ParseError::at(0, "this is not PromQL"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use promql_parser::parser::{Expr as Ast, Offset, VectorSelector};
 use trimtab_units::GoDuration;
 
-use crate::expr::{Expr, ParseError, children, parse};
+use crate::expr::{Expr, ParseError, children, parse, parse_printed};
 use crate::labels::METRIC_NAME;
 use crate::matcher::{Matcher, pinned_metric};
 
@@ -42,10 +42,20 @@ impl Selector {
 /// `name{a="b"}`, without range and offset: the instant selector of the same series.
 impl fmt::Display for Selector {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let matchers: Vec<String> = self.matchers.iter().map(ToString::to_string).collect();
-        formatter.write_str(self.metric.as_deref().unwrap_or_default())?;
+        let plain = self.metric.as_deref().filter(|metric| is_plain(metric));
+        let quoted = self.metric.as_deref().filter(|_| plain.is_none());
+        let name = quoted.map(|metric| Matcher::equal(METRIC_NAME, metric));
+        let matchers: Vec<String> = name.iter().chain(&self.matchers).map(ToString::to_string).collect();
+        formatter.write_str(plain.unwrap_or_default())?;
         if matchers.is_empty() { Ok(()) } else { write!(formatter, "{{{}}}", matchers.join(",")) }
     }
+}
+
+/// Whether a metric's name, written as it is, is that name: `{__name__="a or b"}` must not turn into two metrics.
+fn is_plain(metric: &str) -> bool {
+    let named =
+        |ast| matches!(ast, Ast::VectorSelector(selector) if selector.name.as_deref() == Some(metric));
+    parse_printed(metric).is_ok_and(named)
 }
 
 /// Every selector of the expression, left to right.

@@ -76,6 +76,11 @@ fn counters_are_plain_selectors() {
         "rate(x_total{a=\"b\"}[5m])",
         Err("without rate() or another function; write x_total{a=\"b\"}"),
     );
+    // A name that would read as something else stays a text.
+    for odd in ["a or b", "inf", "a{x=\\\"1\\\"}", "up ", "5xx_total"] {
+        let source = format!("{{__name__=\"{odd}\",code=\"500\"}}");
+        check_counter(&source, Ok(&source));
+    }
     check_counter("sum(x_total)", Err("Trimtab sums the series of each arm itself; write x_total"));
     check_counter("x_total[5m]", Err("the window belongs to the rule; write x_total"));
     check_counter("a_total or b_total", Err("one selector; use a regular expression"));

@@ -24,6 +24,8 @@ fn faults_are_located() {
     check("x > $y", 4, "unexpected character '$'");
     check("foo bar", 4, "an operator or a comma is missing before bar");
     check("sum(x) 5", 7, "an operator or a comma is missing before 5");
+    check("x \"a\n\u{7}b\"", 2, "is missing before \"a b\"");
+    check(&format!("x \"{}\"", "a".repeat(4_000)), 2, "aaa...");
     check("x > ", 4, "the expression ends where > needs a value");
     check("x > * 3", 4, "a value is missing before *");
     check("sum(x, )", 0, "trailing commas");
