@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use trimtab_delivery::judge::binding::{askable_at, questions, unbound};
 use trimtab_delivery::rule::Rule;
 use trimtab_delivery::snapshot::Snapshot;
-use trimtab_kube::Key;
+use trimtab_kube::{Key, Moment};
 
 use crate::evidence::Measure;
 
@@ -32,9 +32,9 @@ struct Checked {
     /// Fingerprint of what was asked about.
     about: u64,
     /// `None` where nobody answered.
-    unbound: Option<Vec<String>>,
+    unbound: Option<Box<[String]>>,
     /// When to ask again; `None` where every rule is bound.
-    again_at: Option<Timestamp>,
+    again_at: Option<Moment>,
 }
 
 impl Bindings {
@@ -56,9 +56,10 @@ impl Bindings {
         let Some(current) = snapshot.current().filter(|_| rests) else { return (None, None) };
         let about = fingerprint(target, current.number, &snapshot.settings.rules);
         if let Some(checked) = self.lock().get(target).filter(|checked| checked.about == about)
-            && checked.again_at.is_none_or(|again_at| now < again_at)
+            && checked.again_at.is_none_or(|again_at| now < again_at.timestamp())
         {
-            return (checked.unbound.clone(), checked.again_at);
+            let unbound = checked.unbound.as_deref().map(<[String]>::to_vec);
+            return (unbound, checked.again_at.map(Moment::timestamp));
         }
         match askable_at(snapshot) {
             None => return (None, None),
@@ -78,7 +79,9 @@ impl Bindings {
             Some(unbound) => (!unbound.is_empty()).then(|| UNBOUND_AGAIN + spread(about)),
         };
         let again_at = wait.and_then(|wait| now.checked_add(wait).ok());
-        self.lock().insert(target.clone(), Checked { about, unbound: unbound.clone(), again_at });
+        let known = unbound.clone().map(Vec::into_boxed_slice);
+        let checked = Checked { about, unbound: known, again_at: again_at.map(Moment::from) };
+        self.lock().insert(target.clone(), checked);
         (unbound, again_at)
     }
 

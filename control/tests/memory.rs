@@ -3,18 +3,24 @@
 
 use std::alloc::System;
 use std::cell::Cell;
+use std::sync::Arc;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use trimtab_control::bindings::Bindings;
 use trimtab_control::cluster::Cluster;
+use trimtab_control::evidence::Measure;
 use trimtab_control::expectations::{Expectations, Kind};
 use trimtab_control::observed::{NOTHING_MEASURED, Observed};
 use trimtab_control::rows::{Apps, Releases};
+use trimtab_delivery::judge::{Answer, Query};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_kube::intern::Interner;
 use trimtab_kube::pod_row::PodProjection;
 use trimtab_kube::queue::Queue;
-use trimtab_kube::watch::{Event, Project};
+use trimtab_kube::watch::{Event, Project, Row as _};
 use trimtab_kube::workload_rows::{DeploymentProjection, ReplicaSetProjection};
 use trimtab_kube::{CancellationToken, Clock, Key, Store};
 
@@ -238,6 +244,26 @@ fn write_and_see(expectations: &Expectations) {
     assert!(!expectations.is_any_behind(|_, _| Some(Some(9_000_001))));
 }
 
+/// A metrics server on which every series exists.
+struct Everything;
+
+impl Measure for Everything {
+    fn ask<'a>(&'a self, _: &'a Query) -> BoxFuture<'a, Answer> {
+        std::future::ready(Answer::Returned(1)).boxed()
+    }
+}
+
+/// Every service with a workload asked about once.
+async fn check_bindings(cluster: &Cluster, bindings: &Bindings, apps: &[usize]) {
+    for app in apps.iter().filter(|app| **app < WITH_WORKLOADS) {
+        let row = cluster.apps.get(&Key::new(team(*app), service(*app))).unwrap();
+        let observed = Observed::gather(cluster, &row);
+        let now = "2026-01-02T00:00:00Z".parse().unwrap();
+        let (unbound, _) = bindings.check(row.key(), &observed.snapshot(now, &NOTHING_MEASURED)).await;
+        assert_eq!(unbound, Some(Vec::new()), "{}", row.key());
+    }
+}
+
 /// What was measured is what decisions are made on.
 fn check_reading(cluster: &Cluster) {
     let row = cluster.apps.get(&Key::new(team(7), service(7))).unwrap();
@@ -273,11 +299,18 @@ fn a_managed_app_stays_within_its_budget() {
         runtime.block_on(decide_all(&queue));
         write_and_see(&expectations);
     });
-    let all = row + records + shell;
-    println!(
-        "{all} bytes per ManagedApp: {row} its row, {records} its {HISTORY} releases, {shell} queue and writes"
-    );
     workloads(&cluster, &interner, &apps);
+    // What the first look ever sets up is there once for all services.
+    let warm = Bindings::new(Arc::new(Everything));
+    runtime.block_on(check_bindings(&cluster, &warm, &apps));
+    drop(warm);
+    let bindings = Bindings::new(Arc::new(Everything));
+    let checks = kept(WITH_WORKLOADS, || runtime.block_on(check_bindings(&cluster, &bindings, &apps)));
+    let all = row + records + shell + checks;
+    println!(
+        "{all} bytes per ManagedApp: {row} its row, {records} its {HISTORY} releases, {shell} queue and writes, \
+         {checks} what its rules are bound to"
+    );
     check_reading(&cluster);
     assert!(all <= MANAGED_APP_BYTES_MAX, "{all} bytes per ManagedApp");
 }
