@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use trimtab_delivery::judge::binding::{askable_at, questions, unbound};
-use trimtab_delivery::rule::Rule;
 use trimtab_delivery::snapshot::Snapshot;
-use trimtab_kube::{Key, Moment};
+use trimtab_kube::Key;
+use trimtab_kube::queue::Queue;
 
 use crate::evidence::Measure;
 
@@ -23,8 +23,11 @@ const SPREAD: Duration = Duration::from_secs(900);
 const UNANSWERED_AGAIN: Duration = Duration::from_secs(60);
 
 /// What was asked, and what came of it.
+///
+/// Asking has a queue of its own: a metrics server that does not answer must not hold up a release of another service.
 pub struct Bindings {
     measure: Arc<dyn Measure>,
+    due: Queue<Key>,
     checked: Mutex<BTreeMap<Key, Checked>>,
 }
 
@@ -33,56 +36,50 @@ struct Checked {
     about: u64,
     /// `None` where nobody answered.
     unbound: Option<Box<[String]>>,
-    /// When to ask again; `None` where every rule is bound.
-    again_at: Option<Moment>,
 }
 
 impl Bindings {
-    /// Nothing was asked yet; questions go to `measure`.
+    /// Nothing was asked yet; questions go to `measure`, and Deployments that must be asked about are marked in `due`.
     #[must_use]
-    pub fn new(measure: Arc<dyn Measure>) -> Self {
-        Self { measure, checked: Mutex::default() }
+    pub fn new(measure: Arc<dyn Measure>, due: Queue<Key>) -> Self {
+        Self { measure, due, checked: Mutex::default() }
     }
 
-    /// Names of the rules that find no series of the service that claims `target`, as far as it is known, and when to look
-    /// again. A service is asked about when nothing is under way.
-    pub async fn check(
-        &self,
-        target: &Key,
-        snapshot: &Snapshot<'_>,
-    ) -> (Option<Vec<String>>, Option<Timestamp>) {
+    /// Names of the rules that find no series of the service that claims `target`; `None` where nobody knows. Never waits.
+    pub fn known(&self, target: &Key, snapshot: &Snapshot<'_>) -> Option<Vec<String>> {
+        let about = about(target, snapshot)?;
+        let checked = self.lock();
+        let Some(known) = checked.get(target).filter(|checked| checked.about == about) else {
+            self.due.mark(target.clone());
+            return None;
+        };
+        known.unbound.as_deref().map(<[String]>::to_vec)
+    }
+
+    /// Asks about the service that claims `target`. Returns whether anything is known now, and when to ask again.
+    pub async fn check(&self, target: &Key, snapshot: &Snapshot<'_>) -> (bool, Option<Timestamp>) {
         let now = snapshot.now;
-        let rests = snapshot.in_flight().is_none() && snapshot.app.problems.is_empty();
-        let Some(current) = snapshot.current().filter(|_| rests) else { return (None, None) };
-        let about = fingerprint(target, current.number, &snapshot.settings.rules);
-        if let Some(checked) = self.lock().get(target).filter(|checked| checked.about == about)
-            && checked.again_at.is_none_or(|again_at| now < again_at.timestamp())
-        {
-            let unbound = checked.unbound.as_deref().map(<[String]>::to_vec);
-            return (unbound, checked.again_at.map(Moment::timestamp));
-        }
-        match askable_at(snapshot) {
-            None => return (None, None),
-            Some(askable_at) if now < askable_at => return (None, Some(askable_at)),
-            Some(_) => {}
+        let Some((about, askable_at)) = about(target, snapshot).zip(askable_at(snapshot)) else {
+            return (false, None);
+        };
+        if now < askable_at {
+            return (false, Some(askable_at));
         }
         let asked = questions(snapshot);
         let answers = join_all(asked.iter().map(|question| self.measure.ask(&question.query))).await;
         let answers: Vec<_> = asked.into_iter().zip(answers).collect();
         let found = unbound(&snapshot.settings.rules, &answers);
+        let again_in = match &found {
+            Err(_) => Some(UNANSWERED_AGAIN),
+            Ok(unbound) => (!unbound.is_empty()).then(|| UNBOUND_AGAIN + spread(about)),
+        };
         if let Err(why) = &found {
             tracing::debug!(%target, why, "cannot tell whether its rules find their series");
         }
-        let unbound = found.ok();
-        let wait = match &unbound {
-            None => Some(UNANSWERED_AGAIN),
-            Some(unbound) => (!unbound.is_empty()).then(|| UNBOUND_AGAIN + spread(about)),
-        };
-        let again_at = wait.and_then(|wait| now.checked_add(wait).ok());
-        let known = unbound.clone().map(Vec::into_boxed_slice);
-        let checked = Checked { about, unbound: known, again_at: again_at.map(Moment::from) };
-        self.lock().insert(target.clone(), checked);
-        (unbound, again_at)
+        let unbound = found.ok().map(Vec::into_boxed_slice);
+        let known = unbound.is_some();
+        self.lock().insert(target.clone(), Checked { about, unbound });
+        (known, again_in.and_then(|wait| now.checked_add(wait).ok()))
     }
 
     /// Forgets a Deployment that nobody claims any more.
@@ -95,11 +92,14 @@ impl Bindings {
     }
 }
 
-/// The same Deployment running the same release under the same rules; compared within one process only.
-fn fingerprint(target: &Key, release: u64, rules: &[Rule]) -> u64 {
+/// Fingerprint of a Deployment that runs one release under one set of rules, for comparison within one process; `None` while
+/// something is under way, or where nothing may be judged.
+fn about(target: &Key, snapshot: &Snapshot<'_>) -> Option<u64> {
+    let rests = snapshot.in_flight().is_none() && snapshot.app.problems.is_empty();
+    let current = snapshot.current().filter(|_| rests)?;
     let mut hasher = DefaultHasher::new();
-    (target.to_string(), release, format!("{rules:?}")).hash(&mut hasher);
-    hasher.finish()
+    (target.to_string(), current.number, format!("{:?}", snapshot.settings.rules)).hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 fn spread(fingerprint: u64) -> Duration {

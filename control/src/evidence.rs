@@ -1,13 +1,14 @@
 //! Evidence about releases under way: asks for what the judge needs, and hands it over.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, join_all};
+use futures::future::{BoxFuture, Either, join_all, select};
 use jiff::Timestamp;
 use trimtab_delivery::finding::Finding;
-use trimtab_delivery::judge::{Answer, Arms, Judge, Query};
+use trimtab_delivery::judge::{Answer, Arms, Judge, Need, Query};
 use trimtab_delivery::snapshot::{Release, ReleasePhase, Snapshot};
 use trimtab_kube::Key;
 use trimtab_stats::Verdict;
@@ -50,11 +51,15 @@ impl Evidence {
 
     /// What is known about `release` now, and when to look again. A judge that does not exist yet (a new release, or a new
     /// manager) starts from nothing and asks for everything since before the release began.
+    ///
+    /// A crash needs no metrics server to be told, and does not wait for one: while it is asked, `pods` shows the arms as they
+    /// are by then, given what they were.
     pub async fn look(
         &self,
         service: &Key,
         snapshot: &Snapshot<'_>,
         release: &Release,
+        pods: impl Fn(&Arms) -> (Arms, Timestamp),
     ) -> (Vec<Finding>, Timestamp) {
         let now = snapshot.now;
         let key = (service.clone(), release.number);
@@ -66,18 +71,30 @@ impl Evidence {
         held.arms = Arms::of(snapshot, release, &held.arms);
         held.judge.observe(held.arms.clone(), now);
         let next = next_look(release, held.looked_at.unwrap_or(now));
-        // A crash needs no metrics server to be told, and must not wait for a slow one.
-        let failed = held.judge.findings(now).iter().any(|finding| finding.verdict == Verdict::Fail);
-        if !failed && (held.looked_at.is_none() || now >= next) {
-            let needs = held.judge.needs(now);
-            let answers = join_all(needs.iter().map(|need| self.measure.ask(&need.query))).await;
-            held.judge.absorb(needs.into_iter().zip(answers).collect(), now);
+        if !has_failed(&held.judge, now) && (held.looked_at.is_none() || now >= next) {
+            match self.ask(&held, &pods, now).await {
+                Told::Answers(answers) => held.judge.absorb(answers, now),
+                Told::Crash(arms, seen_at) => {
+                    held.judge.observe(arms.clone(), seen_at);
+                    held.arms = arms;
+                }
+            }
             held.looked_at = Some(now);
         }
         let findings = held.judge.findings(now);
         let next = next_look(release, held.looked_at.unwrap_or(now));
         self.put(key, held);
         (findings, next)
+    }
+
+    /// Asks what the judge needs, unless the pods fail the release before there is an answer.
+    async fn ask(&self, held: &Held, pods: &impl Fn(&Arms) -> (Arms, Timestamp), now: Timestamp) -> Told {
+        let needs = held.judge.needs(now);
+        let answers = join_all(needs.iter().map(|need| self.measure.ask(&need.query)));
+        match select(pin!(answers), pin!(until_pods_fail(held, pods))).await {
+            Either::Left((answers, _)) => Told::Answers(needs.iter().cloned().zip(answers).collect()),
+            Either::Right(((arms, seen_at), _)) => Told::Crash(arms, seen_at),
+        }
     }
 
     /// Forgets every judge of `service` but that of release `number`.
@@ -95,6 +112,32 @@ impl Evidence {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Key, u64), Held>> {
         self.judges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came first.
+enum Told {
+    Answers(Vec<(Need, Answer)>),
+    Crash(Arms, Timestamp),
+}
+
+fn has_failed(judge: &Judge, now: Timestamp) -> bool {
+    judge.findings(now).iter().any(|finding| finding.verdict == Verdict::Fail)
+}
+
+/// Returns once the pods alone fail the release, with the arms that show it.
+async fn until_pods_fail(held: &Held, pods: &impl Fn(&Arms) -> (Arms, Timestamp)) -> (Arms, Timestamp) {
+    let mut arms = held.arms.clone();
+    loop {
+        // A server that answers at once is done before the first pass.
+        tokio::time::sleep(LOOK_SOON).await;
+        let (seen, now) = pods(&arms);
+        let mut judge = held.judge.clone();
+        judge.observe(seen.clone(), now);
+        if has_failed(&judge, now) {
+            return (seen, now);
+        }
+        arms = seen;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::future::{join, join_all, select};
+use futures::future::{join, join_all, join4, select};
 use jiff::Timestamp;
 use serde_json::json;
 use trimtab_api::condition::{Condition, merge_conditions};
@@ -26,6 +26,8 @@ use crate::tell::Teller;
 
 /// Services decided at one time. One is measured while others are, and the API server is spared.
 const RECONCILES_AT_ONCE: usize = 16;
+/// Services whose rules are looked up at one time: nobody waits for it.
+const CHECKS_AT_ONCE: usize = 2;
 /// Name of the lease.
 const LEASE_NAME: &str = "trimtab-manager";
 
@@ -60,6 +62,7 @@ pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken)
     let (leadership, elector) = elect(api.clone(), clock.clone(), lease);
     let dirty: Queue<Key> = Queue::new("services", clock.clone());
     let dirty_policies: Queue<Key> = Queue::new("policies", clock.clone());
+    let unasked: Queue<Key> = Queue::new("bindings", clock.clone());
     let cluster = Cluster::new();
     let watches = cluster.watch(&api, &dirty, &dirty_policies);
     register(&host, &cluster, &watches.statuses, &dirty, &api);
@@ -70,7 +73,7 @@ pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken)
         clock: clock.clone(),
         leadership: leadership.clone(),
         evidence: Evidence::new(measure.clone()),
-        bindings: Bindings::new(measure),
+        bindings: Bindings::new(measure, unasked.clone()),
         teller: Teller::new(transport, clock.clone(), options.namespace, dirty.clone()),
         expectations: Expectations::default(),
     };
@@ -83,8 +86,9 @@ pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken)
         let services = dirty.run(RECONCILES_AT_ONCE, stop.clone(), |key| shell.reconcile(key));
         let policies =
             dirty_policies.run(1, stop.clone(), |key| policy_status(&cluster, &fenced, &clock, key));
+        let bindings = unasked.run(CHECKS_AT_ONCE, stop.clone(), |key| shell.check_bindings(key, &dirty));
         let takeover = mark_all_when_leading(&cluster, &dirty, &dirty_policies, &leadership, &stop);
-        join(join(services, policies), takeover).await;
+        join4(services, policies, bindings, takeover).await;
         after_writes.cancel();
     };
     let watching = async {

@@ -1,16 +1,19 @@
 //! One service at a time: gather, look, plan, apply.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use trimtab_delivery::judge::Arms;
 use trimtab_delivery::{Plan, Report, plan};
 use trimtab_kube::api::Leadership;
+use trimtab_kube::queue::Queue;
 use trimtab_kube::watch::Row;
 use trimtab_kube::{Api, ApiError, Clock, Key};
 
 use crate::apply::{self, Writer};
 use crate::bindings::Bindings;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, target_key};
 use crate::evidence::Evidence;
 use crate::expectations::{Expectations, Kind};
 use crate::observed::{Measured, NOTHING_MEASURED, Observed};
@@ -87,20 +90,45 @@ impl Shell {
         self.evidence.forget(row.key(), judged.map(|release| release.number));
         let (findings, next_look) = match judged {
             Some(release) => {
-                let (findings, next_look) = self.evidence.look(row.key(), &snapshot, release).await;
+                let pods = |before: &Arms| {
+                    let observed = Observed::gather(&self.cluster, row);
+                    let snapshot = observed.snapshot(self.clock.now(), &NOTHING_MEASURED);
+                    (Arms::of(&snapshot, release, before), snapshot.now)
+                };
+                let (findings, next_look) = self.evidence.look(row.key(), &snapshot, release, pods).await;
                 (findings, Some(next_look))
             }
             None => (Vec::new(), None),
         };
-        let (unbound, next_check) = self.bindings.check(&crate::cluster::target_key(row), &snapshot).await;
-        (Measured { findings, unbound }, earliest(next_look, next_check))
+        let unbound = self.bindings.known(&target_key(row), &snapshot);
+        (Measured { findings, unbound }, next_look)
+    }
+
+    /// Asks whether the rules of whatever claims the Deployment `target` find their series. Returns when to ask again.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn check_bindings(
+        &self,
+        target: Key,
+        dirty: &Queue<Key>,
+    ) -> Result<Option<Timestamp>, Infallible> {
+        let service = self.cluster.apps.read().at(&target).next().cloned();
+        let Some(service) = service.filter(|_| self.leadership.is_leader()) else { return Ok(None) };
+        let observed = Observed::gather(&self.cluster, &service);
+        let snapshot = observed.snapshot(self.clock.now(), &NOTHING_MEASURED);
+        let (known, again_at) = self.bindings.check(&target, &snapshot).await;
+        if known {
+            dirty.mark(target);
+        }
+        Ok(again_at)
     }
 
     /// Whether a store is behind our own last write of anything that the plan would look at.
     fn is_behind(&self, row: &AppRow) -> bool {
         let releases = self.cluster.releases.read();
         let deployments = self.cluster.deployments.read();
-        let target = crate::cluster::target_key(row);
+        let target = target_key(row);
         let prefix = format!("{}-v", row.key().name);
         self.expectations.is_any_behind(|kind, key| match kind {
             Kind::App => (key == row.key()).then(|| Some(row.resource_version())),

@@ -259,8 +259,9 @@ async fn check_bindings(cluster: &Cluster, bindings: &Bindings, apps: &[usize]) 
         let row = cluster.apps.get(&Key::new(team(*app), service(*app))).unwrap();
         let observed = Observed::gather(cluster, &row);
         let now = "2026-01-02T00:00:00Z".parse().unwrap();
-        let (unbound, _) = bindings.check(row.key(), &observed.snapshot(now, &NOTHING_MEASURED)).await;
-        assert_eq!(unbound, Some(Vec::new()), "{}", row.key());
+        let snapshot = observed.snapshot(now, &NOTHING_MEASURED);
+        assert_eq!(bindings.check(row.key(), &snapshot).await, (true, None), "{}", row.key());
+        assert_eq!(bindings.known(row.key(), &snapshot), Some(Vec::new()), "{}", row.key());
     }
 }
 
@@ -301,10 +302,10 @@ fn a_managed_app_stays_within_its_budget() {
     });
     workloads(&cluster, &interner, &apps);
     // What the first look ever sets up is there once for all services.
-    let warm = Bindings::new(Arc::new(Everything));
+    let warm = Bindings::new(Arc::new(Everything), Queue::new("warm", Clock::system()));
     runtime.block_on(check_bindings(&cluster, &warm, &apps));
     drop(warm);
-    let bindings = Bindings::new(Arc::new(Everything));
+    let bindings = Bindings::new(Arc::new(Everything), Queue::new("bindings", Clock::system()));
     let checks = kept(WITH_WORKLOADS, || runtime.block_on(check_bindings(&cluster, &bindings, &apps)));
     let all = row + records + shell + checks;
     println!(

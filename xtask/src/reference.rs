@@ -27,7 +27,8 @@ const COMMAND_DEPTH_MAX: usize = 4;
 pub fn crd_page(root: &Path) -> Result<String> {
     let mut page = String::from(
         "# Kinds\n\n<!-- Written by `cargo xtask reference` from deploy/crds. -->\n\n\
-         All are of `trimtab.dev/v1alpha1`. Fields that are not listed survive and are ignored.\n",
+         All are of `trimtab.dev/v1alpha1`. kubectl refuses fields that are not listed. What the definitions of a later version \
+         know survives the writes of this one.\n",
     );
     for path in CRDS {
         let text = std::fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))?;

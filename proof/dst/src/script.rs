@@ -77,6 +77,7 @@ async fn step(words: &[&str], block: &str, stage: &mut Stage) -> Result<String, 
         }
         ["object"] => object(stage, block).await,
         ["prometheus", "down"] => set(|| stage.world.prometheus().set_service(Service::Refusing)),
+        ["prometheus", "silent"] => set(|| stage.world.prometheus().set_service(Service::Silent)),
         ["prometheus", "up"] => set(|| stage.world.prometheus().set_service(Service::Up)),
         ["traffic", name, settings @ ..] => traffic(stage, name, settings),
         ["past", name, hours] => {

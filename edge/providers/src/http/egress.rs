@@ -120,10 +120,7 @@ impl EgressPolicy {
                 None if denied.iter().any(|network| network.contains(address)) => "in a denied network",
                 None => continue,
             };
-            return Err(refused(
-                host,
-                format!("{address} is {why}; an operator can allow its network for egress"),
-            ));
+            return Err(refused(host, format!("{address} is {why}, where nothing is sent for a service")));
         }
         Ok(())
     }
