@@ -100,7 +100,7 @@ pub fn matches(matchers: &[Matcher], labels: &Labels) -> bool {
 /// Does the text of a selector's own matchers name the metric, and which one?
 pub(crate) fn pinned_metric(matchers: &[Matcher]) -> Option<&str> {
     let names = |matcher: &&Matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal;
-    matchers.iter().find(names).map(Matcher::value)
+    matchers.iter().filter(names).map(Matcher::value).find(|name| !name.is_empty())
 }
 
 /// Patterns are anchored by wrapping them in a group. One that closes this group (`a)|(b`) would escape the anchors.

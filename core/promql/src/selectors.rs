@@ -32,9 +32,8 @@ impl Selector {
     fn new(selector: &VectorSelector, range: Option<GoDuration>) -> Self {
         let all: Vec<Matcher> = selector.matchers.matchers.iter().cloned().map(Matcher).collect();
         let metric = selector.name.clone().or_else(|| pinned_metric(&all).map(str::to_owned));
-        let named =
-            |matcher: &Matcher| metric.is_some() && *matcher == Matcher::equal(METRIC_NAME, matcher.value());
-        let matchers = all.into_iter().filter(|matcher| !named(matcher)).collect();
+        let named = metric.as_deref().map(|metric| Matcher::equal(METRIC_NAME, metric));
+        let matchers = all.into_iter().filter(|matcher| Some(matcher) != named.as_ref()).collect();
         Selector { metric, matchers, range, offset: signed(selector.offset.as_ref()) }
     }
 }
@@ -42,7 +41,9 @@ impl Selector {
 /// `name{a="b"}`, without range and offset: the instant selector of the same series.
 impl fmt::Display for Selector {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = self.metric.as_deref().filter(|metric| is_plain(metric));
+        // A name before the braces may not be joined by another one inside.
+        let alone = self.matchers.iter().all(|matcher| matcher.name() != METRIC_NAME);
+        let plain = self.metric.as_deref().filter(|metric| alone && is_plain(metric));
         let quoted = self.metric.as_deref().filter(|_| plain.is_none());
         let name = quoted.map(|metric| Matcher::equal(METRIC_NAME, metric));
         let matchers: Vec<String> = name.iter().chain(&self.matchers).map(ToString::to_string).collect();

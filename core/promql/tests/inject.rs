@@ -81,6 +81,10 @@ fn counters_are_plain_selectors() {
         let source = format!("{{__name__=\"{odd}\",code=\"500\"}}");
         check_counter(&source, Ok(&source));
     }
+    check_counter("{__name__=\"\",\"b c\"}", Ok("{__name__=\"b c\",__name__=\"\"}"));
+    for twice in ["{__name__=\"a\",__name__=\"b\"}", "{__name__=\"a\",__name__=~\"b.*\"}"] {
+        check_counter(twice, Ok(twice));
+    }
     check_counter("sum(x_total)", Err("Trimtab sums the series of each arm itself; write x_total"));
     check_counter("x_total[5m]", Err("the window belongs to the rule; write x_total"));
     check_counter("a_total or b_total", Err("one selector; use a regular expression"));
