@@ -129,7 +129,7 @@ fn rule_evidence(finding: &Finding) -> Value {
 }
 
 /// Ratios from here on are all the same to a person, and read back as open.
-const RATIO_MAX: f64 = 1e6;
+pub const RATIO_MAX: f64 = 1e6;
 
 fn finding(wire: &RuleEvidence) -> Finding {
     let state = match wire.reason.as_deref() {
