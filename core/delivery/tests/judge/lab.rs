@@ -33,6 +33,8 @@ pub(crate) struct Lab {
     pub(crate) source: MemorySource,
     /// When the metrics server does not answer.
     outage: Range<f64>,
+    /// Why no question will ever be answered.
+    refuses: Option<&'static str>,
 }
 
 /// Three old pods `a`, `b`, `c` and one new pod `x`, judged by one rule.
@@ -45,7 +47,7 @@ pub(crate) fn lab(kind: RuleKind) -> Lab {
         stable_sets: vec!["pay-t1".into()],
         pods: BTreeMap::new(),
     };
-    let empty = Lab { rules: vec![rule], arms, source: MemorySource::new(), outage: 0.0..0.0 };
+    let empty = Lab { rules: vec![rule], arms, source: MemorySource::new(), outage: 0.0..0.0, refuses: None };
     empty.old_pod("a").old_pod("b").old_pod("c").new_pod("x", 0.0)
 }
 
@@ -98,6 +100,11 @@ impl Lab {
     pub(crate) fn outage(mut self, seconds: Range<f64>) -> Self {
         self.outage = seconds;
         self
+    }
+
+    /// No question will ever be answered.
+    pub(crate) fn refuses(self, why: &'static str) -> Self {
+        Self { refuses: Some(why), ..self }
     }
 
     /// Samples of one series of a pod: `series` is `metric` or `metric{label=value}`.
@@ -180,6 +187,9 @@ impl Lab {
     }
 
     pub(crate) fn answer(&self, query: &Query, seconds: f64) -> Answer {
+        if let Some(why) = self.refuses {
+            return Answer::Failed(Failure::Lasting(why.into()));
+        }
         if self.outage.contains(&seconds) {
             return Answer::Failed(Failure::Passing("connection refused".into()));
         }

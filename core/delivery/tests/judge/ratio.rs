@@ -282,6 +282,13 @@ fn telemetry() {
         &every_second(1, 60),
         "rule undecided: canary 0/0 vs stable 0/0; too little traffic to tell",
     );
+    let nobody = requests().traffic(120.0, (12.0, 0.0), (12.0, 0.0)).refuses("no Prometheus is configured");
+    check(
+        "there is nobody to ask: said at once, and nothing is waited for",
+        &nobody,
+        &[1.0],
+        "rule RuleUnbound: no Prometheus is configured",
+    );
     let down = requests().traffic(300.0, (12.0, 0.0), (12.0, 0.0)).outage(100.0..400.0);
     check(
         "the server stops answering",
