@@ -161,14 +161,7 @@ impl Writer<'_> {
     }
 
     async fn label_pod(&self, pod: &str, uid: &str, phase: Phase) -> Result<(), ApiError> {
-        let patch = json!({"metadata": {"uid": uid, "labels": {PHASE_LABEL: phase.as_str()}}});
-        match self.api.patch(PODS, self.namespace(), pod, &Patch::Merge(patch)).await {
-            // A pod that is gone, or came back as another one, needs no label.
-            Ok(_) | Err(ApiError::NotFound { .. } | ApiError::Conflict { .. } | ApiError::Invalid { .. }) => {
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        set_phase_label(self.api, self.namespace(), pod, uid, Some(phase)).await
     }
 
     async fn delete_release(&self, number: u64) -> Result<(), ApiError> {
@@ -242,6 +235,24 @@ impl Writer<'_> {
             self.api.patch_subresource(MANAGED_APPS, self.namespace(), &name, "status", &patch).await?;
         self.wrote(Kind::App, &name, &answer);
         Ok(())
+    }
+}
+
+/// Sets or removes the phase label of the pod with `uid`.
+pub(crate) async fn set_phase_label(
+    api: &Api,
+    namespace: Option<&str>,
+    pod: &str,
+    uid: &str,
+    phase: Option<Phase>,
+) -> Result<(), ApiError> {
+    let patch = json!({"metadata": {"uid": uid, "labels": {PHASE_LABEL: phase.map(Phase::as_str)}}});
+    match api.patch(PODS, namespace, pod, &Patch::Merge(patch)).await {
+        // A pod that is gone, or came back as another one, needs no label.
+        Ok(_) | Err(ApiError::NotFound { .. } | ApiError::Conflict { .. } | ApiError::Invalid { .. }) => {
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use trimtab_delivery::judge::Arms;
 use trimtab_delivery::{Plan, Report, plan};
 use trimtab_kube::api::Leadership;
+use trimtab_kube::pod_row::PodRow;
 use trimtab_kube::queue::Queue;
 use trimtab_kube::watch::Row;
 use trimtab_kube::{Api, ApiError, Clock, Key};
@@ -160,6 +161,16 @@ impl Shell {
             .filter(|set| held && set.template.hash != deployment.template.hash)
             .map(|set| set.template.value());
         tracing::info!(deployment = %target, restored = template.is_some(), "releases a Deployment that no ManagedApp names");
+        // The claim goes last: whoever finds it finishes what is left of this.
+        let labelled: Vec<Arc<PodRow>> = {
+            let pods = self.cluster.pods.read();
+            let all = sets.iter().flat_map(|set| pods.at(&set.identity.uid));
+            all.filter(|pod| pod.phase_label().is_some()).cloned().collect()
+        };
+        for pod in labelled {
+            let uid = pod.uid.to_string();
+            apply::set_phase_label(&self.api, target.namespace(), &pod.key.name, &uid, None).await?;
+        }
         let answer = apply::unclaim(&self.api, &deployment, template).await?;
         self.expectations.wrote_answer(Kind::Deployment, target.clone(), &answer);
         Ok(())
