@@ -73,8 +73,8 @@ impl Evidence {
         let next = next_look(release, held.looked_at.unwrap_or(now));
         if !has_failed(&held.judge, now) && (held.looked_at.is_none() || now >= next) {
             match self.ask(&held, &pods, now).await {
-                Told::Answers(answers) => held.judge.absorb(answers, now),
-                Told::Crash(arms, seen_at) => {
+                First::Answers(answers) => held.judge.absorb(answers, now),
+                First::Crash(arms, seen_at) => {
                     held.judge.observe(arms.clone(), seen_at);
                     held.arms = arms;
                 }
@@ -88,12 +88,12 @@ impl Evidence {
     }
 
     /// Asks what the judge needs, unless the pods fail the release before there is an answer.
-    async fn ask(&self, held: &Held, pods: &impl Fn(&Arms) -> (Arms, Timestamp), now: Timestamp) -> Told {
+    async fn ask(&self, held: &Held, pods: &impl Fn(&Arms) -> (Arms, Timestamp), now: Timestamp) -> First {
         let needs = held.judge.needs(now);
         let answers = join_all(needs.iter().map(|need| self.measure.ask(&need.query)));
         match select(pin!(answers), pin!(until_pods_fail(held, pods))).await {
-            Either::Left((answers, _)) => Told::Answers(needs.iter().cloned().zip(answers).collect()),
-            Either::Right(((arms, seen_at), _)) => Told::Crash(arms, seen_at),
+            Either::Left((answers, _)) => First::Answers(needs.iter().cloned().zip(answers).collect()),
+            Either::Right(((arms, seen_at), _)) => First::Crash(arms, seen_at),
         }
     }
 
@@ -116,7 +116,7 @@ impl Evidence {
 }
 
 /// What came first.
-enum Told {
+enum First {
     Answers(Vec<(Need, Answer)>),
     Crash(Arms, Timestamp),
 }

@@ -12,7 +12,7 @@ pub(crate) struct Packed(Box<str>);
 const PIECES: [&str; 31] = [
     r#"{"type":"Claimed","status":"True","reason":"Claimed","message":"the Deployment is looked after in place","lastTransitionTime":""#,
     r#"{"type":"Valid","status":"True","reason":"Valid","message":"the spec is valid","lastTransitionTime":""#,
-    r#"{"type":"RulesBound","status":"True","reason":"Bound","message":"every rule found its series","lastTransitionTime":""#,
+    r#"{"type":"RulesBound","status":"True","reason":"Bound","message":"every rule that needs series finds them","lastTransitionTime":""#,
     r#"","destination":"slack","event":""#,
     r#"","destination":"webhook","event":""#,
     r#""state":"Sent"},{"at":""#,

@@ -115,7 +115,11 @@ impl Shell {
         dirty: &Queue<Key>,
     ) -> Result<Option<Timestamp>, Infallible> {
         let service = self.cluster.apps.read().at(&target).next().cloned();
-        let Some(service) = service.filter(|_| self.leadership.is_leader()) else { return Ok(None) };
+        let Some(service) = service.filter(|_| self.leadership.is_leader()) else {
+            // Whoever leads next, perhaps this process again, asks anew.
+            self.bindings.forget(&target);
+            return Ok(None);
+        };
         let observed = Observed::gather(&self.cluster, &service);
         let snapshot = observed.snapshot(self.clock.now(), &NOTHING_MEASURED);
         let (known, again_at) = self.bindings.check(&target, &snapshot).await;

@@ -80,10 +80,8 @@ struct Unsure {
 
 impl Unsure {
     fn of(release: &Release) -> Option<Self> {
-        let status = &release.status;
-        let by_a_person = release.decision.is_some() || release.rollback_to.is_some();
-        let unsure = status.verdict == Some(Verdict::Undecided) && !by_a_person;
-        let (started_at, decided_at) = status.started_at.zip(status.decided_at).filter(|_| unsure)?;
+        let times = release.status.started_at.zip(release.status.decided_at);
+        let (started_at, decided_at) = times.filter(|_| release.is_kept_unsure())?;
         Some(Self { started_at: started_at.into(), decided_at: decided_at.into() })
     }
 }

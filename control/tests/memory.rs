@@ -110,7 +110,7 @@ fn managed_app(app: usize) -> Value {
             "conditions": [
                 condition("Claimed", "Claimed", "the Deployment is looked after in place"),
                 condition("Valid", "Valid", "the spec is valid"),
-                condition("RulesBound", "Bound", "every rule found its series"),
+                condition("RulesBound", "Bound", "every rule that needs series finds them"),
             ],
         },
     })

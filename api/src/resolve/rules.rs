@@ -117,7 +117,7 @@ fn kind(spec: &RuleSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Rule
         let path = format!("{path}.events");
         let mut counters = vec![events.counter.clone()];
         counters.extend(events.or_else.iter().cloned());
-        check_counters(&path, &alternatives(&counters, "counter", ""), problems);
+        check_counters(&path, "orElse", &alternatives(&counters, "counter", ""), problems);
         let tolerate = tolerate(events.tolerate, &path, problems);
         return Some(RuleKind::Events(EventsRule { counters, tolerate }));
     }
@@ -125,7 +125,7 @@ fn kind(spec: &RuleSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Rule
         let listed = crashes.counters.iter().enumerate();
         let listed: Vec<(String, &str)> =
             listed.map(|(index, counter)| (format!("counters[{index}]"), counter.as_str())).collect();
-        check_counters(&format!("{path}.crashes"), &listed, problems);
+        check_counters(&format!("{path}.crashes"), "counters", &listed, problems);
         let ignore_containers = crashes.ignore_containers.clone();
         return Some(RuleKind::Crashes(CrashesRule {
             ignore_containers,
@@ -134,7 +134,7 @@ fn kind(spec: &RuleSpec, path: &str, problems: &mut Vec<Problem>) -> Option<Rule
     }
     if let Some(latency) = &spec.latency {
         let path = format!("{path}.latency");
-        check_counters(&path, &[("histogram".to_owned(), latency.histogram.as_str())], problems);
+        check_counters(&path, "histogram", &[("histogram".to_owned(), latency.histogram.as_str())], problems);
         if latency.edges.iter().any(|edge| !(edge.is_finite() && *edge > 0.0)) {
             problems.push(Problem::new(format!("{path}.edges"), "every edge must be more than 0 seconds"));
         }
@@ -158,7 +158,7 @@ fn ratio_rule(spec: &RatioSpec, path: &str, problems: &mut Vec<Problem>) -> Rati
         ("total", |s| s.total.clone()),
     ] {
         let selectors: Vec<String> = sources.iter().map(pick).collect();
-        check_counters(path, &alternatives(&selectors, field, &format!(".{field}")), problems);
+        check_counters(path, "orElse", &alternatives(&selectors, field, &format!(".{field}")), problems);
     }
     let limit = spec.limit.as_ref().and_then(|limit| {
         let parsed = match limit.as_f64() {
@@ -190,11 +190,11 @@ fn alternatives<'a>(selectors: &'a [String], field: &str, inner: &str) -> Vec<(S
     selectors.iter().enumerate().map(|(index, selector)| (path(index), selector.as_str())).collect()
 }
 
-/// Every selector must be a plain counter; fields are named under `path`.
-fn check_counters(path: &str, selectors: &[(String, &str)], problems: &mut Vec<Problem>) {
+/// Every selector must be a plain counter, and there must not be too many in `list`; fields are named under `path`.
+fn check_counters(path: &str, list: &str, selectors: &[(String, &str)], problems: &mut Vec<Problem>) {
     if selectors.len() > ALTERNATIVES_MAX {
         let cause = format!("{} alternatives; at most {ALTERNATIVES_MAX} are allowed", selectors.len());
-        problems.push(Problem::new(path, cause));
+        problems.push(Problem::new(format!("{path}.{list}"), cause));
     }
     for (field, selector) in selectors {
         if let Err(error) = trimtab_promql::parse_counter_selector(selector) {

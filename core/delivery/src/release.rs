@@ -1,6 +1,7 @@
 //! A release of a service: what people asked of it, and what became of it.
 
 use jiff::Timestamp;
+use trimtab_stats::Verdict;
 
 use crate::finding::Finding;
 
@@ -23,6 +24,17 @@ pub struct Release {
     pub decision: Option<Decision>,
     /// What became of it.
     pub status: ReleaseStatus,
+}
+
+impl Release {
+    /// Whether it was kept because the evidence could not tell, and not because a person wanted it.
+    #[must_use]
+    pub fn is_kept_unsure(&self) -> bool {
+        self.status.phase == ReleasePhase::Kept
+            && self.status.verdict == Some(Verdict::Undecided)
+            && self.decision.is_none()
+            && self.rollback_to.is_none()
+    }
 }
 
 /// What a person decided about a release.
@@ -53,7 +65,7 @@ pub struct ReleaseStatus {
     /// One line for people.
     pub summary: String,
     /// How it was judged.
-    pub verdict: Option<trimtab_stats::verdict::Verdict>,
+    pub verdict: Option<Verdict>,
     /// Kept although the evidence could not tell.
     pub low_evidence: bool,
     /// Its template is held at admission.

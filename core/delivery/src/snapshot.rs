@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use trimtab_stats::Verdict;
 
 use crate::finding::Finding;
 use crate::names::{Claim, Phase};
@@ -247,9 +246,7 @@ impl<'a> Snapshot<'a> {
     fn watched_on(&self) -> Option<&'a Release> {
         let current = self.current()?;
         let decided_at = current.status.decided_at?;
-        let watched = current.status.verdict == Some(Verdict::Undecided)
-            && current.decision.is_none()
-            && current.rollback_to.is_none()
+        let watched = current.is_kept_unsure()
             && self.now < after(decided_at, WATCH_ON)
             && self.before(current).is_some();
         watched.then_some(current)
