@@ -7,7 +7,7 @@ use trimtab_notify::{Baseline, BaselineSource, Counts, Event, Evidence, Finding,
 use trimtab_stats::Verdict;
 
 use crate::observed::{NOTHING_MEASURED, Observed};
-use crate::tell::sequence;
+use crate::outbox::sequence;
 
 /// The message about one event of a release.
 pub(crate) fn notice(observed: &Observed, release: &Release, told: &Told, key: &str) -> Notice {

@@ -15,6 +15,7 @@
 
 pub mod finding;
 pub mod judge;
+pub mod lower;
 pub mod names;
 pub mod plan;
 pub mod release;
@@ -22,6 +23,7 @@ pub mod report;
 pub mod rule;
 pub mod snapshot;
 
+pub use lower::lower;
 pub use plan::{Plan, Write, plan};
 pub use report::Report;
 pub use snapshot::Snapshot;

@@ -52,6 +52,23 @@ pub struct App {
     pub problems: Vec<String>,
     /// Its status as it stands in the API.
     pub status: AppStatus,
+    /// Unique for all time.
+    pub uid: String,
+    /// Version of the object that this was read from.
+    pub version: u64,
+    /// Since when each condition says what it says.
+    pub transitions: Vec<Transition>,
+}
+
+/// When a condition last changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transition {
+    /// Its type.
+    pub kind: String,
+    /// Whether it holds since then.
+    pub holds: bool,
+    /// When.
+    pub at: Option<Timestamp>,
 }
 
 /// What policy and the service's own spec come to.
@@ -123,6 +140,8 @@ pub struct Target {
     pub name: String,
     /// Unique for all time.
     pub uid: String,
+    /// Version of the object that this was read from.
+    pub version: u64,
     /// Generation of the spec.
     pub generation: i64,
     /// Generation that the Deployment controller has seen.
@@ -143,6 +162,10 @@ pub struct Target {
     pub claim: Option<Claim>,
     /// Release number that a person gave to the template in the spec.
     pub release_annotation: Option<u64>,
+    /// Whether there is such an annotation, whatever it says.
+    pub has_release_annotation: bool,
+    /// Whether there are any annotations.
+    pub has_annotations: bool,
     /// `Recreate` replaces all pods at once, so no two arms exist side by side.
     pub recreate: bool,
     /// Kind and name of an owner that manages this Deployment.

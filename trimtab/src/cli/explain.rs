@@ -161,7 +161,7 @@ fn evidence(text: &mut String, rule: &RuleEvidence, known: Option<&Rule>, paint:
         let _ = writeln!(text, "      to pass   about {bad:.0} of the new pods' {:.0}", rule.canary_total);
     }
     if let Some([estimate, low, high]) = rule.ratio {
-        let _ = if high < convert::RATIO_MAX {
+        let _ = if high < trimtab_delivery::lower::RATIO_MAX {
             writeln!(text, "      ratio     {estimate:.2} ({low:.2} to {high:.2})")
         } else {
             writeln!(text, "      ratio     at least {low:.2}")

@@ -9,7 +9,9 @@ use trimtab_delivery::finding::FindingState;
 use trimtab_delivery::names::Claim;
 use trimtab_delivery::plan::Pause;
 use trimtab_delivery::snapshot::{Decision, Happening, Keep, Pod, Release, ReleasePhase, ReplicaSet, Target};
-use trimtab_delivery::{Plan, Write, plan};
+use trimtab_delivery::{Plan, Write, lower, plan};
+use trimtab_plan::check;
+use trimtab_plan::concern::DELIVERY;
 use trimtab_stats::Verdict;
 
 use crate::service::{Service, finding, unclaimed};
@@ -54,7 +56,12 @@ impl Cluster {
             .map(|verdict| finding("rpc-errors", verdict, FindingState::Judged, "as measured"))
             .into_iter()
             .collect();
-        plan(&self.service.snapshot()).0
+        let snapshot = self.service.snapshot();
+        let plan = plan(&snapshot).0;
+        if let Err(breach) = check(&lower(&snapshot, &plan), &DELIVERY) {
+            panic!("a plan that delivery must not carry out: {breach}\n{plan:#?}");
+        }
+        plan
     }
 
     /// Carries out the first `writes` of a plan; a manager that was not killed then writes the status.
