@@ -3,18 +3,19 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trimtab_delivery::Write;
-use trimtab_delivery::names::{APP_LABEL, Claim, MANAGER, PHASE_LABEL, Phase, release_object};
+use trimtab_delivery::names::{APP_LABEL, MANAGER, release_object};
 use trimtab_delivery::plan::{AppStatus, NewRelease, Pause};
 use trimtab_delivery::snapshot::{Happening, ReleaseStatus};
 use trimtab_kube::api::{Patch, Preconditions, Propagation};
 use trimtab_kube::resource::{DEPLOYMENTS, EVENTS, PODS};
 use trimtab_kube::workload_rows::DeploymentRow;
 use trimtab_kube::{Api, ApiError, Key};
+use trimtab_workload::{ARM_LABEL, AdmissionHold, Arm, service_image};
 
 use crate::convert;
 use crate::deployment::Change;
 use crate::expectations::{Expectations, Kind};
-use crate::observed::{Observed, service_image};
+use crate::observed::Observed;
 use crate::resources::{APP_RELEASES, MANAGED_APPS};
 
 /// Where writes go, and the memory of them.
@@ -47,7 +48,7 @@ impl Writer<'_> {
             Write::ReleaseStatus { number, status } => self.release_status(*number, status).await,
             Write::Claim { claim, pause } => self.claim(*claim, *pause).await,
             Write::Restore { number } => self.restore(*number).await,
-            Write::LabelPod { pod, uid, phase } => self.label_pod(pod, uid, *phase).await,
+            Write::LabelPod { pod, uid, arm } => self.label_pod(pod, uid, *arm).await,
             Write::DeleteRelease { number } => self.delete_release(*number).await,
             Write::Event { number, happening, note } => self.event(*number, *happening, note).await,
         }
@@ -138,7 +139,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn claim(&self, claim: Claim, pause: Pause) -> Result<(), ApiError> {
+    async fn claim(&self, claim: AdmissionHold, pause: Pause) -> Result<(), ApiError> {
         self.change(&Change { claim: Some(claim), template: None, unpause: pause == Pause::Clear }).await
     }
 
@@ -149,7 +150,7 @@ impl Writer<'_> {
         if template.is_none() {
             return Err(ApiError::missing(APP_RELEASES, self.namespace(), &name));
         }
-        self.change(&Change { claim: Some(Claim::HoldChanges), template, unpause: true }).await
+        self.change(&Change { claim: Some(AdmissionHold::HoldChanges), template, unpause: true }).await
     }
 
     async fn change(&self, change: &Change<'_>) -> Result<(), ApiError> {
@@ -160,8 +161,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn label_pod(&self, pod: &str, uid: &str, phase: Phase) -> Result<(), ApiError> {
-        set_phase_label(self.api, self.namespace(), pod, uid, Some(phase)).await
+    async fn label_pod(&self, pod: &str, uid: &str, arm: Arm) -> Result<(), ApiError> {
+        set_phase_label(self.api, self.namespace(), pod, uid, Some(arm)).await
     }
 
     async fn delete_release(&self, number: u64) -> Result<(), ApiError> {
@@ -244,9 +245,9 @@ pub(crate) async fn set_phase_label(
     namespace: Option<&str>,
     pod: &str,
     uid: &str,
-    phase: Option<Phase>,
+    arm: Option<Arm>,
 ) -> Result<(), ApiError> {
-    let patch = json!({"metadata": {"uid": uid, "labels": {PHASE_LABEL: phase.map(Phase::as_str)}}});
+    let patch = json!({"metadata": {"uid": uid, "labels": {ARM_LABEL: arm.map(Arm::as_str)}}});
     match api.patch(PODS, namespace, pod, &Patch::Merge(patch)).await {
         // A pod that is gone, or came back as another one, needs no label.
         Ok(_) | Err(ApiError::NotFound { .. } | ApiError::Conflict { .. } | ApiError::Invalid { .. }) => {

@@ -2,15 +2,16 @@
 //! says so.
 
 use serde_json::{Value, json};
-use trimtab_delivery::names::{CLAIM_ANNOTATION, Claim, RELEASE_ANNOTATION};
+use trimtab_delivery::names::{CLAIM_ANNOTATION, RELEASE_ANNOTATION};
 use trimtab_kube::api::Patch;
 use trimtab_kube::workload_rows::DeploymentRow;
+use trimtab_workload::AdmissionHold;
 
 /// What is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change<'a> {
     /// The claim to set; `None` lets go of the Deployment.
-    pub(crate) claim: Option<Claim>,
+    pub(crate) claim: Option<AdmissionHold>,
     /// The template to put back.
     pub(crate) template: Option<&'a Value>,
     /// Whether a pause, if there is one, is lifted.

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use trimtab_delivery::judge::Arms;
-use trimtab_delivery::{Plan, Report, plan};
+use trimtab_delivery::{Plan, Report, arms, plan};
+use trimtab_judge::Arms;
 use trimtab_kube::api::Leadership;
 use trimtab_kube::pod_row::PodRow;
 use trimtab_kube::queue::Queue;
@@ -94,7 +94,7 @@ impl Shell {
                 let pods = |before: &Arms| {
                     let observed = Observed::gather(&self.cluster, row);
                     let snapshot = observed.snapshot(self.clock.now(), &NOTHING_MEASURED);
-                    (Arms::of(&snapshot, release, before), snapshot.now)
+                    (arms::of(&snapshot, release, before), snapshot.now)
                 };
                 let (findings, next_look) = self.evidence.look(row.key(), &snapshot, release, pods).await;
                 (findings, Some(next_look))

@@ -17,7 +17,7 @@ use trimtab_api::resolve::{Policies, settings};
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
 use trimtab_delivery::plan::{AppPhase, Plan};
 use trimtab_delivery::report::{Report, Step};
-use trimtab_delivery::rule::built_in;
+use trimtab_judge::rule::built_in;
 
 fn check(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
