@@ -103,7 +103,7 @@ fn what_a_held_service_waits_for() {
         service: "shop/payments".to_owned(),
         summary: "Healthy on v127 (v128 rejected)".to_owned(),
         steps: vec![step],
-        findings: Vec::new(),
+        ..Report::default()
     };
     let release = rolled_back();
     let explained = Explained {

@@ -13,6 +13,7 @@
 //! **Invariants.** A crash after any write converges, because each write persists a decision before the next acts on it.
 //! A plan for a settled service is empty. `replicas` of a claimed Deployment is never written.
 
+pub mod acting;
 pub mod arms;
 pub mod names;
 pub mod plan;

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use trimtab_judge::finding::Finding;
+use trimtab_workload::Claim;
 
 /// Why the plan beside it is what it is.
 #[must_use = "an unread report helps nobody"]
@@ -15,6 +16,8 @@ pub struct Report {
     pub summary: String,
     /// The steps that led to the plan, in order.
     pub steps: Vec<Step>,
+    /// Who acts on the workload.
+    pub acting: Claim,
     /// What the rules found.
     pub findings: Vec<Finding>,
 }
