@@ -5,12 +5,12 @@ use trimtab_api::AppRelease;
 use trimtab_api::app_release::{AppReleaseStatus, RuleEvidence};
 use trimtab_api::condition::Condition;
 use trimtab_api::managed_app::ManagedAppStatus;
-use trimtab_delivery::finding::{Counts, Evidence, Finding, FindingState, Interval};
 use trimtab_delivery::lower::{RATIO_MAX, verdict_word};
 use trimtab_delivery::plan::{self, AppPhase, AppStatus, Rejected};
 use trimtab_delivery::snapshot::{
     Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Told, Transition,
 };
+use trimtab_judge::finding::{Counts, Evidence, Finding, FindingState, Interval};
 use trimtab_stats::Verdict;
 
 /// Where a release's record says it stands.

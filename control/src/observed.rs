@@ -6,11 +6,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use trimtab_api::ManagedApp;
 use trimtab_api::resolve::{Policies, Reach, reaches, settings};
-use trimtab_delivery::finding::Finding;
-use trimtab_delivery::names::{
-    CLAIM_ANNOTATION, Claim, MANAGER, Phase, RELEASE_ANNOTATION, parse_release_word,
-};
-use trimtab_delivery::snapshot::{App, Pod, Release, ReplicaSet, Settings, Snapshot, Target};
+use trimtab_delivery::names::{CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, parse_release_word};
+use trimtab_delivery::snapshot::{App, Release, Settings, Snapshot};
+use trimtab_judge::finding::Finding;
 use trimtab_kube::intern::ContainerRole;
 use trimtab_kube::pod_row::{PodProjection, PodRow};
 use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, REPLICA_SETS};
@@ -19,6 +17,7 @@ use trimtab_kube::workload_rows::{
     DeploymentProjection, DeploymentRow, HpaProjection, ReplicaSetProjection, ReplicaSetRow, Strategy,
 };
 use trimtab_kube::{Api, ApiError, Key, Moment, Store};
+use trimtab_workload::{AdmissionHold, Arm, Pod, ReplicaSet, Target, service_image};
 
 use crate::cluster::{Cluster, target_key};
 use crate::convert;
@@ -152,7 +151,7 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
         replicas: i32::try_from(row.replicas).unwrap_or(i32::MAX),
         paused: row.paused,
         paused_by: row.paused_manager.as_deref().filter(|manager| *manager != MANAGER).map(str::to_owned),
-        claim: identity.annotation(CLAIM_ANNOTATION).map(Claim::parse),
+        claim: identity.annotation(CLAIM_ANNOTATION).map(AdmissionHold::parse),
         release_annotation: identity.annotation(RELEASE_ANNOTATION).and_then(parse_release_word),
         has_release_annotation: identity.annotation(RELEASE_ANNOTATION).is_some(),
         has_annotations: identity.has_annotations,
@@ -162,14 +161,6 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
         progress_deadline_exceeded: exceeded.map(|condition| condition.message.to_string()),
         revision: row.revision,
     }
-}
-
-/// Image of the service container of a pod template: the named one, or the first.
-#[must_use]
-pub fn service_image(template: &Value, container: Option<&str>) -> Option<String> {
-    let containers = template.pointer("/spec/containers")?.as_array()?;
-    let named = |c: &&Value| container.is_none_or(|name| c.get("name").and_then(Value::as_str) == Some(name));
-    containers.iter().find(named)?.get("image")?.as_str().map(str::to_owned)
 }
 
 fn arms(cluster: &Cluster, deployment: &DeploymentRow) -> (Vec<ReplicaSet>, Vec<Pod>) {
@@ -201,7 +192,7 @@ fn pod(row: &PodRow) -> Pod {
         name: row.key.name.to_string(),
         uid: row.uid.to_string(),
         replica_set: row.owner.as_ref().map(|owner| owner.uid.to_string()).unwrap_or_default(),
-        phase: row.phase_label().and_then(Phase::parse),
+        arm: row.phase_label().and_then(Arm::parse),
         ready: row.ready_since.is_some(),
         deleting: row.deletion.is_some(),
         started_at: row.started.map(Moment::timestamp),

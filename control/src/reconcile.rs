@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use trimtab_delivery::judge::Arms;
-use trimtab_delivery::{Report, lower, plan};
+use trimtab_delivery::{Report, arms, lower, plan};
+use trimtab_judge::Arms;
 use trimtab_kube::api::Leadership;
 use trimtab_kube::queue::{Failed, Queue};
 use trimtab_kube::watch::Row;
@@ -131,7 +131,7 @@ impl Shell {
                 let pods = |before: &Arms| {
                     let observed = Observed::gather(&self.cluster, row);
                     let snapshot = observed.snapshot(self.clock.now(), &NOTHING_MEASURED);
-                    (Arms::of(&snapshot, release, before), snapshot.now)
+                    (arms::of(&snapshot, release, before), snapshot.now)
                 };
                 let (findings, next_look) = self.evidence.look(row.key(), &snapshot, release, pods).await;
                 (findings, Some(next_look))

@@ -1,9 +1,8 @@
 //! A release of a service: what people asked of it, and what became of it.
 
 use jiff::Timestamp;
+use trimtab_judge::finding::Finding;
 use trimtab_stats::Verdict;
-
-use crate::finding::Finding;
 
 /// A release of the service.
 #[derive(Clone, Debug, Default, PartialEq)]

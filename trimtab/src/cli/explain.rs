@@ -9,9 +9,10 @@ use trimtab_api::app_release::RuleEvidence;
 use trimtab_control::{Measured, NOTHING_MEASURED, convert, observe};
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
 use trimtab_delivery::plan::{AppPhase, Plan};
-use trimtab_delivery::report::{Report, duration_words};
-use trimtab_delivery::rule::{Rule, RuleKind};
+use trimtab_delivery::report::Report;
 use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_judge::rule::{Rule, RuleKind};
+use trimtab_units::duration_words;
 
 use super::args::ExplainArgs;
 use super::decide;

@@ -5,14 +5,16 @@ use serde_json::{Value, json};
 use trimtab_plan as plan;
 use trimtab_plan::{Copied, IfAbsent, Kind, Object, Part, Patch, Precondition, escaped};
 
-use crate::names::{CLAIM_ANNOTATION, Claim, RELEASE_ANNOTATION};
-use crate::snapshot::{Snapshot, Target};
+use trimtab_workload::{AdmissionHold, Target};
+
+use crate::names::{CLAIM_ANNOTATION, RELEASE_ANNOTATION};
+use crate::snapshot::Snapshot;
 
 /// What is written.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// The claim to set; `None` lets go of the Deployment.
-    pub claim: Option<Claim>,
+    pub claim: Option<AdmissionHold>,
     /// Where the template to put back is read.
     pub restore: Option<Copied>,
     /// Whether a pause, if there is one, is lifted.

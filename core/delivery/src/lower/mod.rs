@@ -14,9 +14,11 @@ pub use deployment::{Change, freed};
 pub use records::{outbox, release_status};
 pub use status::{RATIO_MAX, service_status, verdict_word};
 
-use crate::names::{PHASE_LABEL, Phase, release_object};
+use trimtab_workload::{ARM_LABEL, AdmissionHold, Arm, Target};
+
+use crate::names::release_object;
 use crate::plan::{Pause, Plan, Write};
-use crate::snapshot::{Happening, Release, Snapshot, Target};
+use crate::snapshot::{Happening, Release, Snapshot};
 
 /// `apiVersion` of our own kinds.
 const API_VERSION: &str = "trimtab.dev/v1alpha1";
@@ -54,11 +56,11 @@ impl Lowering<'_> {
             }
             Write::Restore { number } => {
                 let restore = Some(records::template_of(self.snapshot, self.release(*number)?));
-                let hold = crate::names::Claim::HoldChanges;
+                let hold = AdmissionHold::HoldChanges;
                 Some(claim(self.snapshot.target?, &Change { claim: Some(hold), restore, unpause: true }))
             }
-            Write::LabelPod { pod, uid, phase } => {
-                Some(label(&self.snapshot.app.namespace, pod, uid, Some(*phase)))
+            Write::LabelPod { pod, uid, arm } => {
+                Some(label(&self.snapshot.app.namespace, pod, uid, Some(*arm)))
             }
             Write::DeleteRelease { number } => {
                 let release = self.release(*number)?;
@@ -118,13 +120,13 @@ fn record(snapshot: &Snapshot<'_>, number: u64) -> Object {
     Object::new(Kind::AppRelease, &app.namespace, release_object(&app.name, number))
 }
 
-/// Sets or removes the phase label of the pod with `uid`.
+/// Sets or removes the arm label of the pod with `uid`.
 #[must_use]
-pub fn label(namespace: &str, pod: &str, uid: &str, phase: Option<Phase>) -> plan::Write {
+pub fn label(namespace: &str, pod: &str, uid: &str, arm: Option<Arm>) -> plan::Write {
     plan::Write::Patch {
         object: Object::new(Kind::Pod, namespace, pod),
         part: Part::Main,
-        patch: Patch::Merge(json!({"metadata": {"labels": {PHASE_LABEL: phase.map(Phase::as_str)}}})),
+        patch: Patch::Merge(json!({"metadata": {"labels": {ARM_LABEL: arm.map(Arm::as_str)}}})),
         copy: None,
         when: Precondition::uid(uid),
         // A pod that is gone, or came back as another one, needs no label.

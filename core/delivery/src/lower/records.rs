@@ -8,7 +8,8 @@ use super::status::{rule_evidence, verdict_word};
 use super::{API_VERSION, record};
 use crate::names::APP_LABEL;
 use crate::plan::NewRelease;
-use crate::snapshot::{Release, ReleaseStatus, Snapshot, Target, Told};
+use crate::snapshot::{Release, ReleaseStatus, Snapshot, Told};
+use trimtab_workload::Target;
 
 /// Where a record and a Deployment keep the pod template.
 const TEMPLATE: &str = "/spec/template";

@@ -7,9 +7,9 @@ use trimtab_plan::{IfAbsent, Kind, Object, Part, Patch, Precondition};
 use trimtab_stats::Verdict;
 
 use super::API_VERSION;
-use crate::finding::Finding;
 use crate::plan::{AppStatus, Condition};
 use crate::snapshot::{App, Snapshot};
+use trimtab_judge::finding::Finding;
 
 /// Applies the service's status, if it is not what it should be.
 pub(super) fn of_service(snapshot: &Snapshot<'_>, status: &AppStatus) -> Option<plan::Write> {

@@ -1,6 +1,6 @@
 //! Restarts and kills told by Kubernetes, and panics that the process survived.
 
-use trimtab_delivery::rule::{CrashesRule, RuleKind};
+use trimtab_judge::rule::{CrashesRule, RuleKind};
 
 use crate::check;
 use crate::lab::{Lab, lab, name};

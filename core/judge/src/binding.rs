@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use trimtab_promql::selectors;
+use trimtab_workload::Pod;
 
 use super::arms::Arms;
 use super::{Answer, Failure, HISTORY, Query};
 use crate::rule::{ArmLabel, Rule, RuleKind};
-use crate::snapshot::{Snapshot, after};
 
 /// Pods that run this long were scraped, if anybody scrapes them.
 const SCRAPED_WITHIN: Duration = Duration::from_secs(90);
@@ -23,26 +23,25 @@ pub struct Question {
     pub query: Query,
 }
 
-/// When the pods of `snapshot` can be asked about: `None` where none of them runs.
+/// When `pods` can be asked about: `None` where none of them runs.
 #[must_use]
-pub fn askable_at(snapshot: &Snapshot<'_>) -> Option<Timestamp> {
-    let ready = snapshot.pods.iter().filter(|pod| pod.ready && !pod.deleting);
+pub fn askable_at<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<Timestamp> {
+    let ready = pods.into_iter().filter(|pod| pod.ready && !pod.deleting);
     let oldest = ready.filter_map(|pod| pod.started_at).min()?;
-    Some(after(oldest, SCRAPED_WITHIN))
+    // A deadline beyond the calendar is as good as never.
+    Some(oldest.checked_add(SCRAPED_WITHIN).unwrap_or(Timestamp::MAX))
 }
 
-/// What to ask about the pods of `snapshot`; nothing where nothing was kept yet.
+/// What to ask about `arms` at `now`, so that it is known whether `rules` find their series.
 #[must_use]
-pub fn questions(snapshot: &Snapshot<'_>) -> Vec<Question> {
-    let Some(current) = snapshot.current() else { return Vec::new() };
-    let arms = Arms::of(snapshot, current, &Arms::default());
-    let at_ms = snapshot.now.as_millisecond();
+pub fn questions(rules: &[Rule], arms: &Arms, now: Timestamp) -> Vec<Question> {
+    let at_ms = now.as_millisecond();
     let mut asked = Vec::new();
-    for (index, rule) in snapshot.settings.rules.iter().enumerate() {
+    for (index, rule) in rules.iter().enumerate() {
         for (alternative, needed) in alternatives(rule).into_iter().enumerate() {
             for selector in needed {
                 // A selector that cannot be narrowed is the resolver's to complain about.
-                let Some(expr) = exists(&selector, &arms, &rule.arms) else { continue };
+                let Some(expr) = exists(&selector, arms, &rule.arms) else { continue };
                 let query = Query::Instant { expr, at_ms };
                 asked.push(Question { rule: index, alternative, query });
             }

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use jiff::Timestamp;
-use trimtab_delivery::finding::Finding;
-use trimtab_delivery::judge::{Answer, ArmPod, Arms, Failure, Judge, Need, Query};
-use trimtab_delivery::names::Phase;
-use trimtab_delivery::rule::{ArmLabel, Origin, Rule, RuleKind};
+use trimtab_judge::finding::Finding;
+use trimtab_judge::rule::{ArmLabel, Origin, Rule, RuleKind};
+use trimtab_judge::{Answer, ArmPod, Arms, Failure, Judge, Need, Query};
 use trimtab_promql::{EvalOptions, EvalValue, Labels, MemorySource, Sample, Series, SeriesSource, evaluate};
+use trimtab_workload::Arm;
 
 /// When the release begins, in milliseconds since the epoch.
 pub(crate) const START_MS: i64 = 1_767_225_600_000;
@@ -61,14 +61,14 @@ pub(crate) fn name(pod: &str) -> String {
 
 impl Lab {
     pub(crate) fn old_pod(self, pod: &str) -> Self {
-        self.pod(pod, Phase::Stable, -OLD_AGE)
+        self.pod(pod, Arm::Stable, -OLD_AGE)
     }
 
     pub(crate) fn new_pod(self, pod: &str, started: f64) -> Self {
-        self.pod(pod, Phase::Canary, started)
+        self.pod(pod, Arm::Canary, started)
     }
 
-    pub(crate) fn pod(mut self, pod: &str, arm: Phase, started: f64) -> Self {
+    pub(crate) fn pod(mut self, pod: &str, arm: Arm, started: f64) -> Self {
         let started_ms = Some(at_ms(started));
         let row = ArmPod {
             arm,

@@ -53,7 +53,7 @@ pub enum ArmLabel {
     /// The series carry the pod's name in this label.
     Pod(String),
     /// The series carry the value of `trimtab.dev/phase` in this label.
-    Phase(String),
+    Arm(String),
 }
 
 impl Default for ArmLabel {

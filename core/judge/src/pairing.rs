@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trimtab_stats::TickCounts;
 use trimtab_stats::spread::PodCounts;
+use trimtab_workload::Arm;
 
 use super::counter::Increment;
-use crate::names::Phase;
 
 /// Shortest tick.
 const TICK_MIN_MS: i64 = 1_000;
@@ -84,7 +84,7 @@ impl Pairing {
         for increment in increments {
             if increment.at_ms >= self.start_ms {
                 self.waiting.entry(increment.at_ms).or_default().push((counts, increment));
-            } else if increment.arm == Phase::Stable {
+            } else if increment.arm == Arm::Stable {
                 self.remember(counts, increment);
             }
         }
@@ -178,7 +178,7 @@ impl Pairing {
 
 impl Open {
     fn take(&mut self, counts: Counts, increment: Increment, scraped: &mut BTreeSet<String>) {
-        let is_canary = increment.arm == Phase::Canary;
+        let is_canary = increment.arm == Arm::Canary;
         let arm = if is_canary { &mut self.canary } else { &mut self.stable };
         match counts {
             Counts::Bad => arm.0 += increment.amount,

@@ -1,4 +1,12 @@
-//! Judging one release: measurements in, one finding per rule out.
+//! Judging one arm by another: measurements in, one finding per rule out.
+//!
+//! ```text
+//! (arm, ReplicaSet), pods -> Arms --+
+//!                                   +--> Judge -> one Finding per Rule
+//! raw samples ----------------------+
+//! ```
+//!
+//! What the arms are is the caller's to say: nothing here knows a release, a strategy or a service's history of releases.
 //!
 //! The shell asks [`Judge::needs`] what to measure, hands the answers to [`Judge::absorb`], shows it the pods with
 //! [`Judge::observe`], and reads [`Judge::findings`]. All evidence is a function of sample timestamps, never of when the
@@ -11,18 +19,20 @@ mod counter;
 mod crashes;
 mod describe;
 mod events;
+pub mod finding;
 mod pairing;
 mod ratio;
+pub mod rule;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use trimtab_promql::Series;
+use trimtab_workload::Arm;
 
 pub use arms::{ArmPod, Arms};
 
 use crate::finding::{Finding, FindingState};
-use crate::names::Phase;
 use crate::rule::{Rule, RuleKind};
 
 /// How far back a service's own past is read to learn its usual rates and the spread between its pods.
@@ -53,7 +63,7 @@ enum Part {
     Total(usize),
     Bad(usize),
     Counter(usize),
-    Alert(Phase, i64),
+    Alert(Arm, i64),
 }
 
 /// A question to a metrics server.

@@ -1,6 +1,7 @@
 //! The judge by example: raw samples in, what a person reads out.
 
 mod alert;
+mod arms;
 mod binding;
 mod crashes;
 mod events;
@@ -9,8 +10,9 @@ mod promises;
 mod ratio;
 mod warm_up;
 
+use trimtab_judge::finding::finding_line;
+
 use lab::Lab;
-use trimtab_delivery::report::finding_line;
 
 /// Looks at the times of `looks`, and compares what the lab's rule found then with `expected`.
 #[track_caller]

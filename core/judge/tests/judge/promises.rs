@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use trimtab_delivery::rule::{
+use trimtab_judge::rule::{
     AlertRule, ArmLabel, EventsRule, Origin, RatioRule, RatioSource, Rule, RuleKind, built_in,
 };
 use trimtab_promql::Sample;

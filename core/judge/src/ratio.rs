@@ -3,13 +3,13 @@
 use trimtab_promql::Series;
 use trimtab_stats::spread::{FleetPrior, Spread, margin, overdispersion};
 use trimtab_stats::{AbsoluteLimit, Harm, MetricPlan, MetricTest, Verdict, WarmUp};
+use trimtab_workload::Arm;
 
 use super::arms::Arms;
 use super::counter::{self, Counter, Increment};
 use super::pairing::{Counts as CountsAs, Pairing, whole};
 use super::{Answer, Answered, HISTORY, Part, Query, describe};
 use crate::finding::{Counts, Finding, FindingState};
-use crate::names::Phase;
 use crate::rule::{ArmLabel, RatioRule};
 
 /// New pods that are scraped this long without a request get none.
@@ -229,7 +229,7 @@ impl RatioJudge {
         if let Some(why) = &self.refused {
             return FindingState::Unbound(why.clone());
         }
-        let canary = |pod: &str| arms.pods.get(pod).is_some_and(|pod| pod.arm == Phase::Canary);
+        let canary = |pod: &str| arms.pods.get(pod).is_some_and(|pod| pod.arm == Arm::Canary);
         if let Some(lost) = self.answered.lost(now_ms) {
             return lost;
         }
@@ -265,7 +265,7 @@ fn age_ms(arms: &Arms, increment: &Increment) -> Option<i64> {
 /// How long the old pods that started in the hour before the release took to warm up.
 fn warm_up_ms(arms: &Arms, start_ms: i64, exposure: &[Increment], bad: &[Increment]) -> i64 {
     let mut warm_up = WarmUp::default();
-    let past = |increment: &&Increment| increment.at_ms < start_ms && increment.arm == Phase::Stable;
+    let past = |increment: &&Increment| increment.at_ms < start_ms && increment.arm == Arm::Stable;
     let mut count = |increment: &Increment, bad: u64, total: f64| {
         if let Some(age_ms) = age_ms(arms, increment) {
             warm_up.observe(age_ms as f64 / 1000.0, bad, total);

@@ -1,7 +1,7 @@
 //! Bad requests over all requests: what counts, against what, and when nothing can be said.
 
-use trimtab_delivery::names::Phase;
-use trimtab_delivery::rule::{RatioRule, RatioSource, RuleKind};
+use trimtab_judge::rule::{RatioRule, RatioSource, RuleKind};
+use trimtab_workload::Arm;
 
 use crate::lab::{Lab, lab};
 use crate::{check, every_second};
@@ -226,7 +226,7 @@ fn bindings() {
         lab.arms.pods.clear();
         (lab.arms.stable_sets, lab.arms.canary_sets) = (vec![set("5f5f")], vec![set("7c7c")]);
     });
-    let long = long.pod(&old, Phase::Stable, -7200.0).pod(&new, Phase::Canary, 0.0);
+    let long = long.pod(&old, Arm::Stable, -7200.0).pod(&new, Arm::Canary, 0.0);
     let long = long.samples(ok, &old, &[(-15.0, 50.0), (15.0, 90.0)]).samples(ok, &new, &[(17.0, 30.0)]);
     check(
         "long names: pods are told apart one by one",

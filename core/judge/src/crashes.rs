@@ -6,12 +6,12 @@
 use jiff::Timestamp;
 use trimtab_stats::events::history_rate;
 use trimtab_stats::{EventGrid, EventsTest, Verdict};
+use trimtab_workload::Arm;
 
 use super::arms::{ArmPod, Arms};
 use super::events::{FirstCounter, canary, tenth};
 use super::{Answer, Part, Query};
 use crate::finding::{Counts, Evidence, Finding, FindingState};
-use crate::names::Phase;
 use crate::rule::{ArmLabel, CrashesRule};
 
 const SECONDS_PER_HOUR: f64 = 3600.0;
@@ -58,14 +58,14 @@ impl CrashesJudge {
             let until_ms = pod.gone_ms.unwrap_or(now_ms);
             let seconds = pod.started_ms.map_or(0.0, |started| (until_ms - started).max(0) as f64 / 1000.0);
             match pod.arm {
-                Phase::Canary => {
+                Arm::Canary => {
                     told.canary_bad += crashes;
                     told.canary_total += seconds;
                     if crashes > 0 {
                         self.last = pod.last_crash.clone().or(self.last.take());
                     }
                 }
-                Phase::Stable => {
+                Arm::Stable => {
                     told.stable_bad += crashes;
                     told.stable_total += seconds;
                 }

@@ -1,6 +1,6 @@
 //! Counters of bad events: against the old pods, and against the service's own past.
 
-use trimtab_delivery::rule::{EventsRule, RuleKind};
+use trimtab_judge::rule::{EventsRule, RuleKind};
 
 use crate::lab::{Lab, lab};
 use crate::{check, every_second};

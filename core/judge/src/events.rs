@@ -3,6 +3,7 @@
 use trimtab_promql::Series;
 use trimtab_stats::events::history_rate;
 use trimtab_stats::{MetricPlan, MetricTest, Verdict};
+use trimtab_workload::Arm;
 
 use super::arms::Arms;
 use super::counter::{self, Counter, Increment};
@@ -10,7 +11,6 @@ use super::pairing::{Against, Counts as CountsAs, Pairing, whole};
 use super::ratio::history_from;
 use super::{Answer, Answered, Failure, Part, Query, describe};
 use crate::finding::{Counts, Finding, FindingState};
-use crate::names::Phase;
 use crate::rule::{ArmLabel, EventsRule};
 
 const SECONDS_PER_HOUR: f64 = 3600.0;
@@ -216,7 +216,7 @@ pub(super) fn tenth(value: f64) -> String {
 
 /// Events and watched seconds of the new pods, scrape by scrape, since `start_ms`.
 pub(super) fn canary(increments: &[Increment], start_ms: i64) -> Vec<(u64, f64)> {
-    let canary = |i: &&Increment| i.arm == Phase::Canary && i.at_ms >= start_ms;
+    let canary = |i: &&Increment| i.arm == Arm::Canary && i.at_ms >= start_ms;
     increments
         .chunk_by(|a, b| a.at_ms == b.at_ms)
         .map(|scrape| scrape.iter().filter(canary))

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use trimtab_delivery::judge::binding::{askable_at, questions, unbound};
-use trimtab_delivery::judge::{Answer, Failure};
-use trimtab_delivery::rule::{
+use trimtab_judge::binding::{Question, askable_at, questions, unbound};
+use trimtab_judge::rule::{
     AlertRule, ArmLabel, EventsRule, Origin, RatioRule, RatioSource, Rule, RuleKind, built_in,
 };
-use trimtab_delivery::snapshot::{
-    App, Notify, Pod, Release, ReleasePhase, ReplicaSet, Settings, Snapshot, Strategy,
-};
+use trimtab_judge::{Answer, Arms, Failure};
+use trimtab_workload::{Arm, Pod, ReplicaSet};
 
 use crate::lab::{Lab, instant, lab};
 
@@ -31,18 +29,13 @@ fn events(counters: &[&str]) -> RuleKind {
     RuleKind::Events(EventsRule { counters, tolerate: 1.2 })
 }
 
-/// A service at rest on `v1`, whose pods are the lab's old ones.
+/// A service at rest, whose pods are the lab's old ones.
 struct AtRest {
-    app: App,
-    settings: Settings,
-    sets: Vec<ReplicaSet>,
+    rules: Vec<Rule>,
     pods: Vec<Pod>,
-    releases: Vec<Release>,
 }
 
 fn at_rest(rules: Vec<Rule>) -> AtRest {
-    let mut current = Release { number: 1, template_hash: Some("t1".into()), ..Release::default() };
-    current.status.phase = ReleasePhase::Kept;
     let pod = |name: &str| Pod {
         name: crate::lab::name(name),
         replica_set: "set".into(),
@@ -50,49 +43,21 @@ fn at_rest(rules: Vec<Rule>) -> AtRest {
         started_at: Some(instant(0.0)),
         ..Pod::default()
     };
-    AtRest {
-        app: App { namespace: "shop".into(), name: "pay".into(), ..App::default() },
-        settings: Settings {
-            target: "pay".into(),
-            strategy: Strategy::Guarded,
-            watch: Duration::from_secs(300),
-            rules,
-            alpha: 0.005,
-            history: 10,
-            not_acted_on: Vec::new(),
-            notify: Notify::default(),
-        },
-        sets: vec![ReplicaSet {
-            name: "pay-t1".into(),
-            uid: "set".into(),
-            template_hash: "t1".into(),
-            ..ReplicaSet::default()
-        }],
-        pods: vec![pod("a"), pod("b")],
-        releases: vec![current],
-    }
+    AtRest { rules, pods: vec![pod("a"), pod("b")] }
 }
 
 impl AtRest {
-    fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot {
-            now: instant(600.0),
-            app: &self.app,
-            settings: &self.settings,
-            target: None,
-            replica_sets: &self.sets,
-            pods: &self.pods,
-            releases: &self.releases,
-            findings: &[],
-            unbound: None,
-        }
+    fn questions(&self) -> Vec<Question> {
+        let set = ReplicaSet { name: "pay-t1".into(), uid: "set".into(), ..ReplicaSet::default() };
+        let arms = Arms::new("shop", &[(Arm::Canary, &set)], &self.pods, &Arms::default(), instant(600.0));
+        questions(&self.rules, &arms, instant(600.0))
     }
 
     /// The rules that find nothing in `lab`.
     fn unbound(&self, lab: &Lab) -> Result<Vec<String>, String> {
-        let asked = questions(&self.snapshot());
+        let asked = self.questions();
         let answers: Vec<Answer> = asked.iter().map(|question| lab.answer(&question.query, 600.0)).collect();
-        unbound(&self.settings.rules, &asked.into_iter().zip(answers).collect::<Vec<_>>())
+        unbound(&self.rules, &asked.into_iter().zip(answers).collect::<Vec<_>>())
     }
 }
 
@@ -152,18 +117,14 @@ fn silence_is_no_answer() {
     let outage = shop().outage(0.0..900.0);
     assert_eq!(service.unbound(&outage), Err("connection refused".to_owned()));
     let nobody = |question| (question, Answer::Failed(Failure::Lasting("no Prometheus".into())));
-    let answers: Vec<_> = questions(&service.snapshot()).into_iter().map(nobody).collect();
-    assert_eq!(
-        unbound(&service.settings.rules, &answers).map(|rules| rules.len()),
-        Ok(2),
-        "nobody ever answers"
-    );
+    let answers: Vec<_> = service.questions().into_iter().map(nobody).collect();
+    assert_eq!(unbound(&service.rules, &answers).map(|rules| rules.len()), Ok(2), "nobody ever answers");
 }
 
 #[test]
 fn pods_are_asked_about_once_they_can_have_been_scraped() {
     let mut service = at_rest(built_in());
-    assert_eq!(askable_at(&service.snapshot()), Some(instant(90.0)));
+    assert_eq!(askable_at(&service.pods), Some(instant(90.0)));
     service.pods.clear();
-    assert_eq!(askable_at(&service.snapshot()), None);
+    assert_eq!(askable_at(&service.pods), None);
 }

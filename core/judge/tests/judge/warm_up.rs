@@ -1,7 +1,7 @@
 //! Pods that fail while they warm up: left out where old pods were seen to do the same, and only there.
 
-use trimtab_delivery::names::Phase;
-use trimtab_delivery::rule::{RatioRule, RatioSource, RuleKind};
+use trimtab_judge::rule::{RatioRule, RatioSource, RuleKind};
+use trimtab_workload::Arm;
 
 use crate::lab::{Lab, lab};
 use crate::{check, every_second};
@@ -33,7 +33,7 @@ fn steady(lab: Lab) -> Lab {
 
 #[test]
 fn beginnings() {
-    let known = cold(steady(requests()).pod("c", Phase::Stable, -400.0), "c", -400.0);
+    let known = cold(steady(requests()).pod("c", Arm::Stable, -400.0), "c", -400.0);
     check(
         "old pods were seen to fail at their start",
         &cold(known.clone(), "x", 0.0),

@@ -81,3 +81,15 @@ pub struct Evidence {
     /// log10 of 1/α: `Fail` at or above.
     pub threshold_log10: f64,
 }
+
+/// A finding in one line: rule, verdict, and what was measured.
+#[must_use]
+pub fn finding_line(finding: &Finding) -> String {
+    let word = match (&finding.state, finding.verdict) {
+        (FindingState::Judged, Verdict::Fail) => "FAIL",
+        (FindingState::Judged, Verdict::Pass) => "PASS",
+        (FindingState::Judged, Verdict::Undecided) => "undecided",
+        (state, _) => state.reason().unwrap_or("undecided"),
+    };
+    format!("{} {word}: {}", finding.rule, finding.summary)
+}

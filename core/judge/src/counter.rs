@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use trimtab_promql::{Labels, Sample, Series};
+use trimtab_workload::Arm;
 
 use super::OVERLAP_MS;
 use super::arms::Arms;
-use crate::names::Phase;
 use crate::rule::ArmLabel;
 
 /// Series followed per rule and question; beyond it the selector is too wide to mean one service.
@@ -18,7 +18,7 @@ pub(super) struct Increment {
     /// When the later scrape happened, in milliseconds since the epoch.
     pub(super) at_ms: i64,
     /// The pod's arm.
-    pub(super) arm: Phase,
+    pub(super) arm: Arm,
     /// The pod.
     pub(super) pod: String,
     /// Events gained, >= 0.
@@ -74,7 +74,7 @@ impl Counter {
         watermark_ms: i64,
         absent_since: impl Fn(&str) -> Option<i64>,
     ) -> Vec<Increment> {
-        let mut by_pod: BTreeMap<String, BTreeMap<Labels, (Phase, Vec<Sample>)>> = BTreeMap::new();
+        let mut by_pod: BTreeMap<String, BTreeMap<Labels, (Arm, Vec<Sample>)>> = BTreeMap::new();
         for Series { labels, mut samples } in series {
             if let Some((arm, pod)) = arms.locate(&labels, label) {
                 samples.retain(|s| s.at_ms <= watermark_ms && s.value.is_finite() && s.value >= 0.0);
@@ -96,16 +96,16 @@ impl Counter {
     fn follow(
         &mut self,
         pod: &str,
-        group: BTreeMap<Labels, (Phase, Vec<Sample>)>,
+        group: BTreeMap<Labels, (Arm, Vec<Sample>)>,
         beginnings: &Beginnings,
         out: &mut Vec<Increment>,
     ) {
-        let (labels, samples): (Vec<Labels>, Vec<(Phase, Vec<Sample>)>) = group.into_iter().unzip();
+        let (labels, samples): (Vec<Labels>, Vec<(Arm, Vec<Sample>)>) = group.into_iter().unzip();
         let mut last: Vec<Option<(i64, f64)>> = labels.iter().map(|l| self.last.get(l).copied()).collect();
-        let in_order = |(index, (arm, samples)): (usize, (Phase, Vec<Sample>))| {
+        let in_order = |(index, (arm, samples)): (usize, (Arm, Vec<Sample>))| {
             samples.into_iter().map(move |sample| (index, arm, sample))
         };
-        let mut fresh: Vec<(usize, Phase, Sample)> =
+        let mut fresh: Vec<(usize, Arm, Sample)> =
             samples.into_iter().enumerate().flat_map(in_order).collect();
         fresh.sort_by_key(|(index, _, sample)| (sample.at_ms, *index));
         for scrape in fresh.chunk_by(|(.., a), (.., b)| a.at_ms == b.at_ms) {

@@ -4,22 +4,21 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use trimtab_promql::{Labels, Matcher};
+use trimtab_workload::{Arm, Pod, ReplicaSet};
 
-use crate::names::Phase;
 use crate::rule::ArmLabel;
-use crate::snapshot::{Pod, Release, Snapshot};
 
 /// Longest ReplicaSet name that pods' names repeat whole: a generated name is cut to 63 bytes, of which 5 are random.
 const PREFIX_BYTES_MAX: usize = 57;
 
-/// The two arms of a release.
+/// The two arms of a comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arms {
     /// Namespace of the service.
     pub namespace: String,
-    /// ReplicaSets of the release being judged.
+    /// ReplicaSets whose pods are judged.
     pub canary_sets: Vec<String>,
-    /// ReplicaSets of earlier releases.
+    /// ReplicaSets whose pods tell what is normal.
     pub stable_sets: Vec<String>,
     /// Pods by name, those that are gone included while anybody remembers them.
     pub pods: BTreeMap<String, ArmPod>,
@@ -29,7 +28,7 @@ pub struct Arms {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArmPod {
     /// Its arm.
-    pub arm: Phase,
+    pub arm: Arm,
     /// When its containers first started, in milliseconds since the epoch.
     pub started_ms: Option<i64>,
     /// Whether it is ready and not being deleted.
@@ -43,41 +42,38 @@ pub struct ArmPod {
 }
 
 impl Arms {
-    /// The arms of `release` in `snapshot`; pods of `before` that are gone are remembered.
+    /// The arms that `sets` make of `pods` at `now`, whoever owns the sets. A pod belongs to the arm of the first pair that
+    /// names its ReplicaSet, and to none where no pair does. Pods of `before` that are gone are remembered.
     #[must_use]
-    pub fn of(snapshot: &Snapshot<'_>, release: &Release, before: &Arms) -> Self {
-        let canary = release.template_hash.as_deref();
-        // Pods of a release that was rejected or overtaken are no measure of what is normal.
-        let stable = snapshot.before(release).and_then(|before| before.template_hash.as_deref());
-        let sets = |hash: Option<&str>| {
-            let mut names: Vec<String> = snapshot
-                .replica_sets
-                .iter()
-                .filter(|set| Some(set.template_hash.as_str()) == hash)
-                .map(|set| set.name.clone())
-                .collect();
+    pub fn new<'a>(
+        namespace: &str,
+        sets: &[(Arm, &ReplicaSet)],
+        pods: impl IntoIterator<Item = &'a Pod>,
+        before: &Arms,
+        now: Timestamp,
+    ) -> Self {
+        let names = |arm: Arm| {
+            let of = sets.iter().filter(|(of, _)| *of == arm);
+            let mut names: Vec<String> = of.map(|(_, set)| set.name.clone()).collect();
             names.sort();
             names
         };
-        let arm = |pod: &Pod| {
-            let hash = Some(snapshot.template_hash(pod)?);
-            let phases = [(canary, Phase::Canary), (stable, Phase::Stable)];
-            phases.into_iter().find(|(of, _)| *of == hash).map(|(_, phase)| phase)
-        };
         let gone = |pod: &ArmPod| {
-            let gone_ms = pod.gone_ms.or(Some(snapshot.now.as_millisecond()));
+            let gone_ms = pod.gone_ms.or(Some(now.as_millisecond()));
             ArmPod { ready: false, gone_ms, ..pod.clone() }
         };
-        let mut pods: BTreeMap<String, ArmPod> =
+        let mut seen: BTreeMap<String, ArmPod> =
             before.pods.iter().map(|(name, pod)| (name.clone(), gone(pod))).collect();
-        for (pod, arm) in snapshot.pods.iter().filter_map(|pod| arm(pod).map(|arm| (pod, arm))) {
-            pods.insert(pod.name.clone(), arm_pod(pod, arm));
+        for pod in pods {
+            if let Some((arm, _)) = sets.iter().find(|(_, set)| set.uid == pod.replica_set) {
+                seen.insert(pod.name.clone(), arm_pod(pod, *arm));
+            }
         }
         Self {
-            namespace: snapshot.app.namespace.clone(),
-            canary_sets: sets(canary),
-            stable_sets: sets(stable),
-            pods,
+            namespace: namespace.to_owned(),
+            canary_sets: names(Arm::Canary),
+            stable_sets: names(Arm::Stable),
+            pods: seen,
         }
     }
 
@@ -89,7 +85,7 @@ impl Arms {
     pub(super) fn canary_ready_since_ms(&self) -> Option<i64> {
         self.pods
             .values()
-            .filter(|pod| pod.arm == Phase::Canary && pod.ready)
+            .filter(|pod| pod.arm == Arm::Canary && pod.ready)
             .filter_map(|pod| pod.started_ms)
             .min()
     }
@@ -99,12 +95,7 @@ impl Arms {
     }
 
     /// `selector` or expression narrowed to one arm, or to both; or why it cannot be.
-    pub(super) fn narrow(
-        &self,
-        promql: &str,
-        label: &ArmLabel,
-        arm: Option<Phase>,
-    ) -> Result<String, String> {
+    pub(super) fn narrow(&self, promql: &str, label: &ArmLabel, arm: Option<Arm>) -> Result<String, String> {
         let parsed = trimtab_promql::parse(promql).map_err(|error| error.to_string())?;
         let matchers = self.matchers(label, arm)?;
         trimtab_promql::inject(&parsed, &matchers)
@@ -113,28 +104,26 @@ impl Arms {
     }
 
     /// Whether any pod of `arm` can be asked about; a selector for none of them would mean every series without a pod.
-    pub(super) fn names_any(&self, label: &ArmLabel, arm: Phase) -> bool {
-        matches!(label, ArmLabel::Phase(_)) || !self.pod_pattern(Some(arm)).is_empty()
+    pub(super) fn names_any(&self, label: &ArmLabel, arm: Arm) -> bool {
+        matches!(label, ArmLabel::Arm(_)) || !self.pod_pattern(Some(arm)).is_empty()
     }
 
-    fn matchers(&self, label: &ArmLabel, arm: Option<Phase>) -> Result<Vec<Matcher>, String> {
+    fn matchers(&self, label: &ArmLabel, arm: Option<Arm>) -> Result<Vec<Matcher>, String> {
         let value = match label {
-            ArmLabel::Phase(_) => {
-                arm.map_or_else(|| "canary|stable".to_owned(), |arm| arm.as_str().to_owned())
-            }
+            ArmLabel::Arm(_) => arm.map_or_else(|| "canary|stable".to_owned(), |arm| arm.as_str().to_owned()),
             ArmLabel::Pod(_) => self.pod_pattern(arm),
         };
-        let (ArmLabel::Phase(name) | ArmLabel::Pod(name)) = label;
+        let (ArmLabel::Arm(name) | ArmLabel::Pod(name)) = label;
         let arms = Matcher::regex(name, &value).map_err(|error| error.to_string())?;
         Ok(vec![Matcher::equal("namespace", &self.namespace), arms])
     }
 
     /// A pattern of pod names. ReplicaSet names stand in for their pods, so that pods born or gone between two looks are
     /// covered; where a name is too long to be repeated in its pods' names, the pods are listed.
-    fn pod_pattern(&self, arm: Option<Phase>) -> String {
-        let wanted = |phase: Phase| arm.is_none_or(|arm| arm == phase);
+    fn pod_pattern(&self, arm: Option<Arm>) -> String {
+        let wanted = |of: Arm| arm.is_none_or(|arm| arm == of);
         let mut alternatives = Vec::new();
-        for (phase, sets) in [(Phase::Canary, &self.canary_sets), (Phase::Stable, &self.stable_sets)] {
+        for (phase, sets) in [(Arm::Canary, &self.canary_sets), (Arm::Stable, &self.stable_sets)] {
             let short = sets.iter().filter(|set| wanted(phase) && set.len() <= PREFIX_BYTES_MAX);
             alternatives.extend(short.map(|set| format!("{}-[a-z0-9]+", escape(set))));
         }
@@ -147,10 +136,10 @@ impl Arms {
     }
 
     /// The arm and the pod that a series speaks of.
-    pub(super) fn locate<'a>(&self, labels: &'a Labels, label: &ArmLabel) -> Option<(Phase, &'a str)> {
+    pub(super) fn locate<'a>(&self, labels: &'a Labels, label: &ArmLabel) -> Option<(Arm, &'a str)> {
         match label {
-            ArmLabel::Phase(name) => {
-                let phase = Phase::parse(labels.get(name))?;
+            ArmLabel::Arm(name) => {
+                let phase = Arm::parse(labels.get(name))?;
                 let pod =
                     Some(labels.get("pod")).filter(|pod| !pod.is_empty()).unwrap_or(labels.get("instance"));
                 Some((phase, pod))
@@ -162,8 +151,8 @@ impl Arms {
                 };
                 match self.pods.get(pod) {
                     Some(known) => Some((known.arm, pod)),
-                    None if of(&self.canary_sets) => Some((Phase::Canary, pod)),
-                    None if of(&self.stable_sets) => Some((Phase::Stable, pod)),
+                    None if of(&self.canary_sets) => Some((Arm::Canary, pod)),
+                    None if of(&self.stable_sets) => Some((Arm::Stable, pod)),
                     None => None,
                 }
             }
@@ -180,7 +169,7 @@ fn escape(name: &str) -> String {
     name.replace('.', "\\.")
 }
 
-fn arm_pod(pod: &Pod, arm: Phase) -> ArmPod {
+fn arm_pod(pod: &Pod, arm: Arm) -> ArmPod {
     let mut crashes = pod.restarts.clone();
     for container in &pod.terminated {
         let count: &mut u32 = crashes.entry(container.clone()).or_default();

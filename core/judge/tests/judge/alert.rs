@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trimtab_delivery::rule::{AlertRule, RuleKind};
+use trimtab_judge::rule::{AlertRule, RuleKind};
 
 use crate::lab::{Lab, lab};
 use crate::{check, every_second};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use trimtab_stats::Verdict;
+use trimtab_workload::Arm;
 
 use super::arms::Arms;
 use super::{Answer, Answered, Part, Query};
 use crate::finding::{Counts, Finding, FindingState};
-use crate::names::Phase;
 use crate::rule::{AlertRule, ArmLabel};
 
 /// The expression is evaluated on this grid, counted from the start of the release, whenever the shell looks.
@@ -49,10 +49,10 @@ impl AlertJudge {
         let last = self.start_ms + (watermark_ms - self.start_ms).div_euclid(GRID_MS) * GRID_MS;
         let first = self.next_ms.max(last - (INSTANTS_PER_LOOK_MAX - 1) * GRID_MS);
         let mut asked = Vec::new();
-        if !arms.names_any(label, Phase::Canary) {
+        if !arms.names_any(label, Arm::Canary) {
             return asked;
         }
-        for arm in [Phase::Canary, Phase::Stable].into_iter().filter(|arm| arms.names_any(label, *arm)) {
+        for arm in [Arm::Canary, Arm::Stable].into_iter().filter(|arm| arms.names_any(label, *arm)) {
             let Ok(expr) = arms.narrow(&self.rule.expr, label, Some(arm)) else { continue };
             let mut at_ms = first;
             while at_ms <= last {
@@ -73,7 +73,7 @@ impl AlertJudge {
                     return self.answered.failed(*at_ms, why.clone());
                 }
                 Answer::Returned(series) => {
-                    let slot = usize::from(*arm == Phase::Stable);
+                    let slot = usize::from(*arm == Arm::Stable);
                     self.seen.entry(*at_ms).or_default()[slot] = Some(*series > 0);
                 }
                 Answer::Samples(_) => {}
@@ -104,7 +104,7 @@ impl AlertJudge {
     }
 
     pub(super) fn finding(&self, name: &str, now_ms: i64) -> Finding {
-        let hold = crate::report::duration_words(self.rule.hold);
+        let hold = trimtab_units::duration_words(self.rule.hold);
         let refused = self.refused.clone().map(FindingState::Unbound);
         let state = refused.or_else(|| self.answered.lost(now_ms)).unwrap_or(FindingState::Judged);
         let summary = match (&state, self.failed, self.firing_since_ms) {
@@ -132,6 +132,6 @@ impl AlertJudge {
 
     /// Whether the expression can be split by arm is known once there are arms.
     pub(super) fn check(&mut self, arms: &Arms, label: &ArmLabel) {
-        self.refused = arms.narrow(&self.rule.expr, label, Some(Phase::Canary)).err();
+        self.refused = arms.narrow(&self.rule.expr, label, Some(Arm::Canary)).err();
     }
 }
