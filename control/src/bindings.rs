@@ -15,7 +15,7 @@ use trimtab_judge::binding::{askable_at, questions, unbound};
 use trimtab_kube::Key;
 use trimtab_kube::queue::Queue;
 
-use crate::evidence::Measure;
+use crate::measurements::Measure;
 
 /// How long a rule that found no series waits for the next look: somebody has to add a metric meanwhile.
 const UNBOUND_AGAIN: Duration = Duration::from_secs(3600);

@@ -12,11 +12,11 @@
 pub mod bindings;
 pub mod cluster;
 pub mod convert;
-pub mod evidence;
 mod execute;
 pub mod expectations;
 pub mod manager;
 pub mod measure;
+pub mod measurements;
 mod notice;
 pub mod observed;
 pub mod outbox;
@@ -24,6 +24,7 @@ mod packed;
 pub mod reconcile;
 pub mod resources;
 pub mod rows;
+pub mod standing;
 pub mod unclaim;
 
 pub use manager::{ManagerOptions, Parts, run};

@@ -8,7 +8,7 @@ use trimtab_judge::{Answer, Failure, Query};
 use trimtab_providers::ProviderError;
 use trimtab_providers::prometheus::Prometheus;
 
-use crate::evidence::Measure;
+use crate::measurements::Measure;
 
 /// Asks a Prometheus server.
 pub struct PrometheusMeasure(pub Arc<Prometheus>);

@@ -29,12 +29,15 @@ use crate::rows::{AppRow, Apps, PoliciesOf, Releases};
 pub struct Measured {
     /// Findings on the release that is judged.
     pub findings: Vec<Finding>,
+    /// Since when a question about it is open.
+    pub measuring_since: Option<Timestamp>,
     /// Rules that find no series, where it was asked.
     pub unbound: Option<Vec<String>>,
 }
 
 /// What is measured where nobody measures.
-pub static NOTHING_MEASURED: Measured = Measured { findings: Vec::new(), unbound: None };
+pub static NOTHING_MEASURED: Measured =
+    Measured { findings: Vec::new(), measuring_since: None, unbound: None };
 
 /// One service as it was seen.
 #[derive(Clone, Debug)]
@@ -92,6 +95,7 @@ impl Observed {
             pods: &self.pods,
             releases: &self.releases,
             findings: &measured.findings,
+            measuring_since: measured.measuring_since,
             unbound: measured.unbound.as_deref(),
         }
     }

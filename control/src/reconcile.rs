@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use trimtab_delivery::{Report, arms, lower, plan};
-use trimtab_judge::Arms;
-use trimtab_kube::api::Leadership;
+use trimtab_delivery::{Report, lower, plan};
+use trimtab_kube::api::Term;
 use trimtab_kube::queue::{Failed, Queue};
 use trimtab_kube::watch::Row;
 use trimtab_kube::{Api, Clock, Key};
 
 use crate::bindings::Bindings;
 use crate::cluster::{Cluster, target_key};
-use crate::evidence::Evidence;
 use crate::execute::Executor;
 use crate::expectations::Expectations;
+use crate::measurements::{Looked, Measurements};
 use crate::observed::{Measured, NOTHING_MEASURED, Observed};
 use crate::outbox::Outbox;
 use crate::rows::AppRow;
+use crate::standing::{HELD_AGAIN, Hold, Standing};
 use crate::unclaim::unclaimed;
 use trimtab_plan::concern::{DELIVERY, UNCLAIM};
 use trimtab_plan::{Concern, Copied, Kind, Plan, check};
@@ -32,10 +32,10 @@ pub struct Shell {
     pub api: Api,
     /// Time.
     pub clock: Clock,
-    /// Whether this process may write.
-    pub leadership: Leadership,
+    /// Whether this process may decide.
+    pub standing: Standing,
     /// Evidence about releases under way.
-    pub evidence: Evidence,
+    pub measurements: Measurements,
     /// Whether the rules of settled services find their series.
     pub bindings: Bindings,
     /// Messages to people.
@@ -50,32 +50,42 @@ impl Shell {
     /// # Errors
     /// The first write that failed; everything after it was left for the next attempt.
     pub async fn reconcile(&self, target: Key) -> Result<Option<Timestamp>, Failed> {
-        if !self.leadership.is_leader() {
-            return Ok(None);
-        }
+        let term = match self.standing.may_decide() {
+            Ok(term) => term,
+            Err(Hold::Elsewhere) => return Ok(None),
+            Err(Hold::Unhealthy(why)) => {
+                tracing::warn!(deployment = %target, why, "holds its decisions");
+                return Ok(self.clock.now().checked_add(HELD_AGAIN).ok());
+            }
+        };
         let services: Vec<Arc<AppRow>> = self.cluster.apps.read().at(&target).cloned().collect();
         if services.is_empty() {
             self.bindings.forget(&target);
+            self.measurements.forget_target(&target);
             self.outbox.forget(&target, &[]);
-            self.unclaim(&target).await?;
+            self.unclaim(&target, term).await?;
             return Ok(None);
         }
         let mut wake_at = None;
         for service in services {
-            wake_at = earliest(wake_at, self.service(&service).await?);
+            wake_at = earliest(wake_at, self.service(&service, term).await?);
         }
         Ok(wake_at)
     }
 
-    async fn service(&self, row: &Arc<AppRow>) -> Result<Option<Timestamp>, Failed> {
+    async fn service(&self, row: &Arc<AppRow>, term: Term) -> Result<Option<Timestamp>, Failed> {
         if self.is_behind(row) {
             return Ok(self.clock.now().checked_add(self.expectations.patience()).ok());
         }
-        let (measured, next_look) = self.look(row).await;
-        // Measuring takes time: the plan is made on what is true after it.
-        let Some(row) = self.cluster.apps.get(row.key()) else { return Ok(None) };
-        let observed = Observed::gather(&self.cluster, &row);
+        let observed = Observed::gather(&self.cluster, row);
         let now = self.clock.now();
+        let looked = self.look(row, &observed, now);
+        if looked.wait_a_moment {
+            return Ok(looked.next);
+        }
+        let unbound = self.bindings.known(&observed.target_key, &observed.snapshot(now, &NOTHING_MEASURED));
+        let Looked { findings, measuring_since, next: next_look, .. } = looked;
+        let measured = Measured { findings, measuring_since, unbound };
         let snapshot = observed.snapshot(now, &measured);
         let (decided, report) = plan(&snapshot);
         let mut due = lower(&snapshot, &decided);
@@ -87,7 +97,9 @@ impl Shell {
             |key: &str, destination: &str| self.outbox.hand_over(&observed, &snapshot, key, destination);
         self.log(row.key(), &due, &report);
         let wake_at = earliest(due.wake_at, next_look);
-        self.carry_out(&due, &DELIVERY, &notify).await.map_err(|failed| Failed { wake_at, ..failed })?;
+        self.carry_out(&due, term, &DELIVERY, &notify)
+            .await
+            .map_err(|failed| Failed { wake_at, ..failed })?;
         Ok(wake_at)
     }
 
@@ -95,18 +107,16 @@ impl Shell {
     async fn carry_out(
         &self,
         due: &Plan,
+        term: Term,
         concern: &Concern,
         notify: &(dyn Fn(&str, &str) + Send + Sync),
     ) -> Result<(), Failed> {
         if let Err(breach) = check(due, concern) {
             return Err(Failed::from(format!("a plan was not carried out: {breach}; please report this")));
         }
-        let executor = Executor {
-            api: &self.api,
-            expectations: &self.expectations,
-            known: &|copy| self.known(copy),
-            notify,
-        };
+        let api = self.api.in_term(term);
+        let executor =
+            Executor { api: &api, expectations: &self.expectations, known: &|copy| self.known(copy), notify };
         Ok(executor.carry_out(due).await?)
     }
 
@@ -120,26 +130,16 @@ impl Shell {
         }
     }
 
-    /// What is measured about the service, and when to look again.
-    async fn look(&self, row: &Arc<AppRow>) -> (Measured, Option<Timestamp>) {
-        let observed = Observed::gather(&self.cluster, row);
-        let snapshot = observed.snapshot(self.clock.now(), &NOTHING_MEASURED);
-        let judged = snapshot.judged();
-        self.evidence.forget(row.key(), judged.map(|release| release.number));
-        let (findings, next_look) = match judged {
-            Some(release) => {
-                let pods = |before: &Arms| {
-                    let observed = Observed::gather(&self.cluster, row);
-                    let snapshot = observed.snapshot(self.clock.now(), &NOTHING_MEASURED);
-                    (arms::of(&snapshot, release, before), snapshot.now)
-                };
-                let (findings, next_look) = self.evidence.look(row.key(), &snapshot, release, pods).await;
-                (findings, Some(next_look))
+    /// What is known about the release that is judged.
+    fn look(&self, row: &AppRow, observed: &Observed, now: Timestamp) -> Looked {
+        let snapshot = observed.snapshot(now, &NOTHING_MEASURED);
+        match snapshot.judged() {
+            Some(release) => self.measurements.look(row.key(), &observed.target_key, &snapshot, release),
+            None => {
+                self.measurements.forget(row.key());
+                Looked::default()
             }
-            None => (Vec::new(), None),
-        };
-        let unbound = self.bindings.known(&target_key(row), &snapshot);
-        (Measured { findings, unbound }, next_look)
+        }
     }
 
     /// Asks whether the rules of whatever claims the Deployment `target` find their series. Returns when to ask again.
@@ -152,7 +152,7 @@ impl Shell {
         dirty: &Queue<Key>,
     ) -> Result<Option<Timestamp>, Infallible> {
         let service = self.cluster.apps.read().at(&target).next().cloned();
-        let Some(service) = service.filter(|_| self.leadership.is_leader()) else {
+        let Some(service) = service.filter(|_| self.standing.may_decide().is_ok()) else {
             // Whoever leads next, perhaps this process again, asks anew.
             self.bindings.forget(&target);
             return Ok(None);
@@ -186,7 +186,7 @@ impl Shell {
     }
 
     /// Unclaims a Deployment that is claimed and that no service names.
-    async fn unclaim(&self, target: &Key) -> Result<(), Failed> {
+    async fn unclaim(&self, target: &Key, term: Term) -> Result<(), Failed> {
         let Some(deployment) = self.cluster.deployments.get(target) else { return Ok(()) };
         if deployment.identity.annotation(trimtab_delivery::names::CLAIM_ANNOTATION).is_none()
             || self.expectations.is_any_behind(|kind, key| {
@@ -197,7 +197,7 @@ impl Shell {
         }
         let due = unclaimed(&self.cluster, &deployment);
         tracing::info!(deployment = %target, writes = due.writes.len(), "unclaims a Deployment that no ManagedApp names");
-        self.carry_out(&due, &UNCLAIM, &|_, _| {}).await
+        self.carry_out(&due, term, &UNCLAIM, &|_, _| {}).await
     }
 
     fn log(&self, service: &Key, due: &Plan, report: &Report) {

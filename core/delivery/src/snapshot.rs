@@ -34,6 +34,9 @@ pub struct Snapshot<'a> {
     pub releases: &'a [Release],
     /// Findings on the release that is judged; empty where there is none.
     pub findings: &'a [Finding],
+    /// Since when a question to a metrics server is open, whose answer these findings do not have; `None` where they are as
+    /// new as they should be.
+    pub measuring_since: Option<Timestamp>,
     /// Rules that find no series of the pods as they are; `None` where nobody asked just now.
     pub unbound: Option<&'a [String]>,
 }

@@ -53,7 +53,7 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
     let now = session.clock.now();
     let judged = observed.snapshot(now, &NOTHING_MEASURED).in_flight();
     let findings = judged.map(|release| release.status.findings.clone()).unwrap_or_default();
-    let measured = Measured { findings, unbound: None };
+    let measured = Measured { findings, ..NOTHING_MEASURED.clone() };
     let (plan, report) = trimtab_delivery::plan(&observed.snapshot(now, &measured));
     if matches!(session.form, Form::Json | Form::Yaml) {
         objects(session.out, session.form, &report_value(&plan, &report))?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
-use trimtab_control::evidence::Measure;
 use trimtab_control::measure::{NoPrometheus, PrometheusMeasure};
+use trimtab_control::measurements::Measure;
 use trimtab_control::{ManagerOptions, Parts};
 use trimtab_delivery::names;
 use trimtab_kube::host::{Host, stop_on_signals};

@@ -102,7 +102,7 @@ fn without_nulls(body: &mut Value) {
 /// Makes a record's status say `after`. What did not change since it was read is left as it is: rows do not keep all of a
 /// finished release.
 pub(super) fn status(snapshot: &Snapshot<'_>, release: &Release, after: &ReleaseStatus) -> plan::Write {
-    status_patch(snapshot, release, release_status(&release.status, after))
+    status_patch(snapshot, release, &release_status(&release.status, after))
 }
 
 /// The fields of a status that are not what they were `before`.
@@ -118,11 +118,11 @@ pub fn release_status(before: &ReleaseStatus, after: &ReleaseStatus) -> Value {
 #[must_use]
 pub fn outbox(snapshot: &Snapshot<'_>, release: &Release, told: &[Told]) -> plan::Write {
     let entries: Vec<Value> = told.iter().map(told_value).collect();
-    status_patch(snapshot, release, json!({"notifications": entries}))
+    status_patch(snapshot, release, &json!({"notifications": entries}))
 }
 
 /// A patch of a record's status, made on the version that was read.
-fn status_patch(snapshot: &Snapshot<'_>, release: &Release, status: Value) -> plan::Write {
+fn status_patch(snapshot: &Snapshot<'_>, release: &Release, status: &Value) -> plan::Write {
     plan::Write::Patch {
         object: record(snapshot, release.number),
         part: Part::Status,

@@ -228,6 +228,15 @@ fn conclude(draft: &mut Draft<'_>, target: &Target, release: &Release, ready_at:
         }
         return;
     }
+    // A verdict that an answer under way could change is not given before it: every question ends, if only in a failure.
+    if judged && let Some(since) = snapshot.measuring_since {
+        let asked = snapshot.now.duration_since(since).as_secs();
+        return draft.waits(
+            format!("the watch is over, and the metrics server was asked {asked} s ago"),
+            "decides when it answers",
+            "the answer, or the end of its timeout",
+        );
+    }
     let (verdict, summary) = weigh(snapshot, target);
     keep(draft, release, verdict, summary);
 }

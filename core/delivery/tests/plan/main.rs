@@ -7,6 +7,7 @@ mod decided_otherwise;
 mod holding;
 mod housekeeping;
 mod low_evidence;
+mod measuring;
 mod properties;
 mod releases;
 mod render;

@@ -25,6 +25,7 @@ pub(crate) struct Service {
     pub(crate) pods: Vec<Pod>,
     pub(crate) releases: Vec<Release>,
     pub(crate) findings: Vec<Finding>,
+    pub(crate) measuring_since: Option<Timestamp>,
     pub(crate) unbound: Option<Vec<String>>,
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn unclaimed() -> Service {
         pods: Vec::new(),
         releases: Vec::new(),
         findings: Vec::new(),
+        measuring_since: None,
         unbound: None,
     };
     empty.runs("t1", 3)
@@ -114,6 +116,7 @@ impl Service {
             pods: &self.pods,
             releases: &self.releases,
             findings: &self.findings,
+            measuring_since: self.measuring_since,
             unbound: self.unbound.as_deref(),
         }
     }
