@@ -10,7 +10,8 @@ use trimtab_delivery::finding::Finding;
 use trimtab_delivery::judge::{Answer, ArmPod, Arms, Failure, Judge, Need, Query};
 use trimtab_delivery::names::Phase;
 use trimtab_delivery::rule::{ArmLabel, Origin, Rule, RuleKind};
-use trimtab_promql::{EvalOptions, EvalValue, Labels, MemorySource, Sample, Series, SeriesSource, evaluate};
+use trimtab_promql::{Labels, Sample, Series};
+use trimtab_promql_eval::{EvalOptions, EvalValue, MemorySource, SeriesSource, evaluate};
 
 /// When the release begins, in milliseconds since the epoch.
 pub(crate) const START_MS: i64 = 1_767_225_600_000;
