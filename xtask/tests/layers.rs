@@ -13,7 +13,7 @@ const TASKS: &str = "xtask";
 const BINARY: &str = "trimtab";
 /// Crates that tests below `proof` may use, each with its reason.
 const MODELS_IN_TESTS: [(&str, &str, &str); 4] = [
-    ("trimtab-delivery", "trimtab-promql-eval", "a judge is tested on what its questions evaluate to"),
+    ("trimtab-judge", "trimtab-promql-eval", "a judge is tested on what its questions evaluate to"),
     ("trimtab", "trimtab-sim", "the command line is tested against the simulated API"),
     ("trimtab", "trimtab-world", "the command line is tested against the simulated API"),
     ("trimtab-control", "trimtab-sim", "a shell is tested against the simulated API"),

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use trimtab_api::AppRelease;
-use trimtab_control::observed::service_image;
 use trimtab_delivery::names::{RELEASE_ANNOTATION, release_word};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_units::template_hash;
+use trimtab_workload::service_image;
 
 use super::args::RollbackArgs;
 use super::decide;
