@@ -18,7 +18,7 @@ use super::args::ExplainArgs;
 use super::decide;
 use super::exit::{Exit, Failure};
 use super::history::{harmed, outcome};
-use super::output::{Form, Mood, Paint, objects};
+use super::output::{Form, Mood, Paint, objects, printable};
 use super::rules::what;
 use super::service;
 use super::session::Session;
@@ -101,9 +101,9 @@ pub fn service_text(explained: &Explained<'_>, paint: Paint) -> String {
     let mut text =
         format!("{}  {}\n", report.service, paint.say(Mood::of_app(phase.word()), &report.summary));
     for step in &report.steps {
-        let _ = writeln!(text, "  saw {}\n    so it {}", step.saw, step.decided);
+        let _ = writeln!(text, "  saw {}\n    so it {}", printable(&step.saw), printable(&step.decided));
         if let Some(waits_for) = &step.waits_for {
-            let _ = writeln!(text, "    and waits for {waits_for}");
+            let _ = writeln!(text, "    and waits for {}", printable(waits_for));
         }
     }
     if let Some(wake_at) = plan.wake_at {
@@ -201,7 +201,7 @@ pub fn release_text(release: &AppRelease, rules: &[Rule], paint: Paint) -> Strin
     let mut text = format!("{} {word}  {}\n", spec.app, paint.say(mood, &words));
     let mut line = |label: &str, value: &str| {
         if !value.is_empty() {
-            let _ = writeln!(text, "  {label:<11} {}", super::output::printable(value));
+            let _ = writeln!(text, "  {label:<11} {}", printable(value));
         }
     };
     line("why", &status.summary);

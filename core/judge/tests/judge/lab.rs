@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use trimtab_judge::finding::Finding;
 use trimtab_judge::rule::{ArmLabel, Origin, Rule, RuleKind};
 use trimtab_judge::{Answer, ArmPod, Arms, Failure, Judge, Need, Query};
-use trimtab_promql::{EvalOptions, EvalValue, Labels, MemorySource, Sample, Series, SeriesSource, evaluate};
+use trimtab_promql::{Labels, Sample, Series};
+use trimtab_promql_eval::{EvalOptions, EvalValue, MemorySource, SeriesSource, evaluate};
 use trimtab_workload::Arm;
 
 /// When the release begins, in milliseconds since the epoch.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Item, aggregate::ascending};
-use crate::labels::{Labels, METRIC_NAME};
+use trimtab_promql::{Labels, METRIC_NAME};
+
+use crate::aggregate::ascending;
+use crate::value::Item;
 
 /// The label with a bucket's upper bound.
 const BOUND: &str = "le";
@@ -17,7 +19,7 @@ struct Bucket {
 
 /// The value below which the share `rank` of the observations lies, per identity without `le`. Series whose `le` is no
 /// number are ignored.
-pub(super) fn histogram_quantile(rank: f64, items: Vec<Item>) -> Vec<Item> {
+pub(crate) fn histogram_quantile(rank: f64, items: Vec<Item>) -> Vec<Item> {
     let mut histograms: BTreeMap<Labels, Vec<Bucket>> = BTreeMap::new();
     for item in items {
         if let Ok(bound) = item.labels.get(BOUND).parse() {

@@ -3,14 +3,14 @@
 use promql_parser::label::{MatchOp, Matcher as AstMatcher};
 use promql_parser::parser::token::T_EQL_REGEX;
 use promql_parser::parser::{Call, Expr as Ast, VectorSelector};
+use trimtab_promql::{Labels, METRIC_NAME, Matcher, Series};
 
-use super::aggregate::{ascending, descending};
-use super::histogram::histogram_quantile;
-use super::range::{Borders, over_time, predict_linear, quantile_over_time};
-use super::{EvalError, Evaluator, Item, Value, calendar, distinct};
-use crate::labels::{Labels, METRIC_NAME};
-use crate::matcher::is_closed_pattern;
-use crate::series::Series;
+use crate::aggregate::{ascending, descending};
+use crate::calendar;
+use crate::evaluate::Evaluator;
+use crate::histogram::histogram_quantile;
+use crate::range::{Borders, over_time, predict_linear, quantile_over_time};
+use crate::value::{EvalError, Item, Value, distinct};
 
 /// Functions of one range that answer with one number per series.
 const RANGE_FUNCTIONS: [&str; 19] = [
@@ -36,7 +36,7 @@ const RANGE_FUNCTIONS: [&str; 19] = [
 ];
 
 impl Evaluator<'_> {
-    pub(super) fn call(&mut self, call: &Call, at_ms: i64) -> Result<Value, EvalError> {
+    pub(crate) fn call(&mut self, call: &Call, at_ms: i64) -> Result<Value, EvalError> {
         let name = call.func.name;
         match name {
             "time" => Ok(Value::Scalar(at_ms as f64 / 1000.0)),
@@ -146,7 +146,8 @@ impl Evaluator<'_> {
         let (source, pattern) = (self.text(call, 3, at_ms)?, self.text(call, 4, at_ms)?);
         let invalid =
             |what: &str| EvalError::Invalid(format!("label_replace(): {what} is not a regular expression"));
-        if !is_closed_pattern(&pattern) {
+        // The parser would take a pattern that escapes the anchors it puts around it.
+        if Matcher::regex(&source, &pattern).is_err() {
             return Err(invalid(&pattern));
         }
         let built = AstMatcher::new_matcher(T_EQL_REGEX, source.clone(), pattern.clone());

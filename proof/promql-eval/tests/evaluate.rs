@@ -2,11 +2,10 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use trimtab_promql::{
-    EvalOptions, EvalValue, Labels, METRIC_NAME, MemorySource, RangeWindows, STALE_MARKER_BITS, Sample,
-    evaluate, parse, selectors,
-};
+use trimtab_promql::{Labels, METRIC_NAME, STALE_MARKER_BITS, Sample, parse, selectors};
+use trimtab_promql_eval::{EvalOptions, EvalValue, MemorySource, RangeWindows, evaluate};
 
+#[path = "../../../core/promql/tests/common/mod.rs"]
 mod common;
 
 /// Each line is a series: a selector, then `seconds:value` pairs.

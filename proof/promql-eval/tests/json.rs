@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
-use trimtab_promql::{EvalValue, InstantSample, Labels, Sample, ScalarValue, Series};
+use trimtab_promql::{Labels, Sample, Series};
+use trimtab_promql_eval::{EvalValue, InstantSample, ScalarValue};
 
 fn check(wire: &Value) {
     let read: EvalValue =

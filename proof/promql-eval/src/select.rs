@@ -1,33 +1,31 @@
 //! Reading series: instant selectors, windows and subqueries.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use promql_parser::parser::{AtModifier, Expr as Ast, Offset, SubqueryExpr, VectorSelector};
+use trimtab_promql::{Labels, METRIC_NAME, Matcher, Sample, Series, is_stale_marker};
 
-use super::{DEFAULT_SUBQUERY_STEP_MS, EvalError, Evaluator, Item, MAX_SUBQUERY_STEPS, RangeWindows};
-use crate::labels::{Labels, METRIC_NAME};
-use crate::matcher::Matcher;
-use crate::selectors::{signed, to_duration};
-use crate::series::{Sample, Series, is_stale_marker};
+use crate::evaluate::Evaluator;
+use crate::value::{DEFAULT_SUBQUERY_STEP_MS, EvalError, Item, MAX_SUBQUERY_STEPS, RangeWindows};
 
 /// The samples between two times, per identity.
-pub(super) struct Window {
-    pub(super) start_ms: i64,
-    pub(super) end_ms: i64,
+pub(crate) struct Window {
+    pub(crate) start_ms: i64,
+    pub(crate) end_ms: i64,
     /// None is empty and none holds a stale marker.
-    pub(super) series: Vec<Series>,
+    pub(crate) series: Vec<Series>,
 }
 
 impl Evaluator<'_> {
     /// The last sample of each series within the look-back, unless the series has ended.
-    pub(super) fn instant(&mut self, selector: &VectorSelector, at_ms: i64) -> Result<Vec<Item>, EvalError> {
+    pub(crate) fn instant(&mut self, selector: &VectorSelector, at_ms: i64) -> Result<Vec<Item>, EvalError> {
         let latest = self.latest(selector, at_ms)?;
         Ok(latest.into_iter().map(|(labels, sample)| Item { labels, value: sample.value }).collect())
     }
 
     /// As [`Self::instant`], with the time of each sample.
-    pub(super) fn latest(
+    pub(crate) fn latest(
         &mut self,
         selector: &VectorSelector,
         at_ms: i64,
@@ -40,13 +38,13 @@ impl Evaluator<'_> {
     }
 
     /// The samples of a range selector or a subquery, within any parentheses.
-    pub(super) fn window(&mut self, ast: &Ast, at_ms: i64) -> Result<Window, EvalError> {
+    pub(crate) fn window(&mut self, ast: &Ast, at_ms: i64) -> Result<Window, EvalError> {
         match ast {
             Ast::Paren(paren) => self.window(&paren.expr, at_ms),
             Ast::Subquery(subquery) => self.subquery(subquery, at_ms),
             Ast::MatrixSelector(matrix) => {
                 let end_ms = self.moved(at_ms, matrix.vs.at.as_ref(), matrix.vs.offset.as_ref());
-                let start_ms = end_ms.saturating_sub(to_duration(matrix.range).as_millis());
+                let start_ms = end_ms.saturating_sub(millis(matrix.range));
                 let mut series = self.read(&matrix.vs, start_ms, end_ms)?;
                 for one in &mut series {
                     one.samples.retain(|sample| !is_stale_marker(sample.value));
@@ -60,8 +58,8 @@ impl Evaluator<'_> {
 
     fn subquery(&mut self, node: &SubqueryExpr, at_ms: i64) -> Result<Window, EvalError> {
         let end_ms = self.moved(at_ms, node.at.as_ref(), node.offset.as_ref());
-        let start_ms = end_ms.saturating_sub(to_duration(node.range).as_millis());
-        let step_ms = node.step.map_or(DEFAULT_SUBQUERY_STEP_MS, |step| to_duration(step).as_millis()).max(1);
+        let start_ms = end_ms.saturating_sub(millis(node.range));
+        let step_ms = node.step.map_or(DEFAULT_SUBQUERY_STEP_MS, millis).max(1);
         let first = self.first_after(start_ms).div_euclid(step_ms);
         let aligned = if first.saturating_mul(step_ms) < self.first_after(start_ms) {
             first.saturating_add(1)
@@ -100,7 +98,7 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Series>, EvalError> {
         let name = selector.name.iter().map(|name| Matcher::equal(METRIC_NAME, name));
         let matchers: Vec<Matcher> =
-            name.chain(selector.matchers.matchers.iter().cloned().map(Matcher)).collect();
+            name.chain(selector.matchers.matchers.iter().cloned().map(Matcher::from)).collect();
         let found = self.source.select(&matchers, self.first_after(start_ms), end_ms);
         self.spend(found.iter().map(|series| series.samples.len() + 1).sum())?;
         Ok(found)
@@ -113,12 +111,19 @@ impl Evaluator<'_> {
             Some(AtModifier::Start | AtModifier::End) => self.query_ms,
             Some(AtModifier::At(time)) => millis_of(*time),
         };
-        fixed.saturating_sub(signed(offset).as_millis())
+        match offset {
+            None => fixed,
+            Some(Offset::Pos(back)) => fixed.saturating_sub(millis(*back)),
+            Some(Offset::Neg(ahead)) => fixed.saturating_add(millis(*ahead)),
+        }
     }
 }
 
 /// Parsing refused every time before 1970.
 fn millis_of(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

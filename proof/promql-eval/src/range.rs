@@ -1,20 +1,21 @@
 //! One window of one series -> one number.
 
-use super::RangeWindows;
-use super::aggregate::{Sum, mean, quantile, variance};
-use crate::series::Sample;
+use trimtab_promql::Sample;
+
+use crate::aggregate::{Sum, mean, quantile, variance};
+use crate::value::RangeWindows;
 
 /// The borders of a window, and how its server extrapolates.
 #[derive(Clone, Copy)]
-pub(super) struct Borders {
-    pub(super) start_ms: i64,
-    pub(super) end_ms: i64,
-    pub(super) windows: RangeWindows,
+pub(crate) struct Borders {
+    pub(crate) start_ms: i64,
+    pub(crate) end_ms: i64,
+    pub(crate) windows: RangeWindows,
 }
 
 /// The value of `function` over the window; `None` when the series has none there (too few samples), or when there is
 /// no such function.
-pub(super) fn over_time(function: &str, samples: &[Sample], borders: Borders) -> Option<f64> {
+pub(crate) fn over_time(function: &str, samples: &[Sample], borders: Borders) -> Option<f64> {
     let values = || samples.iter().map(|sample| sample.value);
     let (first, last) = (samples.first()?, samples.last()?);
     match function {
@@ -53,12 +54,12 @@ pub(super) fn over_time(function: &str, samples: &[Sample], borders: Borders) ->
 }
 
 /// `quantile_over_time`.
-pub(super) fn quantile_over_time(rank: f64, samples: &[Sample]) -> f64 {
+pub(crate) fn quantile_over_time(rank: f64, samples: &[Sample]) -> f64 {
     quantile(rank, samples.iter().map(|sample| sample.value).collect())
 }
 
 /// `predict_linear`: the value `ahead` seconds after `at_ms`, on the line through the samples.
-pub(super) fn predict_linear(samples: &[Sample], at_ms: i64, ahead: f64) -> Option<f64> {
+pub(crate) fn predict_linear(samples: &[Sample], at_ms: i64, ahead: f64) -> Option<f64> {
     regression(samples, at_ms).map(|(slope, intercept)| slope * ahead + intercept)
 }
 

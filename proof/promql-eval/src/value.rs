@@ -1,26 +1,10 @@
-//! Instant evaluation of an expression, as Prometheus does it.
-//!
-//! One walk over the tree, once for the time asked for and once per step of a subquery. Leaves are pure: [`range`]
-//! turns the samples of one window into a number, [`aggregate`], [`binary`], [`functions`] and [`histogram`] turn
-//! vectors into vectors. This module only reads series, moves time and keeps the budget.
-
-mod aggregate;
-mod binary;
-mod calendar;
-mod functions;
-mod histogram;
-mod range;
-mod select;
+//! What an evaluation is given, works with and answers.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use promql_parser::parser::{AggregateExpr, BinaryExpr, Expr as Ast};
 use serde::{Deserialize, Serialize};
-
-use crate::expr::Expr;
-use crate::labels::{Labels, METRIC_NAME};
-use crate::series::{Sample, Series, SeriesSource};
+use trimtab_promql::{Labels, METRIC_NAME, Sample, Series};
 
 /// Most work one evaluation may do: about a second. A unit is a sample read, or a node of the expression evaluated once.
 pub const MAX_WORK: u64 = 2_000_000;
@@ -99,43 +83,21 @@ pub struct TextValue {
     pub text: String,
 }
 
-/// Evaluates `expr` at `at_ms` (milliseconds since 1970). Never panics, whatever the expression and the series.
-///
-/// # Errors
-/// When a function is not supported, series cannot be matched as written, or the work exceeds [`MAX_WORK`].
-pub fn evaluate(
-    expr: &Expr,
-    source: &dyn SeriesSource,
-    at_ms: i64,
-    options: EvalOptions,
-) -> Result<EvalValue, EvalError> {
-    let mut evaluator = Evaluator { source, options, query_ms: at_ms, work_left: MAX_WORK };
-    Ok(match evaluator.eval(&expr.0, at_ms)? {
-        Value::Scalar(value) => EvalValue::Scalar(ScalarValue { at_ms, value }),
-        Value::Text(text) => EvalValue::String(TextValue { at_ms, text }),
-        Value::Matrix(series) => EvalValue::Matrix(series),
-        Value::Vector(items) => {
-            let stamp = |Item { labels, value }| InstantSample { labels, sample: Sample { at_ms, value } };
-            EvalValue::Vector(items.into_iter().map(stamp).collect())
-        }
-    })
-}
-
 /// One element of a vector under evaluation.
 #[derive(Clone, Debug)]
-struct Item {
-    labels: Labels,
-    value: f64,
+pub(crate) struct Item {
+    pub(crate) labels: Labels,
+    pub(crate) value: f64,
 }
 
 impl Item {
     /// The same identity without the metric's name, which most operations give up, and another value.
-    fn renamed(&self, value: f64) -> Item {
+    pub(crate) fn renamed(&self, value: f64) -> Item {
         Item { labels: self.labels.without_metric(), value }
     }
 }
 
-enum Value {
+pub(crate) enum Value {
     Scalar(f64),
     Text(String),
     Vector(Vec<Item>),
@@ -143,21 +105,21 @@ enum Value {
 }
 
 impl Value {
-    fn into_vector(self, what: &str) -> Result<Vec<Item>, EvalError> {
+    pub(crate) fn into_vector(self, what: &str) -> Result<Vec<Item>, EvalError> {
         match self {
             Value::Vector(items) => Ok(items),
             _ => Err(EvalError::Invalid(format!("{what} needs an instant vector"))),
         }
     }
 
-    fn into_scalar(self, what: &str) -> Result<f64, EvalError> {
+    pub(crate) fn into_scalar(self, what: &str) -> Result<f64, EvalError> {
         match self {
             Value::Scalar(value) => Ok(value),
             _ => Err(EvalError::Invalid(format!("{what} needs a number"))),
         }
     }
 
-    fn into_text(self, what: &str) -> Result<String, EvalError> {
+    pub(crate) fn into_text(self, what: &str) -> Result<String, EvalError> {
         match self {
             Value::Text(text) => Ok(text),
             _ => Err(EvalError::Invalid(format!("{what} needs a text"))),
@@ -165,66 +127,8 @@ impl Value {
     }
 }
 
-struct Evaluator<'a> {
-    source: &'a dyn SeriesSource,
-    options: EvalOptions,
-    /// The time asked for, to which `@ start()` and `@ end()` refer inside subqueries too.
-    query_ms: i64,
-    work_left: u64,
-}
-
-impl Evaluator<'_> {
-    fn spend(&mut self, work: usize) -> Result<(), EvalError> {
-        match self.work_left.checked_sub(work as u64) {
-            Some(left) => {
-                self.work_left = left;
-                Ok(())
-            }
-            None => Err(EvalError::TooMuchWork),
-        }
-    }
-
-    fn eval(&mut self, ast: &Ast, at_ms: i64) -> Result<Value, EvalError> {
-        self.spend(1)?;
-        match ast {
-            Ast::NumberLiteral(number) => Ok(Value::Scalar(number.val)),
-            Ast::StringLiteral(text) => Ok(Value::Text(text.val.clone())),
-            Ast::Paren(paren) => self.eval(&paren.expr, at_ms),
-            Ast::VectorSelector(selector) => Ok(Value::Vector(self.instant(selector, at_ms)?)),
-            Ast::MatrixSelector(_) | Ast::Subquery(_) => Ok(Value::Matrix(self.window(ast, at_ms)?.series)),
-            Ast::Unary(unary) => match self.eval(&unary.expr, at_ms)? {
-                Value::Scalar(value) => Ok(Value::Scalar(-value)),
-                other => {
-                    let items = other.into_vector("unary minus")?;
-                    distinct(items.iter().map(|item| item.renamed(-item.value)).collect())
-                }
-            },
-            Ast::Binary(binary) => self.binary(binary, at_ms),
-            Ast::Aggregate(aggregation) => self.aggregate(aggregation, at_ms),
-            Ast::Call(call) => self.call(call, at_ms),
-            Ast::Extension(_) => Err(EvalError::Unsupported("an extension".to_owned())),
-        }
-    }
-
-    fn binary(&mut self, node: &BinaryExpr, at_ms: i64) -> Result<Value, EvalError> {
-        let left = self.eval(&node.lhs, at_ms)?;
-        let right = self.eval(&node.rhs, at_ms)?;
-        match binary::combine(node, left, right)? {
-            Value::Vector(items) => distinct(items),
-            other => Ok(other),
-        }
-    }
-
-    fn aggregate(&mut self, node: &AggregateExpr, at_ms: i64) -> Result<Value, EvalError> {
-        let items = self.eval(&node.expr, at_ms)?.into_vector("an aggregation")?;
-        self.spend(items.len())?;
-        let parameter = node.param.as_deref().map(|parameter| self.eval(parameter, at_ms)).transpose()?;
-        aggregate::aggregate(node, items, parameter).map(Value::Vector)
-    }
-}
-
 /// Every identity of a vector is unique; dropping names can break that.
-fn distinct(items: Vec<Item>) -> Result<Value, EvalError> {
+pub(crate) fn distinct(items: Vec<Item>) -> Result<Value, EvalError> {
     let mut seen = BTreeSet::new();
     match items.iter().find(|item| !seen.insert(&item.labels)) {
         Some(twice) => Err(EvalError::Invalid(format!(

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use promql_parser::parser::{BinModifier, BinaryExpr, LabelModifier, VectorMatchCardinality};
+use trimtab_promql::{Labels, METRIC_NAME};
 
-use super::{EvalError, Item, Value};
-use crate::labels::{Labels, METRIC_NAME};
+use crate::value::{EvalError, Item, Value};
 
 /// What an operator makes of two numbers.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ struct Matching<'a> {
 }
 
 /// Applies the operator of `node`.
-pub(super) fn combine(node: &BinaryExpr, left: Value, right: Value) -> Result<Value, EvalError> {
+pub(crate) fn combine(node: &BinaryExpr, left: Value, right: Value) -> Result<Value, EvalError> {
     let operator = node.op.to_string();
     let modifier = node.modifier.clone().unwrap_or_default();
     if modifier.fill_values.lhs.is_some() || modifier.fill_values.rhs.is_some() {

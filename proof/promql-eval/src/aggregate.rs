@@ -4,13 +4,13 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use promql_parser::parser::{AggregateExpr, LabelModifier};
+use trimtab_promql::json::format_number;
+use trimtab_promql::{Labels, METRIC_NAME};
 
-use super::{EvalError, Item, Value};
-use crate::json::format_number;
-use crate::labels::{Labels, METRIC_NAME};
+use crate::value::{EvalError, Item, Value};
 
 /// Applies the aggregation of `node`; groups come out in order of their labels.
-pub(super) fn aggregate(
+pub(crate) fn aggregate(
     node: &AggregateExpr,
     items: Vec<Item>,
     parameter: Option<Value>,
@@ -103,17 +103,17 @@ fn first_of_each(
 }
 
 /// Rising, NaN last.
-pub(super) fn ascending(left: f64, right: f64) -> Ordering {
+pub(crate) fn ascending(left: f64, right: f64) -> Ordering {
     left.partial_cmp(&right).unwrap_or_else(|| left.is_nan().cmp(&right.is_nan()))
 }
 
 /// Falling, NaN last.
-pub(super) fn descending(left: f64, right: f64) -> Ordering {
+pub(crate) fn descending(left: f64, right: f64) -> Ordering {
     right.partial_cmp(&left).unwrap_or_else(|| left.is_nan().cmp(&right.is_nan()))
 }
 
 /// The value at `rank` (0 to 1) of the sorted values, between two neighbours by weight. NaN sorts first.
-pub(super) fn quantile(rank: f64, mut values: Vec<f64>) -> f64 {
+pub(crate) fn quantile(rank: f64, mut values: Vec<f64>) -> f64 {
     match rank {
         _ if values.is_empty() || rank.is_nan() => return f64::NAN,
         _ if rank < 0.0 => return f64::NEG_INFINITY,
@@ -130,7 +130,7 @@ pub(super) fn quantile(rank: f64, mut values: Vec<f64>) -> f64 {
 }
 
 /// Population variance, by Welford's recurrence: it does not cancel when the mean is large.
-pub(super) fn variance(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn variance(values: impl Iterator<Item = f64>) -> f64 {
     let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
     for value in values {
         count += 1.0;
@@ -142,7 +142,7 @@ pub(super) fn variance(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// The mean, also where the sum overflows.
-pub(super) fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
+pub(crate) fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let count = values.clone().count() as f64;
     let average = values.clone().collect::<Sum>().total() / count;
     if average.is_infinite() && values.clone().all(f64::is_finite) {
@@ -153,13 +153,13 @@ pub(super) fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
 
 /// A sum that carries its rounding error along (Neumaier), so that the order of series hardly matters.
 #[derive(Default)]
-pub(super) struct Sum {
+pub(crate) struct Sum {
     sum: f64,
     error: f64,
 }
 
 impl Sum {
-    pub(super) fn total(&self) -> f64 {
+    pub(crate) fn total(&self) -> f64 {
         if self.sum.is_infinite() { self.sum } else { self.sum + self.error }
     }
 }
