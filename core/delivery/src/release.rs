@@ -35,6 +35,12 @@ impl Release {
             && self.decision.is_none()
             && self.rollback_to.is_none()
     }
+
+    /// The decision of a person to keep it, if there is one.
+    #[must_use]
+    pub fn keep_decision(&self) -> Option<&Decision> {
+        self.decision.as_ref().filter(|decision| decision.keep == Keep::Keep)
+    }
 }
 
 /// What a person decided about a release.

@@ -266,6 +266,15 @@ impl<'a> Snapshot<'a> {
         self.releases.last().map_or(0, |release| release.number)
     }
 
+    /// The record that a person created for `number` and that waits for its template. Numbers only go up: one that was
+    /// given before another release began has missed its turn.
+    #[must_use]
+    pub fn awaited(&self, number: u64) -> Option<&'a Release> {
+        let pending = |release: &&Release| release.status.phase == ReleasePhase::Pending;
+        let used = self.releases.iter().rev().find(|release| !pending(release)).map_or(0, |last| last.number);
+        self.releases.iter().filter(pending).find(|release| release.number == number && number > used)
+    }
+
     /// Hash of the template that a pod was made from.
     #[must_use]
     pub fn template_hash(&self, pod: &Pod) -> Option<&'a str> {

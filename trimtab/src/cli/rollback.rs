@@ -52,25 +52,38 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
         reason: args.because.clone(),
         rollback_to: Some(back.spec.number),
         actor: session.actor().await,
-        decided: None,
+        decision: None,
     };
-    let release = number(&session.api, &service, &record).await?;
+    let release = put_back_numbered(session, &service, &record, &template).await?;
     let word = release_word(release.spec.number);
-    let written = put_back(session, &service, &template, &json!({RELEASE_ANNOTATION: word})).await;
-    let shows =
-        |deployment: &Value| template_hash(&deployment["spec"]["template"]) == template_hash(&template);
-    match written {
-        Ok(()) => {}
-        Err(PutBackError::Api(error)) => settle(session, &service, &release, Err(error), shows).await?,
-        Err(PutBackError::Changed(failure)) => {
-            take_back(session, &service, &release).await;
-            return Err(failure);
-        }
-    }
     session.say(&format!("{} {word}", service.name))?;
     session.tell(&format!("{word} brings back {} ({})", release_word(back.spec.number), record.image));
     session.tell(NOT_ROLLED_BACK);
     Ok(Exit::Done)
+}
+
+/// Numbers a template that is put back, and writes it. What a person wants is recorded first: a template without its record
+/// is one that nobody decided about. A record whose template could not be written is taken back.
+pub(super) async fn put_back_numbered(
+    session: &mut Session<'_>,
+    service: &Service,
+    record: &NewRecord,
+    template: &Value,
+) -> Result<AppRelease, Failure> {
+    let release = number(&session.api, service, record).await?;
+    let word = release_word(release.spec.number);
+    let written = put_back(session, service, template, &json!({RELEASE_ANNOTATION: word})).await;
+    let shows =
+        |deployment: &Value| template_hash(&deployment["spec"]["template"]) == template_hash(template);
+    match written {
+        Ok(()) => {}
+        Err(PutBackError::Api(error)) => settle(session, service, &release, Err(error), shows).await?,
+        Err(PutBackError::Changed(failure)) => {
+            take_back(session, service, &release).await;
+            return Err(failure);
+        }
+    }
+    Ok(release)
 }
 
 /// The release to go back to.

@@ -53,6 +53,12 @@ fn close_pending(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         draft.wake_at(deadline);
         return;
     }
-    let status = moved_to(release, ReleasePhase::Superseded, "its template never reached the Deployment");
+    let summary = match &release.decision {
+        Some(decision) => {
+            format!("its template never reached the Deployment, so {} decided nothing", decision.actor)
+        }
+        None => "its template never reached the Deployment".to_owned(),
+    };
+    let status = moved_to(release, ReleasePhase::Superseded, summary);
     draft.release_status(release, status);
 }

@@ -54,12 +54,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
         );
     }
     let previous = snapshot.current().map(|release| release.number);
-    let pending = |release: &&Release| release.status.phase == ReleasePhase::Pending;
-    // Numbers only go up: one that was given before another release began has missed its turn.
-    let used = snapshot.releases.iter().rev().find(|release| !pending(release)).map_or(0, |last| last.number);
-    let named =
-        |release: &&Release| target.release_annotation == Some(release.number) && release.number > used;
-    let numbered = snapshot.releases.iter().filter(pending).find(named);
+    let numbered = target.release_annotation.and_then(|number| snapshot.awaited(number));
     let number = numbered.map_or(snapshot.last_number() + 1, |release| release.number);
     if let Some(old) = snapshot.in_flight() {
         supersede(draft, target, old, number);

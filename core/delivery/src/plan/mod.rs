@@ -140,6 +140,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
                 Situation::RollingBack(release) => rolling_back::restore(&mut draft, target, release),
                 Situation::Recovering(release) => rolling_back::recover(&mut draft, target, release),
                 Situation::Rejected(release) => held::hold(&mut draft, target, release),
+                Situation::Promised(promise) => rolling_back::keep_promise(&mut draft, promise),
             }
             labels::label(&mut draft);
             history::forget(&mut draft, target);

@@ -133,9 +133,14 @@ impl Cluster {
 
     /// Whether records say that a template was rejected and no person said otherwise.
     pub(crate) fn is_rejected(&self, template: &str) -> bool {
-        let wanted = |release: &Release| release.decision.as_ref().is_some_and(|d| d.keep == Keep::Keep);
         let snapshot = self.service.snapshot();
-        let mut rejected = snapshot.rejected().filter(|release| !wanted(release));
+        let promised = |release: &Release| {
+            let again = |other: &Release| {
+                other.rollback_to == Some(release.number) && other.keep_decision().is_some()
+            };
+            release.keep_decision().is_some() || snapshot.releases.iter().any(again)
+        };
+        let mut rejected = snapshot.rejected().filter(|release| !promised(release));
         rejected.any(|release| release.template_hash.as_deref() == Some(template))
     }
 
@@ -170,6 +175,39 @@ impl Cluster {
         self.service.releases.push(Release { number, rollback_to, created_at, ..Release::default() });
         self.deploy(template);
         self.others_write(|target| target.release_annotation = Some(number));
+    }
+
+    /// A person keeps what was rolled back by decision: under a new number, first the record and then its template. Returns
+    /// the number.
+    pub(crate) fn promote_again(&mut self, rejected: u64) -> u64 {
+        let number = self.record_promise(rejected);
+        self.write_promise(rejected, number);
+        number
+    }
+
+    pub(crate) fn record_promise(&mut self, rejected: u64) -> u64 {
+        let number = self.service.snapshot().last_number() + 1;
+        let decision = Decision { keep: Keep::Keep, actor: "ana".into(), because: "so".into() };
+        self.service.releases.push(Release {
+            number,
+            rollback_to: Some(rejected),
+            decision: Some(decision),
+            created_at: Some(self.service.now),
+            ..Release::default()
+        });
+        number
+    }
+
+    pub(crate) fn write_promise(&mut self, rejected: u64, number: u64) {
+        let template =
+            self.release(rejected).template_hash.clone().expect("what was rejected has a template");
+        self.others_write(|target| {
+            if target.template_hash != template {
+                set_template(target, &template);
+                target.template_manager = "trimtab".into();
+            }
+            target.release_annotation = Some(number);
+        });
     }
 
     /// A person decides about the newest release that there is something to decide about.

@@ -6,6 +6,7 @@ mod decided_otherwise;
 mod holding;
 mod housekeeping;
 mod low_evidence;
+mod promises;
 mod properties;
 mod releases;
 mod render;
