@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, join_all, select};
 use jiff::Timestamp;
-use trimtab_delivery::finding::Finding;
-use trimtab_delivery::judge::{Answer, Arms, Judge, Need, Query};
+use trimtab_delivery::arms;
 use trimtab_delivery::snapshot::{Release, ReleasePhase, Snapshot};
+use trimtab_judge::finding::Finding;
+use trimtab_judge::{Answer, Arms, Judge, Need, Query};
 use trimtab_kube::Key;
 use trimtab_stats::Verdict;
 
@@ -68,7 +69,7 @@ impl Evidence {
             let judge = Judge::new(started_at, &snapshot.settings.rules, snapshot.settings.alpha);
             Held { judge, arms: Arms::default(), looked_at: None }
         });
-        held.arms = Arms::of(snapshot, release, &held.arms);
+        held.arms = arms::of(snapshot, release, &held.arms);
         held.judge.observe(held.arms.clone(), now);
         let next = next_look(release, held.looked_at.unwrap_or(now));
         if !has_failed(&held.judge, now) && (held.looked_at.is_none() || now >= next) {

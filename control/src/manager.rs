@@ -19,10 +19,10 @@ use crate::bindings::Bindings;
 use crate::cluster::{Cluster, target_key};
 use crate::evidence::{Evidence, Measure};
 use crate::expectations::Expectations;
+use crate::outbox::Outbox;
 use crate::reconcile::Shell;
 use crate::resources::FLEET_POLICIES;
 use crate::rows::PolicyRow;
-use crate::tell::Teller;
 
 /// Services decided at one time. One is measured while others are, and the API server is spared.
 const RECONCILES_AT_ONCE: usize = 16;
@@ -74,7 +74,7 @@ pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken)
         leadership: leadership.clone(),
         evidence: Evidence::new(measure.clone()),
         bindings: Bindings::new(measure, unasked.clone()),
-        teller: Teller::new(transport, clock.clone(), options.namespace, dirty.clone()),
+        outbox: Outbox::new(fenced.clone(), transport, clock.clone(), options.namespace, dirty.clone()),
         expectations: Expectations::default(),
     };
     // The lease outlives the last write: it is given back only once nothing of ours is under way.

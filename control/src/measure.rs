@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use trimtab_delivery::judge::{Answer, Failure, Query};
+use trimtab_judge::{Answer, Failure, Query};
 use trimtab_providers::ProviderError;
 use trimtab_providers::prometheus::Prometheus;
 

@@ -6,11 +6,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use trimtab_api::ManagedApp;
 use trimtab_api::resolve::{Policies, Reach, reaches, settings};
-use trimtab_delivery::finding::Finding;
-use trimtab_delivery::names::{
-    CLAIM_ANNOTATION, Claim, MANAGER, Phase, RELEASE_ANNOTATION, parse_release_word,
-};
-use trimtab_delivery::snapshot::{App, Pod, Release, ReleaseStatus, ReplicaSet, Settings, Snapshot, Target};
+use trimtab_delivery::names::{CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, parse_release_word};
+use trimtab_delivery::snapshot::{App, Release, Settings, Snapshot};
+use trimtab_judge::finding::Finding;
 use trimtab_kube::intern::ContainerRole;
 use trimtab_kube::pod_row::{PodProjection, PodRow};
 use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, REPLICA_SETS};
@@ -19,6 +17,7 @@ use trimtab_kube::workload_rows::{
     DeploymentProjection, DeploymentRow, HpaProjection, ReplicaSetProjection, ReplicaSetRow, Strategy,
 };
 use trimtab_kube::{Api, ApiError, Key, Moment, Store};
+use trimtab_workload::{AdmissionHold, Arm, Pod, ReplicaSet, Target, service_image};
 
 use crate::cluster::{Cluster, target_key};
 use crate::convert;
@@ -52,8 +51,6 @@ pub struct Observed {
     pub deployment: Option<Arc<DeploymentRow>>,
     /// Where its events are told.
     pub reaches: Vec<Reach>,
-    /// Uids of the releases' objects, by number.
-    pub release_uids: Vec<(u64, String)>,
     target: Option<Target>,
     replica_sets: Vec<ReplicaSet>,
     pods: Vec<Pod>,
@@ -76,29 +73,11 @@ impl Observed {
         let (replica_sets, pods) = deployment.as_ref().map(|d| arms(cluster, d)).unwrap_or_default();
         let autoscaler =
             cluster.autoscalers.read().at(&target_key).next().map(|hpa| hpa.identity.key.name.to_string());
-        let target = deployment.as_ref().map(|d| target(d, &wire, autoscaler));
-        let mut found: Vec<(Release, String)> = cluster
-            .releases
-            .read()
-            .at(row.key())
-            .map(|row| (row.object.release(), row.object.uid.to_string()))
-            .collect();
-        found.sort_by_key(|(release, _)| release.number);
-        let release_uids = found.iter().map(|(release, uid)| (release.number, uid.clone())).collect();
-        let releases = found.into_iter().map(|(release, _)| release).collect();
-        Self {
-            app,
-            wire,
-            target_key,
-            settings,
-            deployment,
-            reaches,
-            release_uids,
-            target,
-            replica_sets,
-            pods,
-            releases,
-        }
+        let target = deployment.as_ref().map(|d| target(d, wire.spec.container.as_deref(), autoscaler));
+        let mut releases: Vec<Release> =
+            cluster.releases.read().at(row.key()).map(|row| row.release()).collect();
+        releases.sort_by_key(|release| release.number);
+        Self { app, wire, target_key, settings, deployment, reaches, target, replica_sets, pods, releases }
     }
 
     /// What a plan looks at.
@@ -115,19 +94,6 @@ impl Observed {
             findings: &measured.findings,
             unbound: measured.unbound.as_deref(),
         }
-    }
-
-    /// Status of release `number` as the store knows it; that of a new record where there is none.
-    #[must_use]
-    pub fn release_status(&self, number: u64) -> ReleaseStatus {
-        let known = self.releases.iter().find(|release| release.number == number);
-        known.map(|release| release.status.clone()).unwrap_or_default()
-    }
-
-    /// Uid of the object of release `number`.
-    #[must_use]
-    pub fn release_uid(&self, number: u64) -> Option<&str> {
-        self.release_uids.iter().find(|(n, _)| *n == number).map(|(_, uid)| uid.as_str())
     }
 }
 
@@ -155,11 +121,15 @@ fn app_and_settings(
         generation: wire.metadata.generation,
         problems,
         status: convert::app_status(&wire.status),
+        uid: wire.metadata.uid.clone(),
+        version: row.resource_version(),
+        transitions: convert::transitions(&wire.status),
     };
     (app, settings)
 }
 
-fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> Target {
+/// The Deployment as a decision sees it; `container` names the service container where it is not the first.
+pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: Option<String>) -> Target {
     let identity = &row.identity;
     let progressing = row.conditions.iter().find(|condition| &*condition.kind == "Progressing");
     let exceeded = progressing.filter(|condition| &*condition.reason == "ProgressDeadlineExceeded");
@@ -168,10 +138,11 @@ fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> 
     Target {
         name: identity.key.name.to_string(),
         uid: identity.uid.to_string(),
+        version: identity.resource_version,
         generation: identity.generation,
         observed_generation: row.observed_generation,
         template_hash: row.template.hash.to_string(),
-        image: service_image(&row.template.value(), app.spec.container.as_deref()).unwrap_or_default(),
+        image: service_image(&row.template.value(), container).unwrap_or_default(),
         template_manager: writers
             .into_iter()
             .find(|manager| *manager != MANAGER)
@@ -180,22 +151,16 @@ fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> 
         replicas: i32::try_from(row.replicas).unwrap_or(i32::MAX),
         paused: row.paused,
         paused_by: row.paused_manager.as_deref().filter(|manager| *manager != MANAGER).map(str::to_owned),
-        claim: identity.annotation(CLAIM_ANNOTATION).map(Claim::parse),
+        claim: identity.annotation(CLAIM_ANNOTATION).map(AdmissionHold::parse),
         release_annotation: identity.annotation(RELEASE_ANNOTATION).and_then(parse_release_word),
+        has_release_annotation: identity.annotation(RELEASE_ANNOTATION).is_some(),
+        has_annotations: identity.has_annotations,
         recreate: row.strategy == Strategy::Recreate,
         owner,
         autoscaler,
         progress_deadline_exceeded: exceeded.map(|condition| condition.message.to_string()),
         revision: row.revision,
     }
-}
-
-/// Image of the service container of a pod template: the named one, or the first.
-#[must_use]
-pub fn service_image(template: &Value, container: Option<&str>) -> Option<String> {
-    let containers = template.pointer("/spec/containers")?.as_array()?;
-    let named = |c: &&Value| container.is_none_or(|name| c.get("name").and_then(Value::as_str) == Some(name));
-    containers.iter().find(named)?.get("image")?.as_str().map(str::to_owned)
 }
 
 fn arms(cluster: &Cluster, deployment: &DeploymentRow) -> (Vec<ReplicaSet>, Vec<Pod>) {
@@ -227,7 +192,7 @@ fn pod(row: &PodRow) -> Pod {
         name: row.key.name.to_string(),
         uid: row.uid.to_string(),
         replica_set: row.owner.as_ref().map(|owner| owner.uid.to_string()).unwrap_or_default(),
-        phase: row.phase_label().and_then(Phase::parse),
+        arm: row.phase_label().and_then(Arm::parse),
         ready: row.ready_since.is_some(),
         deleting: row.deletion.is_some(),
         started_at: row.started.map(Moment::timestamp),

@@ -4,22 +4,25 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use trimtab_delivery::judge::Arms;
-use trimtab_delivery::{Plan, Report, plan};
+use serde_json::Value;
+use trimtab_delivery::{Report, arms, lower, plan};
+use trimtab_judge::Arms;
 use trimtab_kube::api::Leadership;
-use trimtab_kube::pod_row::PodRow;
-use trimtab_kube::queue::Queue;
+use trimtab_kube::queue::{Failed, Queue};
 use trimtab_kube::watch::Row;
-use trimtab_kube::{Api, ApiError, Clock, Key};
+use trimtab_kube::{Api, Clock, Key};
 
-use crate::apply::{self, Writer};
 use crate::bindings::Bindings;
 use crate::cluster::{Cluster, target_key};
 use crate::evidence::Evidence;
-use crate::expectations::{Expectations, Kind};
+use crate::execute::Executor;
+use crate::expectations::Expectations;
 use crate::observed::{Measured, NOTHING_MEASURED, Observed};
+use crate::outbox::Outbox;
 use crate::rows::AppRow;
-use crate::tell::Teller;
+use crate::unclaim::unclaimed;
+use trimtab_plan::concern::{DELIVERY, UNCLAIM};
+use trimtab_plan::{Concern, Copied, Kind, Plan, check};
 
 /// What every reconcile needs.
 pub struct Shell {
@@ -36,7 +39,7 @@ pub struct Shell {
     /// Whether the rules of settled services find their series.
     pub bindings: Bindings,
     /// Messages to people.
-    pub teller: Teller,
+    pub outbox: Outbox,
     /// Our own writes that the stores have not shown yet.
     pub expectations: Expectations,
 }
@@ -46,14 +49,15 @@ impl Shell {
     ///
     /// # Errors
     /// The first write that failed; everything after it was left for the next attempt.
-    pub async fn reconcile(&self, target: Key) -> Result<Option<Timestamp>, ApiError> {
+    pub async fn reconcile(&self, target: Key) -> Result<Option<Timestamp>, Failed> {
         if !self.leadership.is_leader() {
             return Ok(None);
         }
         let services: Vec<Arc<AppRow>> = self.cluster.apps.read().at(&target).cloned().collect();
         if services.is_empty() {
             self.bindings.forget(&target);
-            self.let_go(&target).await?;
+            self.outbox.forget(&target, &[]);
+            self.unclaim(&target).await?;
             return Ok(None);
         }
         let mut wake_at = None;
@@ -63,7 +67,7 @@ impl Shell {
         Ok(wake_at)
     }
 
-    async fn service(&self, row: &Arc<AppRow>) -> Result<Option<Timestamp>, ApiError> {
+    async fn service(&self, row: &Arc<AppRow>) -> Result<Option<Timestamp>, Failed> {
         if self.is_behind(row) {
             return Ok(self.clock.now().checked_add(self.expectations.patience()).ok());
         }
@@ -72,15 +76,48 @@ impl Shell {
         let Some(row) = self.cluster.apps.get(row.key()) else { return Ok(None) };
         let observed = Observed::gather(&self.cluster, &row);
         let now = self.clock.now();
-        let (plan, report) = plan(&observed.snapshot(now, &measured));
-        self.log(row.key(), &plan, &report);
-        let writer = Writer { api: &self.api, expectations: &self.expectations, observed: &observed, now };
-        writer.apply(&plan.writes).await?;
-        writer.app_status(&plan.status).await?;
-        if plan.writes.is_empty() {
-            self.teller.tell(&writer).await?;
+        let snapshot = observed.snapshot(now, &measured);
+        let (decided, report) = plan(&snapshot);
+        let mut due = lower(&snapshot, &decided);
+        if decided.writes.is_empty() {
+            due.writes.extend(self.outbox.advance(&observed, &snapshot));
         }
-        Ok(earliest(plan.wake_at, next_look))
+        self.outbox.forget(&observed.target_key, &self.outbox.open_entries(&observed, &snapshot));
+        let notify =
+            |key: &str, destination: &str| self.outbox.hand_over(&observed, &snapshot, key, destination);
+        self.log(row.key(), &due, &report);
+        let wake_at = earliest(due.wake_at, next_look);
+        self.carry_out(&due, &DELIVERY, &notify).await.map_err(|failed| Failed { wake_at, ..failed })?;
+        Ok(wake_at)
+    }
+
+    /// Carries out a plan that its concern may carry out; another one is a fault of ours, and changes nothing.
+    async fn carry_out(
+        &self,
+        due: &Plan,
+        concern: &Concern,
+        notify: &(dyn Fn(&str, &str) + Send + Sync),
+    ) -> Result<(), Failed> {
+        if let Err(breach) = check(due, concern) {
+            return Err(Failed::from(format!("a plan was not carried out: {breach}; please report this")));
+        }
+        let executor = Executor {
+            api: &self.api,
+            expectations: &self.expectations,
+            known: &|copy| self.known(copy),
+            notify,
+        };
+        Ok(executor.carry_out(due).await?)
+    }
+
+    /// The template of a Deployment or a ReplicaSet, where a store holds it.
+    fn known(&self, copy: &Copied) -> Option<Value> {
+        let key = Key::new(copy.from.namespace.as_deref()?, copy.from.name.as_str());
+        match copy.from.kind {
+            Kind::Deployment => Some(self.cluster.deployments.get(&key)?.template.value()),
+            Kind::ReplicaSet => Some(self.cluster.replica_sets.get(&key)?.template.value()),
+            _ => None,
+        }
     }
 
     /// What is measured about the service, and when to look again.
@@ -94,7 +131,7 @@ impl Shell {
                 let pods = |before: &Arms| {
                     let observed = Observed::gather(&self.cluster, row);
                     let snapshot = observed.snapshot(self.clock.now(), &NOTHING_MEASURED);
-                    (Arms::of(&snapshot, release, before), snapshot.now)
+                    (arms::of(&snapshot, release, before), snapshot.now)
                 };
                 let (findings, next_look) = self.evidence.look(row.key(), &snapshot, release, pods).await;
                 (findings, Some(next_look))
@@ -136,55 +173,39 @@ impl Shell {
         let target = target_key(row);
         let prefix = format!("{}-v", row.key().name);
         self.expectations.is_any_behind(|kind, key| match kind {
-            Kind::App => (key == row.key()).then(|| Some(row.resource_version())),
+            Kind::ManagedApp => (key == row.key()).then(|| Some(row.resource_version())),
             Kind::Deployment => {
                 (*key == target).then(|| deployments.get(key).map(|row| row.resource_version()))
             }
-            Kind::Release => {
+            Kind::AppRelease => {
                 let ours = key.namespace == row.key().namespace && key.name.starts_with(&prefix);
                 ours.then(|| releases.get(key).map(|row| row.resource_version()))
             }
+            Kind::FleetPolicy | Kind::ReplicaSet | Kind::Pod | Kind::Event => None,
         })
     }
 
-    /// Releases a Deployment that is claimed and that no service names.
-    async fn let_go(&self, target: &Key) -> Result<(), ApiError> {
+    /// Unclaims a Deployment that is claimed and that no service names.
+    async fn unclaim(&self, target: &Key) -> Result<(), Failed> {
         let Some(deployment) = self.cluster.deployments.get(target) else { return Ok(()) };
-        let claim = deployment.identity.annotation(trimtab_delivery::names::CLAIM_ANNOTATION);
-        if claim.is_none()
+        if deployment.identity.annotation(trimtab_delivery::names::CLAIM_ANNOTATION).is_none()
             || self.expectations.is_any_behind(|kind, key| {
                 (kind == Kind::Deployment && key == target).then(|| Some(deployment.resource_version()))
             })
         {
             return Ok(());
         }
-        let sets = self.cluster.replica_sets.read().at(&deployment.identity.uid).cloned().collect::<Vec<_>>();
-        let running = sets.iter().max_by_key(|set| (set.status.available, set.revision));
-        let held = deployment.paused && deployment.paused_manager.is_none();
-        let template = running
-            .filter(|set| held && set.template.hash != deployment.template.hash)
-            .map(|set| set.template.value());
-        tracing::info!(deployment = %target, restored = template.is_some(), "releases a Deployment that no ManagedApp names");
-        // The claim goes last: whoever finds it finishes what is left of this.
-        let labelled: Vec<Arc<PodRow>> = {
-            let pods = self.cluster.pods.read();
-            let all = sets.iter().flat_map(|set| pods.at(&set.identity.uid));
-            all.filter(|pod| pod.phase_label().is_some()).cloned().collect()
-        };
-        for pod in labelled {
-            let uid = pod.uid.to_string();
-            apply::set_phase_label(&self.api, target.namespace(), &pod.key.name, &uid, None).await?;
-        }
-        let answer = apply::unclaim(&self.api, &deployment, template).await?;
-        self.expectations.wrote_answer(Kind::Deployment, target.clone(), &answer);
-        Ok(())
+        let due = unclaimed(&self.cluster, &deployment);
+        tracing::info!(deployment = %target, writes = due.writes.len(), "unclaims a Deployment that no ManagedApp names");
+        self.carry_out(&due, &UNCLAIM, &|_, _| {}).await
     }
 
-    fn log(&self, service: &Key, plan: &Plan, report: &Report) {
-        for write in &plan.writes {
-            tracing::info!(%service, ?write, "writes");
+    fn log(&self, service: &Key, due: &Plan, report: &Report) {
+        for write in &due.writes {
+            let object = write.object().map(ToString::to_string).unwrap_or_default();
+            tracing::info!(%service, verb = write.verb(), object, "writes");
         }
-        if !plan.writes.is_empty() {
+        if !due.is_quiet() {
             tracing::debug!(%service, report = report.text(), "why");
         }
     }

@@ -16,8 +16,8 @@ use trimtab_kube::{Key, Moment, Uid};
 use trimtab_stats::Verdict;
 
 use crate::convert;
+use crate::outbox::is_over;
 use crate::packed::Packed;
-use crate::tell::is_over;
 
 /// An object of one of our kinds as the stores keep it.
 #[derive(Clone, Debug)]
@@ -97,11 +97,18 @@ impl AppRow {
     }
 }
 
+impl ReleaseRow {
+    /// What a plan looks at, and which object it was read from.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        Release { uid: self.object.uid.to_string(), version: self.resource_version, ..self.object.release() }
+    }
+}
+
 impl ReleaseFacts {
     /// What a plan looks at. Of a release that was kept and told, no more than it takes to fall back to it, and to watch it
     /// on where it must be.
-    #[must_use]
-    pub fn release(&self) -> Release {
+    fn release(&self) -> Release {
         match &self.record {
             Record::Whole(packed) => convert::release(&reread(packed)),
             Record::Kept { number, template_hash, unsure } => Release {

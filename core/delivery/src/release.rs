@@ -1,13 +1,16 @@
 //! A release of a service: what people asked of it, and what became of it.
 
 use jiff::Timestamp;
+use trimtab_judge::finding::Finding;
 use trimtab_stats::Verdict;
-
-use crate::finding::Finding;
 
 /// A release of the service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Release {
+    /// Uid of its record.
+    pub uid: String,
+    /// Version of the record that this was read from.
+    pub version: u64,
     /// Its number.
     pub number: u64,
     /// Hash of its template; `None` while a person has numbered a release that the cluster has not shown yet.

@@ -1,14 +1,13 @@
 //! Everything a plan may look at: plain values, gathered by a shell that decides nothing.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use trimtab_judge::finding::Finding;
+use trimtab_judge::rule::Rule;
+use trimtab_workload::{Arm, Pod, ReplicaSet, Target};
 
-use crate::finding::Finding;
-use crate::names::{Claim, Phase};
 use crate::plan::AppStatus;
-use crate::rule::Rule;
 
 pub use crate::release::{Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Told};
 
@@ -52,6 +51,23 @@ pub struct App {
     pub problems: Vec<String>,
     /// Its status as it stands in the API.
     pub status: AppStatus,
+    /// Unique for all time.
+    pub uid: String,
+    /// Version of the object that this was read from.
+    pub version: u64,
+    /// Since when each condition says what it says.
+    pub transitions: Vec<Transition>,
+}
+
+/// When a condition last changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transition {
+    /// Its type.
+    pub kind: String,
+    /// Whether it holds since then.
+    pub holds: bool,
+    /// When.
+    pub at: Option<Timestamp>,
 }
 
 /// What policy and the service's own spec come to.
@@ -114,87 +130,6 @@ pub struct Notify {
     pub destinations: Vec<String>,
     /// Events to tell; empty means all.
     pub on: Vec<String>,
-}
-
-/// A Deployment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Target {
-    /// Name.
-    pub name: String,
-    /// Unique for all time.
-    pub uid: String,
-    /// Generation of the spec.
-    pub generation: i64,
-    /// Generation that the Deployment controller has seen.
-    pub observed_generation: i64,
-    /// Hash of the pod template in the spec.
-    pub template_hash: String,
-    /// Image of the service container in the spec.
-    pub image: String,
-    /// Who wrote the template last, by field manager.
-    pub template_manager: String,
-    /// Pods wanted.
-    pub replicas: i32,
-    /// Whether rolling out is paused.
-    pub paused: bool,
-    /// Field manager that owns `spec.paused`; admission's own pause has none.
-    pub paused_by: Option<String>,
-    /// The claim annotation, if there is one.
-    pub claim: Option<Claim>,
-    /// Release number that a person gave to the template in the spec.
-    pub release_annotation: Option<u64>,
-    /// `Recreate` replaces all pods at once, so no two arms exist side by side.
-    pub recreate: bool,
-    /// Kind and name of an owner that manages this Deployment.
-    pub owner: Option<String>,
-    /// Name of an autoscaler that writes its replicas.
-    pub autoscaler: Option<String>,
-    /// The Deployment controller gave up waiting for progress; its message.
-    pub progress_deadline_exceeded: Option<String>,
-    /// The Deployment's `deployment.kubernetes.io/revision`.
-    pub revision: Option<u64>,
-}
-
-/// A ReplicaSet of the target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReplicaSet {
-    /// Name: the prefix of its pods' names.
-    pub name: String,
-    /// Unique for all time.
-    pub uid: String,
-    /// Hash of its pod template without the pod-template-hash label.
-    pub template_hash: String,
-    /// Pods wanted.
-    pub replicas: i32,
-    /// Pods that are available.
-    pub available: i32,
-}
-
-/// A pod of the target.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pod {
-    /// Name.
-    pub name: String,
-    /// Unique for all time.
-    pub uid: String,
-    /// Uid of its ReplicaSet.
-    pub replica_set: String,
-    /// Its phase label.
-    pub phase: Option<Phase>,
-    /// Whether it is ready.
-    pub ready: bool,
-    /// Whether it is being deleted.
-    pub deleting: bool,
-    /// When its containers first started.
-    pub started_at: Option<Timestamp>,
-    /// Restarts by container.
-    pub restarts: BTreeMap<String, u32>,
-    /// Containers that are terminated and not restarted yet (each is one crash that `restarts` does not count yet).
-    pub terminated: Vec<String>,
-    /// Reason of the last crash: `OOMKilled`, `Error (exit 101)`.
-    pub last_crash: Option<String>,
-    /// Why a container does not start: `ImagePullBackOff`, `CrashLoopBackOff`.
-    pub waiting: Option<String>,
 }
 
 /// `at` plus `span`, saturating: a deadline beyond the calendar is as good as never.
@@ -278,14 +213,13 @@ impl<'a> Snapshot<'a> {
     /// Hash of the template that a pod was made from.
     #[must_use]
     pub fn template_hash(&self, pod: &Pod) -> Option<&'a str> {
-        let set = self.replica_sets.iter().find(|set| set.uid == pod.replica_set)?;
-        Some(&set.template_hash)
+        pod.template_hash(self.replica_sets)
     }
 
     /// The arm of a pod while `release` is judged.
     #[must_use]
-    pub fn arm(&self, pod: &Pod, release: &Release) -> Phase {
+    pub fn arm(&self, pod: &Pod, release: &Release) -> Arm {
         let hash = self.template_hash(pod);
-        if hash.is_some() && hash == release.template_hash.as_deref() { Phase::Canary } else { Phase::Stable }
+        if hash.is_some() && hash == release.template_hash.as_deref() { Arm::Canary } else { Arm::Stable }
     }
 }

@@ -25,7 +25,7 @@ mod percent;
 mod quantity;
 mod template_hash;
 
-pub use duration::{DurationError, GoDuration};
+pub use duration::{DurationError, GoDuration, duration_words};
 pub use int_or_percent::{Fenceposts, IntOrPercent, IntOrPercentError};
 pub use percent::{Percent, PercentError};
 pub use quantity::{Quantity, QuantityError, QuantityFormat};

@@ -9,9 +9,10 @@ use trimtab_api::app_release::RuleEvidence;
 use trimtab_control::{Measured, NOTHING_MEASURED, convert, observe};
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
 use trimtab_delivery::plan::{AppPhase, Plan};
-use trimtab_delivery::report::{Report, duration_words};
-use trimtab_delivery::rule::{Rule, RuleKind};
+use trimtab_delivery::report::Report;
 use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_judge::rule::{Rule, RuleKind};
+use trimtab_units::duration_words;
 
 use super::args::ExplainArgs;
 use super::decide;
@@ -161,7 +162,7 @@ fn evidence(text: &mut String, rule: &RuleEvidence, known: Option<&Rule>, paint:
         let _ = writeln!(text, "      to pass   about {bad:.0} of the new pods' {:.0}", rule.canary_total);
     }
     if let Some([estimate, low, high]) = rule.ratio {
-        let _ = if high < convert::RATIO_MAX {
+        let _ = if high < trimtab_delivery::lower::RATIO_MAX {
             writeln!(text, "      ratio     {estimate:.2} ({low:.2} to {high:.2})")
         } else {
             writeln!(text, "      ratio     at least {low:.2}")

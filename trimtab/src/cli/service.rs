@@ -4,7 +4,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trimtab_api::resolve::Policies;
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
-use trimtab_control::observed::service_image;
 use trimtab_control::resources::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
 use trimtab_delivery::names::{APP_LABEL, release_word};
 use trimtab_delivery::snapshot::ReleasePhase;
@@ -12,6 +11,7 @@ use trimtab_kube::api::Selector;
 use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_kube::{Api, ApiError, Resource};
 use trimtab_units::template_hash;
+use trimtab_workload::service_image;
 
 use super::exit::Failure;
 

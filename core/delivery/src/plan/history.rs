@@ -1,8 +1,10 @@
 //! Bounded memory: numbers that came to nothing, and releases beyond the history limit.
 
+use trimtab_workload::Target;
+
 use super::draft::{Draft, moved_to};
 use super::{PENDING_MAX, Write};
-use crate::snapshot::{Release, ReleasePhase, Target, after};
+use crate::snapshot::{Release, ReleasePhase, after};
 
 /// Records forgotten in one plan; the rest follows on the next event.
 const FORGET_PER_PLAN_MAX: usize = 4;

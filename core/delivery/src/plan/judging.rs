@@ -1,16 +1,17 @@
 //! A release from its first pod to its verdict.
 
+use trimtab_judge::finding::{Finding, finding_line};
 use trimtab_stats::verdict::Verdict;
+use trimtab_units::duration_words;
+use trimtab_workload::{AdmissionHold, Target};
 
 use super::draft::{Draft, moved_to, owe};
 use super::held::{held_by_admission, hold_changes};
 use super::verdict::{failed_rule, telemetry_lost, weigh};
 use super::{NewRelease, Pause, Write, rolling_back};
-use crate::finding::Finding;
-use crate::names::{Claim, release_word};
-use crate::report::{duration_words, finding_line};
+use crate::names::release_word;
 use crate::snapshot::{
-    Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, Target, WATCH_ON, after,
+    Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, WATCH_ON, after,
 };
 
 /// What runs when a service is claimed becomes its first kept release, numbered like the Deployment's own revision so that
@@ -107,7 +108,7 @@ pub(super) fn judge(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         None => {}
     }
     if held_by_admission(target) {
-        draft.write(Write::Claim { claim: Claim::HoldChanges, pause: Pause::Clear });
+        draft.write(Write::Claim { claim: AdmissionHold::HoldChanges, pause: Pause::Clear });
         return draft.decided(
             "admission held the new template until it was compared with the rejected ones",
             "lets it through: it is not one of them",
@@ -148,9 +149,9 @@ fn start(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     draft.decided(format!("{word} is out"), format!("judges it against {back}"));
 }
 
-fn claim_beside(snapshot: &Snapshot<'_>, kept: Option<u64>) -> Claim {
+fn claim_beside(snapshot: &Snapshot<'_>, kept: Option<u64>) -> AdmissionHold {
     let remembered = snapshot.rejected().any(|release| kept.is_none_or(|number| release.number > number));
-    if remembered { Claim::HoldChanges } else { Claim::Open }
+    if remembered { AdmissionHold::HoldChanges } else { AdmissionHold::Open }
 }
 
 /// The reason to roll back, if there is one.

@@ -14,10 +14,10 @@ mod verdict;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use trimtab_workload::{AdmissionHold, Arm};
 
 pub use status::{AppPhase, AppStatus, Condition, Rejected};
 
-use crate::names::{Claim, Phase};
 use crate::report::Report;
 use crate::snapshot::{Happening, ReleaseStatus, Snapshot};
 use draft::Draft;
@@ -67,7 +67,7 @@ pub enum Write {
     /// Sets the claim annotation, and unpauses where `unpause` says so.
     Claim {
         /// The annotation's new value.
-        claim: Claim,
+        claim: AdmissionHold,
         /// Whether `spec.paused` is cleared in the same write.
         pause: Pause,
     },
@@ -76,14 +76,14 @@ pub enum Write {
         /// The release whose template is restored.
         number: u64,
     },
-    /// Sets the phase label of a pod.
+    /// Sets the label of a pod that tells its arm.
     LabelPod {
         /// Pod name.
         pod: String,
         /// Uid that the pod must have.
         uid: String,
         /// The label's value.
-        phase: Phase,
+        arm: Arm,
     },
     /// Forgets a release.
     DeleteRelease {

@@ -1,10 +1,12 @@
 //! A release that failed: the previous template comes back, and stays.
 
+use trimtab_workload::{Arm, Target};
+
 use super::draft::{Draft, moved_to, owe};
 use super::situation::Promise;
 use super::{RECOVERY_MAX, RESTORES_MAX, Write, held, judging};
-use crate::names::{Phase, release_word};
-use crate::snapshot::{Happening, Release, ReleasePhase, ReleaseStatus, Target, after};
+use crate::names::release_word;
+use crate::snapshot::{Happening, Release, ReleasePhase, ReleaseStatus, after};
 
 /// The Deployment still, or again, holds the failed template.
 pub(super) fn restore(draft: &mut Draft<'_>, target: &Target, release: &Release) {
@@ -102,11 +104,8 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
     let word = release_word(release.number);
     let Some(current) = snapshot.current() else { return };
     let back = release_word(current.number);
-    let left = snapshot
-        .pods
-        .iter()
-        .filter(|pod| !pod.deleting && snapshot.arm(pod, release) == Phase::Canary)
-        .count();
+    let left =
+        snapshot.pods.iter().filter(|pod| !pod.deleting && snapshot.arm(pod, release) == Arm::Canary).count();
     let available: i32 = snapshot
         .replica_sets
         .iter()

@@ -1,6 +1,8 @@
 //! Which of the few situations a claimed service is in: a pure reading of the snapshot, on which everything else branches.
 
-use crate::snapshot::{Release, ReleasePhase, Snapshot, Target};
+use trimtab_workload::Target;
+
+use crate::snapshot::{Release, ReleasePhase, Snapshot};
 
 /// Where a claimed service stands.
 #[derive(Clone, Copy, Debug, PartialEq)]

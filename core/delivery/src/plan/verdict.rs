@@ -1,10 +1,11 @@
 //! What the findings of all rules come to.
 
+use trimtab_judge::finding::{Finding, FindingState};
+use trimtab_judge::rule::{Origin, Rule, RuleKind};
 use trimtab_stats::verdict::Verdict;
+use trimtab_workload::Target;
 
-use crate::finding::{Finding, FindingState};
-use crate::rule::{Origin, Rule, RuleKind};
-use crate::snapshot::{Snapshot, Target};
+use crate::snapshot::Snapshot;
 
 /// The rule that failed the release, and with what: one is enough.
 pub(super) fn failed_rule(snapshot: &Snapshot<'_>) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Which Deployments are looked after, and how a service is taken over.
 
-use trimtab_delivery::names::Claim;
 use trimtab_delivery::snapshot::{ReleasePhase, Strategy};
+use trimtab_workload::AdmissionHold;
 
 use crate::check;
 use crate::service::{judging, settled, unclaimed};
@@ -178,7 +178,7 @@ fn settled_services_cost_nothing() {
     );
     check(
         "a stale claim is corrected",
-        &settled().claim(Claim::Held),
+        &settled().claim(AdmissionHold::Held),
         "
         claim open
         = Healthy: Healthy on v1

@@ -5,12 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use trimtab_delivery::finding::FindingState;
-use trimtab_delivery::names::Claim;
 use trimtab_delivery::plan::Pause;
-use trimtab_delivery::snapshot::{Decision, Happening, Keep, Pod, Release, ReleasePhase, ReplicaSet, Target};
-use trimtab_delivery::{Plan, Write, plan};
+use trimtab_delivery::snapshot::{Decision, Happening, Keep, Release, ReleasePhase};
+use trimtab_delivery::{Plan, Write, lower, plan};
+use trimtab_judge::finding::FindingState;
+use trimtab_plan::check;
+use trimtab_plan::concern::DELIVERY;
 use trimtab_stats::Verdict;
+use trimtab_workload::{AdmissionHold, Pod, ReplicaSet, Target};
 
 use crate::service::{Service, finding, unclaimed};
 
@@ -54,7 +56,12 @@ impl Cluster {
             .map(|verdict| finding("rpc-errors", verdict, FindingState::Judged, "as measured"))
             .into_iter()
             .collect();
-        plan(&self.service.snapshot()).0
+        let snapshot = self.service.snapshot();
+        let plan = plan(&snapshot).0;
+        if let Err(breach) = check(&lower(&snapshot, &plan), &DELIVERY) {
+            panic!("a plan that delivery must not carry out: {breach}\n{plan:#?}");
+        }
+        plan
     }
 
     /// Carries out the first `writes` of a plan; a manager that was not killed then writes the status.
@@ -100,12 +107,13 @@ impl Cluster {
                 assert!(!self.is_rejected(&template), "restores {template}, which was rejected");
                 let target = self.service.target.as_mut().expect("a restore is on a Deployment");
                 set_template(target, &template);
-                (target.paused, target.paused_by, target.claim) = (false, None, Some(Claim::HoldChanges));
+                (target.paused, target.paused_by, target.claim) =
+                    (false, None, Some(AdmissionHold::HoldChanges));
             }
-            Write::LabelPod { pod, uid, phase } => {
+            Write::LabelPod { pod, uid, arm } => {
                 let found =
                     self.service.pods.iter_mut().find(|other| other.name == *pod && other.uid == *uid);
-                found.expect("a plan labels pods that exist").phase = Some(*phase);
+                found.expect("a plan labels pods that exist").arm = Some(*arm);
             }
             Write::DeleteRelease { number } => {
                 self.service.releases.retain(|release| release.number != *number);
@@ -150,8 +158,8 @@ impl Cluster {
         let old = target.clone();
         change(target);
         let hold = match old.claim {
-            Some(Claim::Held) => true,
-            Some(Claim::HoldChanges) => target.template_hash != old.template_hash,
+            Some(AdmissionHold::Held) => true,
+            Some(AdmissionHold::HoldChanges) => target.template_hash != old.template_hash,
             _ => false,
         };
         if self.admission && hold && !target.paused {

@@ -6,10 +6,10 @@ use jiff::SignedDuration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use trimtab_delivery::names::{Claim, Phase};
 use trimtab_delivery::plan::AppPhase;
 use trimtab_delivery::snapshot::{Keep, Release, ReleasePhase, ReleaseStatus};
 use trimtab_stats::Verdict;
+use trimtab_workload::{AdmissionHold, Arm};
 
 use crate::cluster::Cluster;
 use crate::service::unclaimed;
@@ -148,7 +148,7 @@ fn check_quiet(cluster: &mut Cluster) {
 
     let snapshot = cluster.service.snapshot();
     if snapshot.in_flight().is_none() && snapshot.target.is_some() {
-        let canary = snapshot.pods.iter().find(|pod| pod.phase == Some(Phase::Canary));
+        let canary = snapshot.pods.iter().find(|pod| pod.arm == Some(Arm::Canary));
         assert_eq!(canary, None, "a label outlives its release");
     }
     let Some(target) = snapshot.target else { return };
@@ -237,7 +237,7 @@ proptest! {
         }
         let service = service.target(|target| {
             target.replicas = replicas;
-            target.claim = [None, Some(Claim::Open), Some(Claim::HoldChanges), Some(Claim::Held)][claim];
+            target.claim = [None, Some(AdmissionHold::Open), Some(AdmissionHold::HoldChanges), Some(AdmissionHold::Held)][claim];
             target.paused = odd[0];
             target.paused_by = odd[1].then(|| "kubectl".to_owned());
             target.observed_generation = if odd[2] { 0 } else { target.generation };

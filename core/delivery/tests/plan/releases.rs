@@ -1,7 +1,7 @@
 //! A release from its template to its verdict.
 
-use trimtab_delivery::finding::FindingState;
 use trimtab_delivery::snapshot::{Notify, ReleasePhase, Strategy};
+use trimtab_judge::finding::FindingState;
 use trimtab_stats::Verdict;
 
 use crate::check;

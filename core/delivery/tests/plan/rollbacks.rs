@@ -1,9 +1,9 @@
 //! A release that fails: the previous template comes back, and stays.
 
-use trimtab_delivery::names::Claim;
 use trimtab_delivery::plan::RESTORES_MAX;
 use trimtab_delivery::snapshot::{Keep, ReleasePhase, Strategy};
 use trimtab_stats::Verdict;
+use trimtab_workload::AdmissionHold;
 
 use crate::Service;
 use crate::check;
@@ -26,7 +26,7 @@ fn rolling_back() -> Service {
 
 /// The previous template is in the spec again.
 fn recovering() -> Service {
-    rolling_back().applies("t1").claim(Claim::HoldChanges)
+    rolling_back().applies("t1").claim(AdmissionHold::HoldChanges)
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn recovers() {
     ");
     check(
         "rolled back: the claim holds the next change",
-        &rejected().claim(Claim::Open),
+        &rejected().claim(AdmissionHold::Open),
         "
         claim hold-changes
         = Healthy: Healthy on v1 (v2 rejected)
