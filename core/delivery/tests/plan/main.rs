@@ -11,6 +11,7 @@ mod promises;
 mod properties;
 mod releases;
 mod render;
+mod replaced;
 mod rollbacks;
 mod service;
 
