@@ -159,6 +159,7 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
         owner,
         autoscaler,
         progress_deadline_exceeded: exceeded.map(|condition| condition.message.to_string()),
+        rolled_out: progressing.is_some_and(|condition| &*condition.reason == "NewReplicaSetAvailable"),
         revision: row.revision,
     }
 }
