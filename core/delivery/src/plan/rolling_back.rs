@@ -105,7 +105,7 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
     let Some(current) = snapshot.current() else { return };
     let back = release_word(current.number);
     let left =
-        snapshot.pods.iter().filter(|pod| !pod.deleting && snapshot.arm(pod, release) == Arm::Canary).count();
+        snapshot.pods.iter().filter(|pod| !pod.deleting && !pod.ended && snapshot.arm(pod, release) == Arm::Canary).count();
     let available: i32 = snapshot
         .replica_sets
         .iter()
