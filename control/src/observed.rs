@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use trimtab_api::ManagedApp;
 use trimtab_api::resolve::{Policies, Reach, reaches, settings};
-use trimtab_delivery::names::{CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, parse_release_word};
-use trimtab_delivery::snapshot::{App, Release, Settings, Snapshot};
+use trimtab_delivery::names::{CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, parse_release_word, release_object};
+use trimtab_delivery::records::{Sifted, sift, taken_from};
+use trimtab_delivery::snapshot::{App, Settings, Snapshot};
 use trimtab_judge::finding::Finding;
 use trimtab_kube::intern::ContainerRole;
 use trimtab_kube::pod_row::{ContainerRow, PodPhase, PodProjection, PodRow, Termination};
@@ -56,7 +57,32 @@ pub struct Observed {
     target: Option<Target>,
     replica_sets: Vec<ReplicaSet>,
     pods: Vec<Pod>,
-    releases: Vec<Release>,
+    records: Records,
+}
+
+/// What is recorded of a service.
+#[derive(Clone, Debug)]
+struct Records {
+    sifted: Sifted,
+    /// Numbers whose names something else holds.
+    taken: Vec<u64>,
+}
+
+impl Records {
+    fn gather(cluster: &Cluster, row: &AppRow, app: &App, target: Option<&Target>) -> Self {
+        let rows = cluster.releases.read();
+        let found = rows.at(row.key()).map(|row| (row.key().name.to_string(), row.release())).collect();
+        let revision = target.and_then(|target| target.revision).unwrap_or_default();
+        let sifted = sift(&app.name, app.status.last_release.unwrap_or_default().max(revision), found);
+        let held = |number: u64| {
+            let key = Key::new(row.key().namespace.clone(), release_object(&app.name, number));
+            rows.get(&key).is_some() || rows.is_unreadable(&key)
+        };
+        let last = sifted.releases.last().map_or(0, |release| release.number);
+        let firsts = [last.saturating_add(1), revision.max(last.saturating_add(1))];
+        let taken = firsts.into_iter().flat_map(|first| taken_from(first, held)).collect();
+        Self { sifted, taken }
+    }
 }
 
 impl Observed {
@@ -76,10 +102,8 @@ impl Observed {
         let autoscaler =
             cluster.autoscalers.read().at(&target_key).next().map(|hpa| hpa.identity.key.name.to_string());
         let target = deployment.as_ref().map(|d| target(d, wire.spec.container.as_deref(), autoscaler));
-        let mut releases: Vec<Release> =
-            cluster.releases.read().at(row.key()).map(|row| row.release()).collect();
-        releases.sort_by_key(|release| release.number);
-        Self { app, wire, target_key, settings, deployment, reaches, target, replica_sets, pods, releases }
+        let records = Records::gather(cluster, row, &app, target.as_ref());
+        Self { app, wire, target_key, settings, deployment, reaches, target, replica_sets, pods, records }
     }
 
     /// What a plan looks at.
@@ -92,7 +116,9 @@ impl Observed {
             target: self.target.as_ref(),
             replica_sets: &self.replica_sets,
             pods: &self.pods,
-            releases: &self.releases,
+            releases: &self.records.sifted.releases,
+            refused: &self.records.sifted.refused,
+            taken: &self.records.taken,
             findings: &measured.findings,
             unbound: measured.unbound.as_deref(),
         }
