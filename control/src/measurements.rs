@@ -14,7 +14,6 @@ use jiff::{SignedDuration, Timestamp};
 use trimtab_delivery::arms;
 use trimtab_delivery::snapshot::{Release, ReleasePhase, Snapshot};
 use trimtab_judge::finding::Finding;
-use trimtab_judge::rule::Rule;
 use trimtab_judge::{Answer, Arms, Judge, Query};
 use trimtab_kube::queue::Queue;
 use trimtab_kube::{CancellationToken, Clock, Key};
@@ -69,8 +68,6 @@ pub struct Measurements {
 /// The judge of one service's release.
 struct Held {
     number: u64,
-    rules: Vec<Rule>,
-    alpha: f64,
     judge: Judge,
     arms: Arms,
     target: Key,
@@ -95,15 +92,15 @@ impl Measurements {
     pub fn look(&self, service: &Key, target: &Key, snapshot: &Snapshot<'_>, release: &Release) -> Looked {
         let now = snapshot.now;
         let mut judges = self.lock();
-        let fits = |held: &Held| {
-            held.number == release.number
-                && held.rules == snapshot.settings.rules
-                && held.alpha.to_bits() == snapshot.settings.alpha.to_bits()
-        };
-        if !judges.get(service).is_some_and(fits) {
+        if judges.get(service).is_none_or(|held| held.number != release.number) {
             judges.insert(service.clone(), Held::new(target, snapshot, release));
         }
         let held = judges.get_mut(service).expect("inserted above where it was missing");
+        let (rules, alpha) = (&snapshot.settings.rules, snapshot.settings.alpha);
+        if !held.judge.judges_by(rules, alpha) {
+            held.judge = held.judge.clone().with_rules(rules, alpha);
+            (held.looked_at, held.open_since) = (None, None);
+        }
         held.arms = arms::of(snapshot, release, &held.arms);
         held.judge.observe(held.arms.clone(), now);
         let findings = held.judge.findings(now);
@@ -173,12 +170,9 @@ impl Measurements {
 impl Held {
     fn new(target: &Key, snapshot: &Snapshot<'_>, release: &Release) -> Self {
         let started_at = release.status.started_at.or(release.created_at).unwrap_or(snapshot.now);
-        let (rules, alpha) = (snapshot.settings.rules.clone(), snapshot.settings.alpha);
         Self {
             number: release.number,
-            judge: Judge::new(started_at, &rules, alpha),
-            rules,
-            alpha,
+            judge: Judge::new(started_at, &snapshot.settings.rules, snapshot.settings.alpha),
             arms: Arms::default(),
             target: target.clone(),
             looked_at: None,

@@ -6,18 +6,21 @@ use jiff::Timestamp;
 use serde_json::Value;
 use trimtab_api::ManagedApp;
 use trimtab_api::resolve::{Policies, Reach, reaches, settings};
-use trimtab_delivery::names::{CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, parse_release_word};
-use trimtab_delivery::snapshot::{App, Release, Settings, Snapshot};
+use trimtab_delivery::names::{
+    CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, parse_release_word, release_object,
+};
+use trimtab_delivery::records::{Sifted, sift, taken_from};
+use trimtab_delivery::snapshot::{App, Settings, Snapshot};
 use trimtab_judge::finding::Finding;
 use trimtab_kube::intern::ContainerRole;
-use trimtab_kube::pod_row::{PodProjection, PodRow};
+use trimtab_kube::pod_row::{ContainerRow, PodPhase, PodProjection, PodRow, Termination};
 use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, REPLICA_SETS};
 use trimtab_kube::watch::{Event, Project, Row};
 use trimtab_kube::workload_rows::{
     DeploymentProjection, DeploymentRow, HpaProjection, ReplicaSetProjection, ReplicaSetRow, Strategy,
 };
 use trimtab_kube::{Api, ApiError, Key, Moment, Store};
-use trimtab_workload::{AdmissionHold, Arm, Pod, ReplicaSet, Target, service_image};
+use trimtab_workload::{AdmissionHold, Arm, ContainerReport, End, Pod, ReplicaSet, Target, service_image};
 
 use crate::cluster::{Cluster, target_key};
 use crate::convert;
@@ -57,7 +60,32 @@ pub struct Observed {
     target: Option<Target>,
     replica_sets: Vec<ReplicaSet>,
     pods: Vec<Pod>,
-    releases: Vec<Release>,
+    records: Records,
+}
+
+/// What is recorded of a service.
+#[derive(Clone, Debug)]
+struct Records {
+    sifted: Sifted,
+    /// Numbers whose names something else holds.
+    taken: Vec<u64>,
+}
+
+impl Records {
+    fn gather(cluster: &Cluster, row: &AppRow, app: &App, target: Option<&Target>) -> Self {
+        let rows = cluster.releases.read();
+        let found = rows.at(row.key()).map(|row| (row.key().name.to_string(), row.release())).collect();
+        let revision = target.and_then(|target| target.revision).unwrap_or_default();
+        let sifted = sift(&app.name, app.status.last_release.unwrap_or_default().max(revision), found);
+        let held = |number: u64| {
+            let key = Key::new(row.key().namespace.clone(), release_object(&app.name, number));
+            rows.get(&key).is_some() || rows.is_unreadable(&key)
+        };
+        let last = sifted.releases.last().map_or(0, |release| release.number);
+        let firsts = [last.saturating_add(1), revision.max(last.saturating_add(1))];
+        let taken = firsts.into_iter().flat_map(|first| taken_from(first, held)).collect();
+        Self { sifted, taken }
+    }
 }
 
 impl Observed {
@@ -77,10 +105,8 @@ impl Observed {
         let autoscaler =
             cluster.autoscalers.read().at(&target_key).next().map(|hpa| hpa.identity.key.name.to_string());
         let target = deployment.as_ref().map(|d| target(d, wire.spec.container.as_deref(), autoscaler));
-        let mut releases: Vec<Release> =
-            cluster.releases.read().at(row.key()).map(|row| row.release()).collect();
-        releases.sort_by_key(|release| release.number);
-        Self { app, wire, target_key, settings, deployment, reaches, target, replica_sets, pods, releases }
+        let records = Records::gather(cluster, row, &app, target.as_ref());
+        Self { app, wire, target_key, settings, deployment, reaches, target, replica_sets, pods, records }
     }
 
     /// What a plan looks at.
@@ -93,7 +119,9 @@ impl Observed {
             target: self.target.as_ref(),
             replica_sets: &self.replica_sets,
             pods: &self.pods,
-            releases: &self.releases,
+            releases: &self.records.sifted.releases,
+            refused: &self.records.sifted.refused,
+            taken: &self.records.taken,
             findings: &measured.findings,
             measuring_since: measured.measuring_since,
             unbound: measured.unbound.as_deref(),
@@ -163,6 +191,7 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
         owner,
         autoscaler,
         progress_deadline_exceeded: exceeded.map(|condition| condition.message.to_string()),
+        rolled_out: progressing.is_some_and(|condition| &*condition.reason == "NewReplicaSetAvailable"),
         revision: row.revision,
     }
 }
@@ -188,38 +217,35 @@ fn replica_set(row: &ReplicaSetRow) -> ReplicaSet {
 }
 
 fn pod(row: &PodRow) -> Pod {
-    let lasting = || row.containers.iter().filter(|container| container.spec.role != ContainerRole::Init);
-    let crash = lasting()
-        .filter_map(|c| c.terminated.as_ref().or(c.last_termination.as_ref()))
-        .max_by_key(|end| end.finished);
-    Pod {
+    let reports: Vec<ContainerReport<'_>> = row.containers.iter().map(container).collect();
+    let ended = matches!(row.phase, PodPhase::Succeeded | PodPhase::Failed);
+    let pod = Pod {
         name: row.key.name.to_string(),
         uid: row.uid.to_string(),
         replica_set: row.owner.as_ref().map(|owner| owner.uid.to_string()).unwrap_or_default(),
         arm: row.phase_label().and_then(Arm::parse),
-        ready: row.ready_since.is_some(),
+        ready: row.ready_since.is_some() && !ended,
         deleting: row.deletion.is_some(),
+        ended,
         started_at: row.started.map(Moment::timestamp),
-        restarts: lasting()
-            .filter(|c| c.restarts > 0)
-            .map(|c| (c.spec.name.to_string(), c.restarts))
-            .collect(),
-        // A pod that is being deleted ends its containers on purpose.
-        terminated: lasting()
-            .filter(|c| row.deletion.is_none() && c.terminated.is_some())
-            .map(|c| c.spec.name.to_string())
-            .collect(),
-        last_crash: crash.map(|end| match &*end.reason {
-            reason @ ("Error" | "Completed") => format!("{reason}, exit code {}", end.exit_code),
-            reason => reason.to_owned(),
-        }),
-        waiting: row
-            .containers
-            .iter()
-            .find_map(|c| c.waiting.as_deref())
-            .filter(|why| *why != "ContainerCreating")
-            .map(str::to_owned),
+        ..Pod::default()
+    };
+    pod.reported(&reports)
+}
+
+fn container(row: &ContainerRow) -> ContainerReport<'_> {
+    ContainerReport {
+        name: &row.spec.name,
+        is_init: row.spec.role == ContainerRole::Init,
+        restarts: row.restarts,
+        end: row.terminated.as_deref().map(end),
+        last_end: row.last_termination.as_deref().map(end),
+        waiting: row.waiting.as_deref(),
     }
+}
+
+fn end(end: &Termination) -> End<'_> {
+    End { reason: &end.reason, exit_code: end.exit_code, at: end.finished.map(Moment::timestamp) }
 }
 
 /// One service read straight from the API, for commands: the same values that the manager decides on. `None` when there is

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -23,6 +24,9 @@ use crate::standing::{HELD_AGAIN, Hold, Standing};
 use crate::unclaim::unclaimed;
 use trimtab_plan::concern::{DELIVERY, UNCLAIM};
 use trimtab_plan::{Concern, Copied, Kind, Plan, check};
+
+/// How long a claim that no service names is kept before the next look, while a `ManagedApp` beside it cannot be read.
+const UNREADABLE_AGAIN: Duration = Duration::from_secs(60);
 
 /// What every reconcile needs.
 pub struct Shell {
@@ -63,8 +67,7 @@ impl Shell {
             self.bindings.forget(&target);
             self.measurements.forget_target(&target);
             self.outbox.forget(&target, &[]);
-            self.unclaim(&target, term).await?;
-            return Ok(None);
+            return self.unclaim(&target, term).await;
         }
         let mut wake_at = None;
         for service in services {
@@ -186,18 +189,24 @@ impl Shell {
     }
 
     /// Unclaims a Deployment that is claimed and that no service names.
-    async fn unclaim(&self, target: &Key, term: Term) -> Result<(), Failed> {
-        let Some(deployment) = self.cluster.deployments.get(target) else { return Ok(()) };
+    async fn unclaim(&self, target: &Key, term: Term) -> Result<Option<Timestamp>, Failed> {
+        let Some(deployment) = self.cluster.deployments.get(target) else { return Ok(None) };
         if deployment.identity.annotation(trimtab_delivery::names::CLAIM_ANNOTATION).is_none()
             || self.expectations.is_any_behind(|kind, key| {
                 (kind == Kind::Deployment && key == target).then(|| Some(deployment.resource_version()))
             })
         {
-            return Ok(());
+            return Ok(None);
+        }
+        // Whom it claims is unknown, and may be this one.
+        if let Some(app) = self.cluster.apps.read().unreadable_in(&target.namespace).next() {
+            tracing::warn!(deployment = %target, managed_app = %app, "keeps a claim that no ManagedApp names: one of its namespace cannot be read; `kubectl get managedapp -o yaml` shows it");
+            return Ok(self.clock.now().checked_add(UNREADABLE_AGAIN).ok());
         }
         let due = unclaimed(&self.cluster, &deployment);
         tracing::info!(deployment = %target, writes = due.writes.len(), "unclaims a Deployment that no ManagedApp names");
-        self.carry_out(&due, term, &UNCLAIM, &|_, _| {}).await
+        self.carry_out(&due, term, &UNCLAIM, &|_, _| {}).await?;
+        Ok(None)
     }
 
     fn log(&self, service: &Key, due: &Plan, report: &Report) {

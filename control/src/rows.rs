@@ -68,7 +68,7 @@ enum Record {
     /// An [`AppRelease`]: its release is under way, or its status may be written again.
     Whole(Packed),
     /// Kept, and everybody was told: a service falls back to it by number.
-    Kept { number: u64, template_hash: Option<Box<str>>, unsure: Option<Unsure> },
+    Kept { number: u64, template_hash: Option<Box<str>>, target_uid: Option<Uid>, unsure: Option<Unsure> },
 }
 
 /// What is kept of a release that the evidence could not tell about: it is watched on.
@@ -111,8 +111,9 @@ impl ReleaseFacts {
     fn release(&self) -> Release {
         match &self.record {
             Record::Whole(packed) => convert::release(&reread(packed)),
-            Record::Kept { number, template_hash, unsure } => Release {
+            Record::Kept { number, template_hash, target_uid, unsure } => Release {
                 number: *number,
+                target_uid: target_uid.map(|uid| uid.to_string()),
                 template_hash: template_hash.as_deref().map(str::to_owned),
                 status: ReleaseStatus {
                     phase: ReleasePhase::Kept,
@@ -224,10 +225,17 @@ fn record(mut wire: AppRelease) -> Result<Record, ProjectError> {
     let release = convert::release(&wire);
     let status = &release.status;
     let told = status.told.iter().all(|told| is_over(&told.state));
-    if told && status.phase == ReleasePhase::Kept && !status.held && !status.needs_human {
+    // What is no uid is kept as it is written.
+    let target_uid = release.target_uid.as_deref().map(str::parse).transpose();
+    if told
+        && status.phase == ReleasePhase::Kept
+        && !status.held
+        && !status.needs_human
+        && let Ok(target_uid) = target_uid
+    {
         let unsure = Unsure::of(&release);
         let template_hash = release.template_hash.map(String::into_boxed_str);
-        return Ok(Record::Kept { number: release.number, template_hash, unsure });
+        return Ok(Record::Kept { number: release.number, template_hash, target_uid, unsure });
     }
     wire.spec.template = None;
     wire.spec.previous = None;

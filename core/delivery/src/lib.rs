@@ -18,6 +18,7 @@ pub mod arms;
 pub mod lower;
 pub mod names;
 pub mod plan;
+pub mod records;
 pub mod release;
 pub mod report;
 pub mod snapshot;

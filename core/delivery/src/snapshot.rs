@@ -32,6 +32,10 @@ pub struct Snapshot<'a> {
     pub pods: &'a [Pod],
     /// Releases of the service, ascending by number.
     pub releases: &'a [Release],
+    /// Records that do not count as releases, and why.
+    pub refused: &'a [String],
+    /// Numbers whose names are held by something that is no release of the service.
+    pub taken: &'a [u64],
     /// Findings on the release that is judged; empty where there is none.
     pub findings: &'a [Finding],
     /// Since when a question to a metrics server is open, whose answer these findings do not have; `None` where they are as
@@ -142,23 +146,29 @@ pub(crate) fn after(at: Timestamp, span: Duration) -> Timestamp {
 }
 
 impl<'a> Snapshot<'a> {
+    /// Releases of the Deployment as it is. What was released to another one (it was deleted and made again, or the service
+    /// names another) says nothing about this one, and is never restored on it.
+    pub fn own_releases(&self) -> impl DoubleEndedIterator<Item = &'a Release> + use<'a> {
+        let uid = self.target.map(|target| target.uid.as_str());
+        self.releases.iter().filter(move |release| uid.is_none_or(|uid| !release.is_foreign_to(uid)))
+    }
+
     /// The release that was kept last: what the service falls back to.
     #[must_use]
     pub fn current(&self) -> Option<&'a Release> {
-        self.releases.iter().rev().find(|release| release.status.phase == ReleasePhase::Kept)
+        self.own_releases().rev().find(|release| release.status.phase == ReleasePhase::Kept)
     }
 
     /// The release under way.
     #[must_use]
     pub fn in_flight(&self) -> Option<&'a Release> {
-        self.releases.iter().rev().find(|release| release.status.phase.in_flight())
+        self.own_releases().rev().find(|release| release.status.phase.in_flight())
     }
 
     /// What `release` falls back to: what was kept last before it.
     #[must_use]
     pub fn before(&self, release: &Release) -> Option<&'a Release> {
-        self.releases
-            .iter()
+        self.own_releases()
             .rev()
             .filter(|other| other.number < release.number)
             .find(|other| other.status.phase == ReleasePhase::Kept)
@@ -193,8 +203,7 @@ impl<'a> Snapshot<'a> {
     /// Releases rolled back since the current one was kept: their templates are held when applied again.
     pub fn rejected(&self) -> impl Iterator<Item = &'a Release> {
         let kept = self.current().map_or(0, |release| release.number);
-        self.releases
-            .iter()
+        self.own_releases()
             .filter(move |release| release.number > kept && release.status.phase == ReleasePhase::RolledBack)
     }
 
@@ -202,6 +211,22 @@ impl<'a> Snapshot<'a> {
     #[must_use]
     pub fn last_number(&self) -> u64 {
         self.releases.last().map_or(0, |release| release.number)
+    }
+
+    /// The first number from `at_least` on that is higher than every other and free.
+    #[must_use]
+    pub fn free_number(&self, at_least: u64) -> u64 {
+        let first = at_least.max(self.last_number().saturating_add(1));
+        (first..=u64::MAX).find(|number| !self.taken.contains(number)).unwrap_or(first)
+    }
+
+    /// The record that a person created for `number` and that waits for its template. Numbers only go up: one that was
+    /// given before another release began has missed its turn.
+    #[must_use]
+    pub fn awaited(&self, number: u64) -> Option<&'a Release> {
+        let pending = |release: &&Release| release.status.phase == ReleasePhase::Pending;
+        let used = self.releases.iter().rev().find(|release| !pending(release)).map_or(0, |last| last.number);
+        self.releases.iter().filter(pending).find(|release| release.number == number && number > used)
     }
 
     /// Hash of the template that a pod was made from.

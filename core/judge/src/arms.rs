@@ -64,7 +64,7 @@ impl Arms {
         };
         let mut seen: BTreeMap<String, ArmPod> =
             before.pods.iter().map(|(name, pod)| (name.clone(), gone(pod))).collect();
-        for pod in pods {
+        for pod in pods.into_iter().filter(|pod| !pod.ended) {
             if let Some((arm, _)) = sets.iter().find(|(_, set)| set.uid == pod.replica_set) {
                 seen.insert(pod.name.clone(), arm_pod(pod, *arm));
             }

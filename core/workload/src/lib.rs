@@ -7,10 +7,12 @@ mod arm;
 mod claim;
 mod hold;
 mod objects;
+mod report;
 mod template;
 
 pub use arm::{ARM_LABEL, Arm};
 pub use claim::{Actor, Claim};
 pub use hold::AdmissionHold;
 pub use objects::{Pod, ReplicaSet, Target};
+pub use report::{ContainerReport, End};
 pub use template::service_image;

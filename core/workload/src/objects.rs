@@ -47,6 +47,9 @@ pub struct Target {
     pub autoscaler: Option<String>,
     /// The Deployment controller gave up waiting for progress; its message.
     pub progress_deadline_exceeded: Option<String>,
+    /// The Deployment controller saw every pod of a template available at one time; of this template, once
+    /// `observed_generation` says that it has seen it.
+    pub rolled_out: bool,
     /// The Deployment's `deployment.kubernetes.io/revision`.
     pub revision: Option<u64>,
 }
@@ -81,6 +84,8 @@ pub struct Pod {
     pub ready: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// Whether it is over: evicted, or shut down with its node. Such a pod stays listed, is replaced, and counts nowhere.
+    pub ended: bool,
     /// When its containers first started.
     pub started_at: Option<Timestamp>,
     /// Restarts by container.
@@ -89,7 +94,7 @@ pub struct Pod {
     pub terminated: Vec<String>,
     /// Reason of the last crash: `OOMKilled`, `Error (exit 101)`.
     pub last_crash: Option<String>,
-    /// Why a container does not start: `ImagePullBackOff`, `CrashLoopBackOff`.
+    /// Why its containers do not start: `ImagePullBackOff`, `CrashLoopBackOff`.
     pub waiting: Option<String>,
 }
 

@@ -9,7 +9,7 @@ use trimtab_kube::ApiError;
 use trimtab_kube::api::Patch;
 
 use super::args::{AbortArgs, PromoteArgs};
-use super::deploy::{self, Decided, NewRecord};
+use super::deploy::NewRecord;
 use super::exit::{Exit, Failure};
 use super::put_back::{NOT_ROLLED_BACK, native, put_back, template_of};
 use super::service::{Service, Standing, phase};
@@ -87,20 +87,15 @@ async fn promote_again(
     because: &str,
 ) -> Result<Exit, Failure> {
     let template = template_of(&session.api, &service.namespace, release).await?;
-    // The template first: a record without it on the Deployment would be taken for one that somebody reverted. Until the
-    // record is there, the rejected template is held.
-    if !service.shows(release) {
-        put_back(session, service, &template, &json!({})).await?;
-    }
     let actor = session.actor().await;
     let record = NewRecord {
         image: release.spec.image.clone().unwrap_or_default(),
         reason: Some(because.to_owned()),
-        rollback_to: None,
-        decided: Some(Decided { template, decision: decision(session, Verdict::Keep, &actor, because) }),
+        rollback_to: Some(release.spec.number),
+        decision: Some(decision(session, Verdict::Keep, &actor, because)),
         actor,
     };
-    let again = deploy::number(&session.api, service, &record).await?;
+    let again = rollback::put_back_numbered(session, service, &record, &template).await?;
     let (old, new) = (release_word(release.spec.number), release_word(again.spec.number));
     session.say(&format!("{} {new} kept by decision", service.name))?;
     session.tell(&format!("{new} is {old} again, which was rolled back by decision"));

@@ -40,25 +40,38 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
         reason: args.because.clone(),
         rollback_to: Some(back.spec.number),
         actor: session.actor().await,
-        decided: None,
+        decision: None,
     };
-    let release = number(&session.api, &service, &record).await?;
+    let release = put_back_numbered(session, &service, &record, &template).await?;
     let word = release_word(release.spec.number);
-    let written = put_back(session, &service, &template, &json!({RELEASE_ANNOTATION: word})).await;
-    let shows =
-        |deployment: &Value| template_hash(&deployment["spec"]["template"]) == template_hash(&template);
-    match written {
-        Ok(()) => {}
-        Err(PutBackError::Api(error)) => settle(session, &service, &release, Err(error), shows).await?,
-        Err(PutBackError::Changed(failure)) => {
-            take_back(session, &service, &release).await;
-            return Err(failure);
-        }
-    }
     session.say(&format!("{} {word}", service.name))?;
     session.tell(&format!("{word} brings back {} ({})", release_word(back.spec.number), record.image));
     session.tell(NOT_ROLLED_BACK);
     Ok(Exit::Done)
+}
+
+/// Numbers a template that is put back, and writes it. What a person wants is recorded first: a template without its record
+/// is one that nobody decided about. A record whose template could not be written is taken back.
+pub(super) async fn put_back_numbered(
+    session: &mut Session<'_>,
+    service: &Service,
+    record: &NewRecord,
+    template: &Value,
+) -> Result<AppRelease, Failure> {
+    let release = number(&session.api, service, record).await?;
+    let word = release_word(release.spec.number);
+    let written = put_back(session, service, template, &json!({RELEASE_ANNOTATION: word})).await;
+    let shows =
+        |deployment: &Value| template_hash(&deployment["spec"]["template"]) == template_hash(template);
+    match written {
+        Ok(()) => {}
+        Err(PutBackError::Api(error)) => settle(session, service, &release, Err(error), shows).await?,
+        Err(PutBackError::Changed(failure)) => {
+            take_back(session, service, &release).await;
+            return Err(failure);
+        }
+    }
+    Ok(release)
 }
 
 /// The release to go back to.
@@ -67,6 +80,17 @@ fn destination<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppR
     if let Some(asked) = asked {
         let release = service.release(decide::number(asked)?)?;
         let word = release_word(release.spec.number);
+        if !service.is_own(release) {
+            let message = format!(
+                "{word} of {} was released to another Deployment than the one that is called {} now",
+                service.name,
+                service.target()
+            );
+            return Err(Failure::refused(message).hint(format!(
+                "`kubectl get apprelease {} -o yaml` shows its template",
+                release.metadata.name
+            )));
+        }
         if service.shows(release) {
             return Err(Failure::refused(format!(
                 "Deployment {} holds the template of {word} already",
@@ -95,7 +119,8 @@ fn destination<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppR
         )));
     }
     let earlier = service.releases.iter().rev().find(|release| {
-        release.spec.number < current && phase(release) == ReleasePhase::Kept && !service.shows(release)
+        let earlier = release.spec.number < current && phase(release) == ReleasePhase::Kept;
+        earlier && service.is_own(release) && !service.shows(release)
     });
     earlier.ok_or_else(|| {
         Failure::refused(format!("{} has no kept release before {}", service.name, release_word(current)))

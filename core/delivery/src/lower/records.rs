@@ -38,6 +38,7 @@ pub(super) fn create(snapshot: &Snapshot<'_>, target: &Target, new: &NewRelease)
             "number": new.number,
             "previous": new.previous,
             "templateHash": new.template_hash,
+            "targetUid": target.uid,
             "image": image(target),
             "actor": new.actor,
             "reason": new.reason,
@@ -56,8 +57,9 @@ pub(super) fn adopt(
     previous: Option<u64>,
     template_hash: &str,
 ) -> plan::Write {
-    let mut body =
-        json!({"spec": {"templateHash": template_hash, "previous": previous, "image": image(target)}});
+    let mut body = json!({"spec": {
+        "templateHash": template_hash, "targetUid": target.uid, "previous": previous, "image": image(target),
+    }});
     without_nulls(&mut body);
     plan::Write::Patch {
         object: record(snapshot, release.number),

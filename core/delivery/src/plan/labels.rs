@@ -22,7 +22,7 @@ pub(super) fn label(draft: &mut Draft<'_>) {
     let mut due: Vec<(&Pod, Arm)> = snapshot
         .pods
         .iter()
-        .filter(|pod| !pod.deleting)
+        .filter(|pod| !pod.deleting && !pod.ended)
         .filter_map(|pod| wanted(pod).filter(|arm| pod.arm != Some(*arm)).map(|arm| (pod, arm)))
         .collect();
     due.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));

@@ -28,6 +28,9 @@ use situation::{Situation, situation};
 pub const RESTORES_MAX: u32 = 5;
 /// How long a number given by a person waits for its template to appear on the Deployment.
 pub const PENDING_MAX: Duration = Duration::from_secs(120);
+/// How long a rollout may go on without a new pod before its release is judged by the pods that there are. Kubernetes gives
+/// up earlier, unless the Deployment's `progressDeadlineSeconds` tells it not to.
+pub const NO_PROGRESS_MAX: Duration = Duration::from_secs(3600);
 /// How long the previous release may take to run again before a person is asked.
 pub const RECOVERY_MAX: Duration = Duration::from_secs(600);
 
@@ -131,6 +134,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
     match claim::claimable(snapshot) {
         Err(refusal) => draft.refuse(refusal),
         Ok(target) => {
+            history::close_foreign(&mut draft, target);
             match situation(snapshot, target) {
                 Situation::Unknown => judging::adopt_baseline(&mut draft, target),
                 Situation::Settled(current) => held::settle(&mut draft, target, current),
@@ -140,6 +144,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
                 Situation::RollingBack(release) => rolling_back::restore(&mut draft, target, release),
                 Situation::Recovering(release) => rolling_back::recover(&mut draft, target, release),
                 Situation::Rejected(release) => held::hold(&mut draft, target, release),
+                Situation::Promised(promise) => rolling_back::keep_promise(&mut draft, promise),
             }
             labels::label(&mut draft);
             history::forget(&mut draft, target);

@@ -8,11 +8,16 @@ mod holding;
 mod housekeeping;
 mod low_evidence;
 mod measuring;
+mod pods;
+mod promises;
 mod properties;
+mod records;
 mod releases;
 mod render;
+mod replaced;
 mod rollbacks;
 mod service;
+mod short_of_pods;
 
 use service::Service;
 

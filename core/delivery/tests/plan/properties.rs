@@ -26,6 +26,7 @@ enum Happens {
     Scale(i32),
     Judged(usize, Verdict),
     Decides(Keep),
+    PromotesAgain,
     Passes(i64),
     Progress(usize),
     Plans,
@@ -52,6 +53,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => (0..5).prop_map(Happens::Scale),
         4 => (template.clone(), verdict).prop_map(|(template, verdict)| Happens::Judged(template, verdict)),
         1 => prop_oneof![Just(Keep::Keep), Just(Keep::RollBack)].prop_map(Happens::Decides),
+        1 => Just(Happens::PromotesAgain),
         2 => (1..900_i64).prop_map(Happens::Passes),
         6 => (1..8_usize).prop_map(Happens::Progress),
         10 => Just(Happens::Plans),
@@ -88,6 +90,12 @@ fn happen(cluster: &mut Cluster, event: &Happens) {
             cluster.verdicts.insert(TEMPLATES[*template].into(), *verdict);
         }
         Happens::Decides(keep) => cluster.decide(*keep),
+        Happens::PromotesAgain => {
+            let rejected = cluster.service.snapshot().rejected().last().map(|release| release.number);
+            if let Some(number) = rejected {
+                cluster.promote_again(number);
+            }
+        }
         Happens::Passes(seconds) => cluster.pass(SignedDuration::from_secs(*seconds)),
         Happens::Progress(steps) => (0..*steps).for_each(|_| {
             cluster.progress();

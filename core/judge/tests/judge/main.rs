@@ -8,6 +8,7 @@ mod events;
 mod lab;
 mod promises;
 mod ratio;
+mod rules_change;
 mod warm_up;
 
 use trimtab_judge::finding::finding_line;
