@@ -11,7 +11,7 @@ use trimtab_kube::api::Patch;
 use super::args::{AbortArgs, PromoteArgs};
 use super::deploy::NewRecord;
 use super::exit::{Exit, Failure};
-use super::put_back::{NOT_ROLLED_BACK, native, put_back, template_of};
+use super::put_back::{NOT_ROLLED_BACK, native, put_back, put_back_numbered, template_of};
 use super::service::{Service, Standing, phase};
 use super::session::Session;
 
@@ -95,7 +95,7 @@ async fn promote_again(
         decision: Some(decision(session, Verdict::Keep, &actor, because)),
         actor,
     };
-    let again = rollback::put_back_numbered(session, service, &record, &template).await?;
+    let again = put_back_numbered(session, service, &record, &template).await?;
     let (old, new) = (release_word(release.spec.number), release_word(again.spec.number));
     session.say(&format!("{} {new} kept by decision", service.name))?;
     session.tell(&format!("{new} is {old} again, which was rolled back by decision"));

@@ -3,16 +3,17 @@
 use serde_json::{Map, Value, json};
 use trimtab_api::AppRelease;
 use trimtab_control::resources::APP_RELEASES;
-use trimtab_delivery::names::POD_TEMPLATE_HASH_LABEL;
+use trimtab_delivery::names::{POD_TEMPLATE_HASH_LABEL, RELEASE_ANNOTATION, release_word};
 use trimtab_kube::api::{Patch, Selector};
 use trimtab_kube::resource::{DEPLOYMENTS, REPLICA_SETS};
 use trimtab_kube::{Api, ApiError};
 use trimtab_units::template_hash;
 
-use super::deploy::pointer_segment;
+use super::deploy::{NewRecord, number, pointer_segment, settle, take_back};
 use super::exit::{Exit, Failure};
 use super::service::{Service, text};
 use super::session::Session;
+
 /// How often a template is put back again because the Deployment's status changed meanwhile.
 const ATTEMPTS_MAX: usize = 5;
 
@@ -101,6 +102,30 @@ fn put_back_patch(deployment: &Value, template: &Value, annotations: &Value) -> 
         operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": wanted}));
     }
     Value::Array(operations)
+}
+
+/// Numbers a template that is put back, and writes it. What a person wants is recorded first: a template without its record
+/// is one that nobody decided about. A record whose template could not be written is taken back.
+pub(super) async fn put_back_numbered(
+    session: &mut Session<'_>,
+    service: &Service,
+    record: &NewRecord,
+    template: &Value,
+) -> Result<AppRelease, Failure> {
+    let release = number(&session.api, service, record).await?;
+    let word = release_word(release.spec.number);
+    let written = put_back(session, service, template, &json!({RELEASE_ANNOTATION: word})).await;
+    let shows =
+        |deployment: &Value| template_hash(&deployment["spec"]["template"]) == template_hash(template);
+    match written {
+        Ok(()) => {}
+        Err(PutBackError::Api(error)) => settle(session, service, &release, Err(error), shows).await?,
+        Err(PutBackError::Changed(failure)) => {
+            take_back(session, service, &release).await;
+            return Err(failure);
+        }
+    }
+    Ok(release)
 }
 
 /// What `kubectl rollout undo` does, for a Deployment that is not claimed.

@@ -1,17 +1,15 @@
 //! `trimtab rollback`: the template of an earlier release becomes a new one.
 
-use serde_json::{Value, json};
 use trimtab_api::AppRelease;
-use trimtab_delivery::names::{RELEASE_ANNOTATION, release_word};
+use trimtab_delivery::names::release_word;
 use trimtab_delivery::snapshot::ReleasePhase;
-use trimtab_units::template_hash;
 use trimtab_workload::service_image;
 
 use super::args::RollbackArgs;
 use super::decide;
-use super::deploy::{NewRecord, number, settle, take_back};
+use super::deploy::NewRecord;
 use super::exit::{Exit, Failure};
-use super::put_back::{NOT_ROLLED_BACK, PutBackError, native, put_back, template_of};
+use super::put_back::{NOT_ROLLED_BACK, native, put_back_numbered, template_of};
 use super::service::{Service, Standing, phase};
 use super::session::Session;
 
@@ -48,30 +46,6 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
     session.tell(&format!("{word} brings back {} ({})", release_word(back.spec.number), record.image));
     session.tell(NOT_ROLLED_BACK);
     Ok(Exit::Done)
-}
-
-/// Numbers a template that is put back, and writes it. What a person wants is recorded first: a template without its record
-/// is one that nobody decided about. A record whose template could not be written is taken back.
-pub(super) async fn put_back_numbered(
-    session: &mut Session<'_>,
-    service: &Service,
-    record: &NewRecord,
-    template: &Value,
-) -> Result<AppRelease, Failure> {
-    let release = number(&session.api, service, record).await?;
-    let word = release_word(release.spec.number);
-    let written = put_back(session, service, template, &json!({RELEASE_ANNOTATION: word})).await;
-    let shows =
-        |deployment: &Value| template_hash(&deployment["spec"]["template"]) == template_hash(template);
-    match written {
-        Ok(()) => {}
-        Err(PutBackError::Api(error)) => settle(session, service, &release, Err(error), shows).await?,
-        Err(PutBackError::Changed(failure)) => {
-            take_back(session, service, &release).await;
-            return Err(failure);
-        }
-    }
-    Ok(release)
 }
 
 /// The release to go back to.
