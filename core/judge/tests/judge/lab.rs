@@ -33,9 +33,9 @@ pub(crate) struct Lab {
     pub(crate) arms: Arms,
     pub(crate) source: MemorySource,
     /// When the metrics server does not answer.
-    outage: Range<f64>,
+    pub(crate) outage: Range<f64>,
     /// Why no question will ever be answered.
-    refuses: Option<&'static str>,
+    pub(crate) refuses: Option<&'static str>,
 }
 
 /// Three old pods `a`, `b`, `c` and one new pod `x`, judged by one rule.
