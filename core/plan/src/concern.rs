@@ -52,6 +52,7 @@ pub const DELIVERY: Concern = Concern {
         (Kind::ManagedApp, "Claimed"),
         (Kind::ManagedApp, "Valid"),
         (Kind::ManagedApp, "RulesBound"),
+        (Kind::ManagedApp, "RecordsCounted"),
         (Kind::ManagedApp, "ActedOn"),
         (Kind::ManagedApp, "Progressing"),
         (Kind::ManagedApp, "Comparable"),
