@@ -16,8 +16,8 @@ use trimtab_kube::{Key, Moment, Uid};
 use trimtab_stats::Verdict;
 
 use crate::convert;
+use crate::outbox::is_over;
 use crate::packed::Packed;
-use crate::tell::is_over;
 
 /// An object of one of our kinds as the stores keep it.
 #[derive(Clone, Debug)]
@@ -58,8 +58,6 @@ pub struct AppFacts {
 pub struct ReleaseFacts {
     /// The service.
     pub app: Arc<str>,
-    /// Which incarnation of the object.
-    pub uid: Uid,
     record: Record,
 }
 
@@ -68,7 +66,12 @@ enum Record {
     /// An [`AppRelease`]: its release is under way, or its status may be written again.
     Whole(Packed),
     /// Kept, and everybody was told: a service falls back to it by number.
-    Kept { number: u64, template_hash: Option<Box<str>>, unsure: Option<Unsure> },
+    Kept {
+        number: u64,
+        template_hash: Option<Box<str>>,
+        target_uid: Option<Arc<Uid>>,
+        unsure: Option<Unsure>,
+    },
 }
 
 /// What is kept of a release that the evidence could not tell about: it is watched on.
@@ -97,15 +100,23 @@ impl AppRow {
     }
 }
 
+impl ReleaseRow {
+    /// What a plan looks at, and which object it was read from.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        Release { version: self.resource_version, ..self.object.release() }
+    }
+}
+
 impl ReleaseFacts {
     /// What a plan looks at. Of a release that was kept and told, no more than it takes to fall back to it, and to watch it
     /// on where it must be.
-    #[must_use]
-    pub fn release(&self) -> Release {
+    fn release(&self) -> Release {
         match &self.record {
             Record::Whole(packed) => convert::release(&reread(packed)),
-            Record::Kept { number, template_hash, unsure } => Release {
+            Record::Kept { number, template_hash, target_uid, unsure } => Release {
                 number: *number,
+                target_uid: target_uid.as_ref().map(ToString::to_string),
                 template_hash: template_hash.as_deref().map(str::to_owned),
                 status: ReleaseStatus {
                     phase: ReleasePhase::Kept,
@@ -205,22 +216,30 @@ impl Project for Releases {
     fn project(&self, object: &[u8]) -> Result<ReleaseRow, ProjectError> {
         let wire: AppRelease = serde_json::from_slice(object)?;
         let meta = &wire.metadata;
-        let uid = meta.uid.parse().map_err(|error| ProjectError(format!("{error}")))?;
         let key = Key::new(self.0.text(&meta.namespace), meta.name.as_str());
         let app = self.0.text(&wire.spec.app);
         let resource_version = version(meta)?;
-        Ok(OwnRow { key, resource_version, object: ReleaseFacts { app, uid, record: record(wire)? } })
+        Ok(OwnRow { key, resource_version, object: ReleaseFacts { app, record: record(wire, &self.0)? } })
     }
 }
 
-fn record(mut wire: AppRelease) -> Result<Record, ProjectError> {
+fn record(mut wire: AppRelease, interner: &Interner) -> Result<Record, ProjectError> {
     let release = convert::release(&wire);
     let status = &release.status;
     let told = status.told.iter().all(|told| is_over(&told.state));
-    if told && status.phase == ReleasePhase::Kept && !status.held && !status.needs_human {
+    // What is no uid is kept as it is written.
+    let target_uid = release.target_uid.as_deref().map(str::parse::<Uid>).transpose();
+    if told
+        && status.phase == ReleasePhase::Kept
+        && !status.held
+        && !status.needs_human
+        && let Ok(target_uid) = target_uid
+    {
         let unsure = Unsure::of(&release);
         let template_hash = release.template_hash.map(String::into_boxed_str);
-        return Ok(Record::Kept { number: release.number, template_hash, unsure });
+        // All releases of a service were released to one Deployment, nearly always.
+        let target_uid = target_uid.map(|uid| interner.uid(uid));
+        return Ok(Record::Kept { number: release.number, template_hash, target_uid, unsure });
     }
     wire.spec.template = None;
     wire.spec.previous = None;
@@ -230,6 +249,7 @@ fn record(mut wire: AppRelease) -> Result<Record, ProjectError> {
         wire.status.rules.clear();
     }
     let created = wire.metadata.creation_timestamp;
-    let metadata = ObjectMeta { creation_timestamp: created, ..ObjectMeta::default() };
+    let uid = std::mem::take(&mut wire.metadata.uid);
+    let metadata = ObjectMeta { uid, creation_timestamp: created, ..ObjectMeta::default() };
     Ok(Record::Whole(pack(&metadata, &wire.spec, &wire.status)?))
 }
