@@ -154,7 +154,11 @@ fn flipped(change: &StoreChange, old: &Record, new: &Record) -> Option<Violation
         // A rejected template that nothing held is put away again.
         "RolledBack" => new.phase == "RollingBack",
         "Superseded" => false,
-        "RollingBack" => !matches!(new.phase.as_str(), "Judging" | "Pending" | "Superseded"),
+        // Nothing is restored on another Deployment than the one that it was released to.
+        "RollingBack" if new.phase == "Superseded" => {
+            new.summary.contains("is not the one that it was released to")
+        }
+        "RollingBack" => !matches!(new.phase.as_str(), "Judging" | "Pending"),
         "Judging" => new.phase != "Pending",
         _ => true,
     };
