@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use trimtab_control::resources::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
 use trimtab_delivery::names::{APP_LABEL, RELEASE_ANNOTATION, parse_release_word, release_object};
@@ -14,6 +15,7 @@ use trimtab_world::fleet::{Fleet, ServiceSpec};
 use trimtab_world::prometheus::Service;
 use trimtab_world::traffic::load::ServiceLoad;
 
+use crate::fault;
 use crate::show;
 use crate::stage::{NAMESPACE, Stage};
 
@@ -59,10 +61,11 @@ pub async fn run(script: &str, stage: &mut Stage) -> String {
 }
 
 /// Runs one command and returns what it shows.
-async fn step(words: &[&str], block: &str, stage: &mut Stage) -> Result<String, String> {
+pub(crate) async fn step(words: &[&str], block: &str, stage: &mut Stage) -> Result<String, String> {
     match words {
         ["service", name, settings @ ..] => service(stage, name, settings).await,
         ["claim", name, settings @ ..] => claim(stage, name, settings).await,
+        ["edit", name, settings @ ..] => edit(stage, name, settings).await,
         ["unclaim", name] => delete(stage, MANAGED_APPS, name).await,
         ["deploy", name, image] => deploy(stage, name, image, "alice").await,
         ["apply", name, image, "by", manager] => apply(stage, name, image, manager).await,
@@ -85,8 +88,18 @@ async fn step(words: &[&str], block: &str, stage: &mut Stage) -> Result<String, 
             stage.world.backfill(&Key::new(NAMESPACE, *name), number(hours)?);
             Ok(String::new())
         }
-        ["start", "manager"] => set(|| drop(stage.start_manager())),
+        ["start", "manager", settings @ ..] => {
+            let skew = signed(setting(settings, "skew", "0s"))?;
+            set(|| drop(stage.start_manager_skewed(skew)))
+        }
         ["kill", "manager"] => set(|| stage.kill_managers()),
+        ["kill", "manager", which] => {
+            let which = number(which)?;
+            set(|| stage.kill_manager(which))
+        }
+        ["fault", kind, settings @ ..] => fault::begin(stage, kind, settings).await,
+        ["end", "faults"] => set(|| fault::end_all(stage)),
+        ["await", "write", resource] => Ok(fault::await_write(stage, resource).await),
         ["advance", span] => {
             stage.advance(duration(span)?).await;
             Ok(String::new())
@@ -111,18 +124,24 @@ fn set(act: impl FnOnce()) -> Result<String, String> {
     Ok(String::new())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<GoDuration>().map_err(|error| error.to_string())?;
     Duration::try_from(parsed).map_err(|_| format!("`{text}` is negative"))
 }
 
+fn signed(text: &str) -> Result<SignedDuration, String> {
+    let (positive, span) = text.strip_prefix('-').map_or((true, text), |span| (false, span));
+    let span = SignedDuration::try_from(duration(span)?).map_err(|error| error.to_string())?;
+    Ok(if positive { span } else { -span })
+}
+
 /// The value of `key=` among settings, or `default`.
-fn setting<'a>(settings: &[&'a str], key: &str, default: &'a str) -> &'a str {
+pub(crate) fn setting<'a>(settings: &[&'a str], key: &str, default: &'a str) -> &'a str {
     let value = |setting: &&'a str| setting.strip_prefix(key).and_then(|rest| rest.strip_prefix('='));
     settings.iter().find_map(value).unwrap_or(default)
 }
 
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+pub(crate) fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{text}` is not a number"))
 }
 
@@ -171,6 +190,15 @@ async fn claim(stage: &Stage, name: &str, settings: &[&str]) -> Result<String, S
     told(stage.person.create(MANAGED_APPS, Some(NAMESPACE), &app).await)
 }
 
+/// Changes what is asked of the delivery of a service.
+async fn edit(stage: &Stage, name: &str, settings: &[&str]) -> Result<String, String> {
+    let given = settings.iter().filter_map(|setting| setting.split_once('='));
+    let delivery: serde_json::Map<String, Value> =
+        given.map(|(key, value)| (key.to_owned(), Value::from(value))).collect();
+    let patch = Patch::Merge(json!({"spec": {"delivery": delivery}}));
+    told(stage.person.patch(MANAGED_APPS, Some(NAMESPACE), name, &patch).await)
+}
+
 /// The result of a request in words: nothing when it did what was asked.
 fn told<T>(result: Result<T, trimtab_kube::ApiError>) -> Result<String, String> {
     Ok(result.err().map(|error| format!("{error}\n")).unwrap_or_default())
@@ -217,12 +245,13 @@ async fn deploy(stage: &Stage, name: &str, image: &str, actor: &str) -> Result<S
         },
         "spec": {"app": name, "number": number, "image": image, "actor": actor},
     });
-    stage.person.create(APP_RELEASES, Some(NAMESPACE), &record).await.map_err(|error| error.to_string())?;
+    if let Err(error) = stage.person.create(APP_RELEASES, Some(NAMESPACE), &record).await {
+        return Ok(format!("{error}\n"));
+    }
     let mut patch = image_patch(name, image);
     patch["metadata"]["annotations"] = json!({RELEASE_ANNOTATION: format!("v{number}")});
     let answer = stage.person.patch(DEPLOYMENTS, Some(NAMESPACE), name, &Patch::Strategic(patch)).await;
-    answer.map_err(|error| error.to_string())?;
-    Ok(format!("{name} v{number}\n"))
+    Ok(answer.err().map_or_else(|| format!("{name} v{number}\n"), |error| format!("{error}\n")))
 }
 
 /// Puts the previous template back as `kubectl rollout undo` does.
@@ -318,7 +347,9 @@ async fn decide(
     verdict: &str,
     why: &str,
 ) -> Result<String, String> {
-    let number = parse_release_word(release).ok_or_else(|| format!("`{release}` is not a release"))?;
+    let newest = || show::releases(stage, name).pop().and_then(|release| release["spec"]["number"].as_u64());
+    let number = if release == "newest" { newest() } else { parse_release_word(release) };
+    let Some(number) = number else { return Ok(format!("{name} has no release {release}\n")) };
     let verdict = match verdict {
         "keep" => "Keep",
         "roll-back" => "RollBack",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use trimtab_control::manager::{ManagerOptions, Parts};
@@ -17,7 +17,9 @@ use trimtab_world::fleet::Fleet;
 use trimtab_world::prometheus::InProcess;
 use trimtab_world::{Clients, Storage, World, WorldConfig};
 
+use crate::fault::Ongoing;
 use crate::messages::Messages;
+use crate::planted::{self, Planted};
 
 /// Namespace of the scenarios' services.
 pub const NAMESPACE: &str = "shop";
@@ -30,7 +32,7 @@ pub const MANAGER_USER: &str = "system:serviceaccount:trimtab-system:trimtab";
 pub const LEASES: &str = "leases.coordination.k8s.io";
 
 /// The objects that `trimtab install` prints and that the simulation needs.
-const INSTALLED: [&str; 5] = [
+pub(crate) const INSTALLED: [&str; 5] = [
     include_str!("../../../deploy/crds/managedapps.yaml"),
     include_str!("../../../deploy/crds/fleetpolicies.yaml"),
     include_str!("../../../deploy/crds/appreleases.yaml"),
@@ -49,13 +51,16 @@ pub struct StageOptions {
     pub admission: bool,
     /// Services that run from the start, without a rollout.
     pub fleet: Fleet,
+    /// What is wrong with every manager, on purpose.
+    pub planted: Option<Planted>,
 }
 
 impl StageOptions {
     /// The usual stage; 2026-01-01 is its first day.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self { seed, epoch: SimConfig::seeded(seed).epoch, admission: true, fleet: Fleet::of(Vec::new()) }
+        let epoch = SimConfig::seeded(seed).epoch;
+        Self { seed, epoch, admission: true, fleet: Fleet::of(Vec::new()), planted: None }
     }
 }
 
@@ -73,9 +78,13 @@ pub struct Stage {
     pub person: Api,
     managers: Vec<Running>,
     started: u32,
+    killed: u32,
+    planted: Option<Planted>,
+    faults: Ongoing,
 }
 
 struct Running {
+    number: u32,
     actor: Actor,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -109,7 +118,18 @@ impl Stage {
         let clients = Clients::connect(|user| sim.client(user).client);
         let world = World::start(clients, &clock, WorldConfig::new(options.seed, &options.fleet));
         let person = Api::new(sim.client("alice").client, "kubectl-client-side-apply");
-        Self { sim, world, messages: Messages::default(), clock, person, managers: Vec::new(), started: 0 }
+        Self {
+            sim,
+            world,
+            messages: Messages::default(),
+            clock,
+            person,
+            managers: Vec::new(),
+            started: 0,
+            killed: 0,
+            planted: options.planted,
+            faults: Ongoing::default(),
+        }
     }
 
     /// Starts a manager; several compete for one lease.
@@ -117,17 +137,27 @@ impl Stage {
     /// # Panics
     /// Never: the address of the modelled Prometheus is a constant.
     pub fn start_manager(&mut self) -> Actor {
+        self.start_manager_skewed(SignedDuration::ZERO)
+    }
+
+    /// Starts a manager whose wall clock is ahead of everybody else's by `skew`, or behind.
+    ///
+    /// # Panics
+    /// Never: the address of the modelled Prometheus is a constant.
+    pub fn start_manager_skewed(&mut self, skew: SignedDuration) -> Actor {
         self.started += 1;
         let actor = self.sim.client(MANAGER_USER);
+        let now = self.clock.now();
+        let clock = Clock::following_tokio(now.saturating_add(skew).unwrap_or(now));
         let mut config = PrometheusConfig::new("prometheus", "http://prometheus.monitoring:9090");
         config.limits = Limits { concurrent_queries: 64, ..Limits::default() };
         let prometheus = Prometheus::new(Arc::new(InProcess(self.world.prometheus().clone())), config)
             .expect("a constant address is valid");
         let parts = Parts {
-            api: Api::new(actor.client.clone(), MANAGER),
-            clock: self.clock.clone(),
+            api: Api::new(planted::client(self.planted, &actor), MANAGER),
+            clock,
             measure: Arc::new(PrometheusMeasure(Arc::new(prometheus))),
-            transport: Arc::new(self.messages.clone()),
+            transport: planted::transport(self.planted, &self.messages),
             host: Host::new(),
         };
         let options = ManagerOptions {
@@ -136,16 +166,41 @@ impl Stage {
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(trimtab_control::run(options, parts, stop.clone()));
-        self.managers.push(Running { actor: actor.clone(), stop, task });
+        self.managers.push(Running { number: self.started, actor: actor.clone(), stop, task });
         actor
     }
 
     /// Kills every running manager between two writes: nothing of theirs gets through any more.
     pub fn kill_managers(&mut self) {
         for manager in self.managers.drain(..) {
-            manager.actor.kill();
-            manager.task.abort();
+            self.killed += 1;
+            manager.kill();
         }
+    }
+
+    /// Kills the manager that was started as the `number`-th, if it runs.
+    pub fn kill_manager(&mut self, number: u32) {
+        let (dying, living) = self.managers.drain(..).partition(|manager| manager.number == number);
+        self.managers = living;
+        let dying: Vec<Running> = dying;
+        self.killed += u32::try_from(dying.len()).unwrap_or(u32::MAX);
+        dying.iter().for_each(Running::kill);
+    }
+
+    /// How many managers were killed so far.
+    #[must_use]
+    pub fn killed(&self) -> u32 {
+        self.killed
+    }
+
+    /// Running managers: the number each was started as, and who it is to the API server.
+    pub fn managers(&self) -> impl Iterator<Item = (u32, &Actor)> {
+        self.managers.iter().map(|manager| (manager.number, &manager.actor))
+    }
+
+    /// What goes wrong at present.
+    pub(crate) fn faults(&mut self) -> &mut Ongoing {
+        &mut self.faults
     }
 
     /// Stops every running manager gracefully.
@@ -160,10 +215,7 @@ impl Stage {
     /// Writes of the manager so far, those to its lease apart: mutating requests that were answered with success.
     #[must_use]
     pub fn writes(&self) -> Vec<trimtab_sim::LedgerEntry> {
-        let ours = |entry: &trimtab_sim::LedgerEntry| {
-            entry.user == MANAGER_USER && entry.resource != LEASES && (200..300).contains(&entry.code)
-        };
-        self.sim.ledger().into_iter().filter(ours).collect()
+        self.sim.ledger().into_iter().filter(is_write_of_ours).collect()
     }
 
     /// Lets virtual time pass.
@@ -180,13 +232,13 @@ impl Stage {
     /// Lets time pass until no release is under way and the manager has written nothing for `quiet`, or until `limit` has passed; tells which.
     pub async fn settle(&self, quiet: Duration, limit: Duration) -> bool {
         let start = tokio::time::Instant::now();
-        let mut writes = self.writes().len();
+        let mut seen = self.sim.ledger_since(0).len();
         let mut since = start;
         while start.elapsed() < limit {
             self.advance(SETTLE_STEP).await;
-            let now = self.writes().len();
-            if now != writes || self.is_releasing() {
-                writes = now;
+            let fresh = self.sim.ledger_since(seen);
+            seen += fresh.len();
+            if fresh.iter().any(is_write_of_ours) || self.is_releasing() {
                 since = tokio::time::Instant::now();
             }
             if since.elapsed() >= quiet {
@@ -194,6 +246,17 @@ impl Stage {
             }
         }
         false
+    }
+}
+
+fn is_write_of_ours(entry: &trimtab_sim::LedgerEntry) -> bool {
+    entry.user == MANAGER_USER && entry.resource != LEASES && (200..300).contains(&entry.code)
+}
+
+impl Running {
+    fn kill(&self) {
+        self.actor.kill();
+        self.task.abort();
     }
 }
 
@@ -217,7 +280,7 @@ fn rights_of_the_world() -> [Value; 2] {
     ]
 }
 
-fn is_admission(object: &Value) -> bool {
+pub(crate) fn is_admission(object: &Value) -> bool {
     object["kind"].as_str().is_some_and(|kind| kind.starts_with("MutatingAdmissionPolicy"))
 }
 

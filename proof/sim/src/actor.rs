@@ -87,6 +87,11 @@ impl Actor {
         self.state.is_dead()
     }
 
+    /// Its number among all actors of one server, from one: what tells apart two processes of one user.
+    pub fn number(&self) -> u64 {
+        self.state.number
+    }
+
     /// Who the actor is to the server.
     pub fn user(&self) -> &str {
         &self.state.user

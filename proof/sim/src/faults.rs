@@ -1,6 +1,6 @@
 //! Seeded faults: what goes wrong, for whom, and how often.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,13 +22,56 @@ pub enum Effect {
     DropAfter,
     /// It is executed this much later.
     Delay(Duration),
+    /// It is executed at once, and answered this much later.
+    DelayAnswer(Duration),
 }
+
+/// What happens to the watches that a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchEffect {
+    /// Events arrive this much after the change.
+    Late(Duration),
+    /// Events are kept back until the fault ends, then delivered in order. The connection stays open.
+    Held,
+    /// No bookmarks are sent.
+    NoBookmarks,
+}
+
+/// Which watches: all when every field is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watches {
+    /// Only those of this user.
+    pub user: Option<String>,
+    /// Only those of this process: see [`Actor::number`](crate::Actor::number).
+    pub actor: Option<u64>,
+    /// Only those of this resource, such as `replicasets.apps`.
+    pub resource: Option<String>,
+}
+
+impl Watches {
+    /// The watches of one user.
+    pub fn of_user(user: &str) -> Self {
+        Watches { user: Some(user.to_owned()), ..Watches::default() }
+    }
+
+    pub(crate) fn include(&self, user: &str, actor: u64, resource: &str) -> bool {
+        self.user.as_deref().is_none_or(|wanted| wanted == user)
+            && self.actor.is_none_or(|wanted| wanted == actor)
+            && self.resource.as_deref().is_none_or(|wanted| wanted == resource)
+    }
+}
+
+/// A fault that can be ended: see [`Faults::end`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultId(u64);
 
 /// Which requests a fault may strike, what it does, and how often.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
     /// Only requests of this user; all when `None`.
     pub user: Option<String>,
+    /// Only requests of this process (see [`Actor::number`](crate::Actor::number)); all when `None`.
+    pub actor: Option<u64>,
     /// Only these verbs (see [`LedgerEntry::verb`](crate::LedgerEntry::verb), and `get`, `list`, `watch`); all when empty.
     pub verbs: Vec<String>,
     /// Only this resource, such as `replicasets.apps`; all when `None`.
@@ -44,12 +87,21 @@ pub struct Fault {
 impl Fault {
     /// A fault that strikes every request of everybody, forever; narrow it with struct update syntax.
     pub fn always(effect: Effect) -> Self {
-        Fault { user: None, verbs: Vec::new(), resource: None, effect, probability: 1.0, times: None }
+        Fault {
+            user: None,
+            actor: None,
+            verbs: Vec::new(),
+            resource: None,
+            effect,
+            probability: 1.0,
+            times: None,
+        }
     }
 }
 
 #[derive(Debug)]
 struct Armed {
+    id: FaultId,
     fault: Fault,
     drawn: u64,
     struck: u64,
@@ -58,10 +110,17 @@ struct Armed {
 #[derive(Debug, Default)]
 struct Plan {
     armed: Vec<Armed>,
+    watches: Vec<(FaultId, Watches, WatchEffect)>,
     frozen: BTreeMap<String, u64>,
-    held: BTreeSet<String>,
-    watch_delay: BTreeMap<String, Duration>,
+    ids: u64,
     struck: u64,
+}
+
+impl Plan {
+    fn next_id(&mut self) -> FaultId {
+        self.ids += 1;
+        FaultId(self.ids)
+    }
 }
 
 /// The fault plan of a simulation. Cheap to change while it runs.
@@ -81,16 +140,33 @@ impl Faults {
     }
 
     /// Arms a fault. When several match one request, the one armed first strikes.
-    pub fn add(&self, fault: Fault) {
-        self.plan().armed.push(Armed { fault, drawn: 0, struck: 0 });
+    pub fn add(&self, fault: Fault) -> FaultId {
+        let mut plan = self.plan();
+        let id = plan.next_id();
+        plan.armed.push(Armed { id, fault, drawn: 0, struck: 0 });
+        id
     }
 
-    /// Ends every fault: disarms, thaws reads and removes watch delays. Held watches need [`crate::Sim::release_watches`].
-    pub fn clear(&self) {
+    /// Arms a fault of watches. When several match one watch, the one armed last counts. What [`WatchEffect::Held`] kept
+    /// back goes out with [`crate::Sim::end_fault`].
+    pub fn add_to_watches(&self, watches: Watches, effect: WatchEffect) -> FaultId {
+        let mut plan = self.plan();
+        let id = plan.next_id();
+        plan.watches.push((id, watches, effect));
+        id
+    }
+
+    pub(crate) fn end(&self, id: FaultId) {
+        let mut plan = self.plan();
+        plan.armed.retain(|armed| armed.id != id);
+        plan.watches.retain(|(other, _, _)| *other != id);
+    }
+
+    pub(crate) fn clear(&self) {
         let mut plan = self.plan();
         plan.armed.clear();
+        plan.watches.clear();
         plan.frozen.clear();
-        plan.watch_delay.clear();
     }
 
     /// How many requests were struck so far.
@@ -98,8 +174,8 @@ impl Faults {
         self.plan().struck
     }
 
-    /// From now on, gets and lists of this user that are allowed to be stale (`resourceVersion` unset or `0`) see the store
-    /// as it was at `revision`, as from a lagging API server replica.
+    /// From now on, gets and lists of this user that are allowed to be stale (`resourceVersion=0`) see the store as it was
+    /// at `revision`, as from a lagging API server replica. Without a version a read is consistent, and sees the present.
     pub fn freeze_reads(&self, user: &str, revision: u64) {
         self.plan().frozen.insert(user.to_owned(), revision);
     }
@@ -109,26 +185,35 @@ impl Faults {
         self.plan().frozen.remove(user);
     }
 
-    /// Watch events reach this user this much after the change.
-    pub fn delay_watches(&self, user: &str, delay: Duration) {
-        self.plan().watch_delay.insert(user.to_owned(), delay);
-    }
-
-    pub(crate) fn hold_watches(&self, user: &str) {
-        self.plan().held.insert(user.to_owned());
-    }
-
-    pub(crate) fn release_watches(&self, user: &str) {
-        self.plan().held.remove(user);
-    }
-
-    pub(crate) fn watches_held(&self, user: &str) -> bool {
+    fn effect_on(
+        &self,
+        user: &str,
+        actor: u64,
+        resource: &str,
+        wanted: impl Fn(WatchEffect) -> bool,
+    ) -> Option<WatchEffect> {
         let plan = self.plan();
-        !plan.held.is_empty() && plan.held.contains(user)
+        let mut matching = plan
+            .watches
+            .iter()
+            .rev()
+            .filter(|(_, watches, effect)| wanted(*effect) && watches.include(user, actor, resource));
+        matching.next().map(|(_, _, effect)| *effect)
     }
 
-    pub(crate) fn watch_delay(&self, user: &str) -> Option<Duration> {
-        self.plan().watch_delay.get(user).copied()
+    pub(crate) fn watches_held(&self, user: &str, actor: u64, resource: &str) -> bool {
+        self.effect_on(user, actor, resource, |effect| effect == WatchEffect::Held).is_some()
+    }
+
+    pub(crate) fn bookmarks_withheld(&self, user: &str, actor: u64, resource: &str) -> bool {
+        self.effect_on(user, actor, resource, |effect| effect == WatchEffect::NoBookmarks).is_some()
+    }
+
+    pub(crate) fn watch_delay(&self, user: &str, actor: u64, resource: &str) -> Option<Duration> {
+        match self.effect_on(user, actor, resource, |effect| matches!(effect, WatchEffect::Late(_))) {
+            Some(WatchEffect::Late(delay)) => Some(delay),
+            _ => None,
+        }
     }
 
     pub(crate) fn frozen_at(&self, user: &str) -> Option<u64> {
@@ -136,15 +221,15 @@ impl Faults {
     }
 
     /// Decides the fate of one request.
-    pub(crate) fn strike(&self, user: &str, verb: &str, resource: &str) -> Option<Effect> {
+    pub(crate) fn strike(&self, user: &str, actor: u64, verb: &str, resource: &str) -> Option<Effect> {
         let mut plan = self.plan();
         for index in 0..plan.armed.len() {
             let armed = &mut plan.armed[index];
-            if !armed.matches(user, verb, resource) {
+            if !armed.matches(user, actor, verb, resource) {
                 continue;
             }
             armed.drawn += 1;
-            let purpose = format!("fault-{index}");
+            let purpose = format!("fault-{}", armed.id.0);
             if draw_unit(self.seed, &purpose, armed.drawn) < armed.fault.probability {
                 armed.struck += 1;
                 let effect = armed.fault.effect.clone();
@@ -157,10 +242,11 @@ impl Faults {
 }
 
 impl Armed {
-    fn matches(&self, user: &str, verb: &str, resource: &str) -> bool {
+    fn matches(&self, user: &str, actor: u64, verb: &str, resource: &str) -> bool {
         let fault = &self.fault;
         fault.times.is_none_or(|times| self.struck < times)
             && fault.user.as_deref().is_none_or(|wanted| wanted == user)
+            && fault.actor.is_none_or(|wanted| wanted == actor)
             && (fault.verbs.is_empty() || fault.verbs.iter().any(|wanted| wanted == verb))
             && fault.resource.as_deref().is_none_or(|wanted| wanted == resource)
     }

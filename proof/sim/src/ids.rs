@@ -58,7 +58,7 @@ pub(crate) fn draw(seed: u64, purpose: &str, counter: u64) -> [u8; 32] {
 }
 
 /// A number in `0.0..1.0` that depends on nothing but the arguments.
-pub(crate) fn draw_unit(seed: u64, purpose: &str, counter: u64) -> f64 {
+pub fn draw_unit(seed: u64, purpose: &str, counter: u64) -> f64 {
     let bytes = draw(seed, purpose, counter);
     let mut low = [0u8; 4];
     low.copy_from_slice(&bytes[..4]);

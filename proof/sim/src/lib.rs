@@ -54,6 +54,7 @@ mod store;
 mod strategic;
 mod subresource;
 mod table;
+mod tap;
 mod typed;
 mod validate;
 mod watch;
@@ -61,6 +62,9 @@ mod write;
 
 pub use actor::Actor;
 pub use config::{Rbac, RequestOrder, SimConfig};
-pub use faults::{Effect, Fault, Faults};
+pub use faults::{Effect, Fault, FaultId, Faults, WatchEffect, Watches};
+pub use ids::draw_unit;
 pub use ledger::{LedgerEntry, RequestCounts};
 pub use sim::Sim;
+pub use tap::StoreChange;
+pub use watch::HALF_OPEN_NOTICED;

@@ -128,9 +128,7 @@ impl Server<'_> {
 
     /// The revision that a fault shows to this user, where the request allows staleness.
     fn frozen(&self, call: &Call) -> Option<u64> {
-        matches!(call.parameter("resourceVersion"), "" | "0")
-            .then(|| self.faults.frozen_at(&call.user))
-            .flatten()
+        (call.parameter("resourceVersion") == "0").then(|| self.faults.frozen_at(&call.user)).flatten()
     }
 
     fn refuse_future(&self, wanted: u64) -> Result<(), Failure> {

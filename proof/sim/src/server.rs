@@ -86,6 +86,7 @@ impl Server<'_> {
     /// Executes a request.
     pub(crate) fn answer(&mut self, call: &Call) -> Response<SimBody> {
         self.count(call);
+        self.state.store.changes_are_by(&call.user, self.actor);
         let before = self.state.store.revision;
         let verb = verb_of(call);
         let (response, name) = match self.dispatch(call) {

@@ -16,7 +16,7 @@ use crate::background::Background;
 use crate::body::SimBody;
 use crate::config::{Clock, RequestOrder, SimConfig};
 use crate::failure::Failure;
-use crate::faults::{Effect, Faults};
+use crate::faults::{Effect, FaultId, Faults, Watches};
 use crate::ids::{Ids, digest, draw, hex};
 use crate::kinds::Registry;
 use crate::ledger::{Ledger, LedgerEntry, RequestCounts};
@@ -24,7 +24,8 @@ use crate::masking;
 use crate::present::convert;
 use crate::route::{self, Call};
 use crate::server::{Server, verb_of};
-use crate::store::Store;
+use crate::store::{Change, Store};
+use crate::tap::StoreChange;
 
 /// The server's own controllers (garbage collection, namespaces, definitions) act this long after a change.
 const BACKGROUND_DELAY: Duration = Duration::from_millis(20);
@@ -140,6 +141,11 @@ impl Sim {
         self.state().ledger.entries.clone()
     }
 
+    /// The mutating requests after the first `count`.
+    pub fn ledger_since(&self, count: usize) -> Vec<LedgerEntry> {
+        self.state().ledger.entries.get(count..).unwrap_or_default().to_vec()
+    }
+
     /// What a user has requested so far.
     pub fn requests(&self, user: &str) -> RequestCounts {
         self.state().ledger.counts.get(user).cloned().unwrap_or_default()
@@ -183,22 +189,54 @@ impl Sim {
         self.state().store.break_watches(|_| true);
     }
 
-    /// Breaks the open watches of one user.
-    pub fn drop_watches_of(&self, user: &str) {
-        self.state().store.break_watches(|watcher| watcher.user == user);
+    /// Breaks the open watches of these clients.
+    pub fn drop_watches_of(&self, watches: &Watches) {
+        self.state().store.break_watches_of(watches);
     }
 
-    /// Keeps watch events from this user until [`release_watches`](Self::release_watches); the connections stay open.
-    pub fn hold_watches(&self, user: &str) {
-        self.inner.faults.hold_watches(user);
+    /// Ends one fault. What a hold kept back from watches is delivered, in order.
+    pub fn end_fault(&self, id: FaultId) {
+        self.inner.faults.end(id);
+        self.release_held();
     }
 
-    /// Delivers what was held back from this user, in order.
-    pub fn release_watches(&self, user: &str) {
-        self.inner.faults.release_watches(user);
+    /// Ends every fault: disarms, thaws reads, delivers what was kept back from watches.
+    pub fn end_faults(&self) {
+        self.inner.faults.clear();
+        self.release_held();
+    }
+
+    fn release_held(&self) {
         for watchers in self.state().store.watchers.values_mut() {
-            watchers.retain(|_, watcher| watcher.user != user || watcher.release());
+            watchers.retain(|_, watcher| watcher.is_held() || watcher.release());
         }
+    }
+
+    /// Leaves the open watches of these clients half-open: the server has forgotten them and the client has not noticed. It
+    /// notices after [`HALF_OPEN_NOTICED`](crate::HALF_OPEN_NOTICED), as the client library's read timeout makes it.
+    pub fn abandon_watches(&self, watches: &Watches) {
+        let mut state = self.state();
+        for (storage, watchers) in &mut state.store.watchers {
+            watchers.retain(|_, watcher| {
+                let struck = watches.include(&watcher.user, watcher.actor, storage);
+                if struck {
+                    watcher.abandon();
+                }
+                !struck
+            });
+        }
+    }
+
+    /// From now on, changes of these resources (`plural.group`) are kept for [`take_changes`](Self::take_changes).
+    pub fn record_changes(&self, resources: &[&'static str]) {
+        self.state().store.record_changes(resources);
+    }
+
+    /// Every recorded change since the last call, in order, each with the state after it.
+    pub fn take_changes(&self) -> Vec<StoreChange> {
+        let changes = self.state().store.take_changes();
+        let at = |change: &Change| self.inner.clock.at(change.at);
+        changes.into_iter().map(|change| StoreChange { at: at(&change), change }).collect()
     }
 
     /// The fault plan.
@@ -231,10 +269,12 @@ impl Sim {
         let resource = route::parse(&call.path)
             .map(|route| crate::failure::qualified(&route.plural, &route.group))
             .unwrap_or_default();
-        let effect = self.inner.faults.strike(&call.user, verb, &resource);
-        let extra = match &effect {
-            Some(Effect::Delay(delay)) => *delay,
-            _ => Duration::ZERO,
+        let number = actor.as_ref().map_or(0, |actor| actor.number);
+        let effect = self.inner.faults.strike(&call.user, number, verb, &resource);
+        let (extra, answer_delay) = match &effect {
+            Some(Effect::Delay(delay)) => (*delay, None),
+            Some(Effect::DelayAnswer(delay)) => (Duration::ZERO, Some(*delay)),
+            _ => (Duration::ZERO, None),
         };
         let due = Instant::now() + self.inner.config.effective_latency() + extra;
         let (answer, answered) = oneshot::channel();
@@ -252,7 +292,11 @@ impl Sim {
                 sim.run_batch(due);
             });
         }
-        answered.await.unwrap_or_else(|_| Err(connection_reset()))
+        let answer = answered.await.unwrap_or_else(|_| Err(connection_reset()));
+        if let Some(delay) = answer_delay {
+            sleep(delay).await;
+        }
+        answer
     }
 
     /// Executes the requests of one instant, in an order that does not depend on the executor.
@@ -296,7 +340,7 @@ impl Sim {
                 server.answer(&pending.call);
                 Err(connection_reset())
             }
-            Some(Effect::Delay(_)) | None => Ok(server.answer(&pending.call)),
+            Some(Effect::Delay(_) | Effect::DelayAnswer(_)) | None => Ok(server.answer(&pending.call)),
         };
         if let (Some(actor), Ok(response)) = (actor, &answer)
             && response.status().is_success()

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::faults::Watches;
 use crate::json::{list, object_mut, text};
 use crate::watch::Watcher;
 
@@ -78,6 +79,10 @@ pub(crate) struct Change {
     /// The object after the change; for a deletion its last state, carrying the revision of the deletion.
     pub(crate) object: Arc<Stored>,
     pub(crate) previous: Option<Arc<Stored>>,
+    /// Whose request it was; empty for the server's own controllers.
+    pub(crate) by: Arc<str>,
+    /// The process that made it; 0 when none did.
+    pub(crate) actor: u64,
 }
 
 /// Objects of one resource by key (`namespace/name`, or `name`).
@@ -100,6 +105,10 @@ pub(crate) struct Store {
     next_watcher: u64,
     /// The revision again, for bookmarks: watch streams do not lock the store.
     pub(crate) published: Arc<AtomicU64>,
+    /// Who makes the changes that come next.
+    author: (Arc<str>, u64),
+    /// Resources whose changes are recorded, and those changes.
+    recorded: (BTreeSet<&'static str>, Vec<Arc<Change>>),
 }
 
 impl Store {
@@ -174,7 +183,12 @@ impl Store {
             change,
             object,
             previous,
+            by: self.author.0.clone(),
+            actor: self.author.1,
         });
+        if self.recorded.0.contains(&**storage) {
+            self.recorded.1.push(change.clone());
+        }
         if let Some(watchers) = self.watchers.get_mut(storage) {
             watchers.retain(|_, watcher| watcher.offer(&change));
         }
@@ -252,11 +266,40 @@ impl Store {
         Ok(collection)
     }
 
+    /// Names whoever makes the changes that come next.
+    pub(crate) fn changes_are_by(&mut self, user: &str, actor: u64) {
+        if *self.author.0 != *user {
+            self.author.0 = Arc::from(user);
+        }
+        self.author.1 = actor;
+    }
+
+    pub(crate) fn record_changes(&mut self, resources: &[&'static str]) {
+        self.recorded.0.extend(resources);
+    }
+
+    pub(crate) fn take_changes(&mut self) -> Vec<Arc<Change>> {
+        std::mem::take(&mut self.recorded.1)
+    }
+
     /// Adds a watcher and returns its number.
     pub(crate) fn subscribe(&mut self, storage: &Arc<str>, watcher: Watcher) -> u64 {
         self.next_watcher += 1;
         self.watchers.entry(storage.clone()).or_default().insert(self.next_watcher, watcher);
         self.next_watcher
+    }
+
+    /// Breaks the connection of these watchers.
+    pub(crate) fn break_watches_of(&mut self, watches: &Watches) {
+        for (storage, watchers) in &mut self.watchers {
+            watchers.retain(|_, watcher| {
+                let keep = !watches.include(&watcher.user, watcher.actor, storage);
+                if !keep {
+                    watcher.reset();
+                }
+                keep
+            });
+        }
     }
 
     /// Breaks the connection of every watcher for which `broken` holds.

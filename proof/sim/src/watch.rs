@@ -36,11 +36,15 @@ const EARLIEST_BOOKMARK: Duration = Duration::from_millis(500);
 /// A watch without `timeoutSeconds` ends after this long.
 const WATCH_TIMEOUT_DEFAULT: Duration = Duration::from_secs(45 * 60);
 
+/// After how long a client notices that its watch is half-open: kube's read timeout.
+pub const HALF_OPEN_NOTICED: Duration = Duration::from_secs(295);
+
 /// What the store hands to a watch stream.
 #[derive(Debug)]
 enum Signal {
     Changed(Arc<Change>, ChangeType),
     Reset,
+    Abandoned(Instant),
 }
 
 /// The store's end of a watch.
@@ -49,6 +53,7 @@ pub(crate) struct Watcher {
     pub(crate) user: String,
     /// The actor the watch belongs to; 0 for requests that came over HTTP.
     pub(crate) actor: u64,
+    resource: Arc<str>,
     prefix: String,
     selector: Selector,
     faults: Arc<Faults>,
@@ -72,16 +77,27 @@ impl Watcher {
     }
 
     fn deliver(&mut self, signal: Signal) -> bool {
-        if self.faults.watches_held(&self.user) {
+        if self.is_held() {
             self.held.push(signal);
             return self.held.len() <= WATCH_QUEUE_EVENTS_MAX;
         }
         self.release() && self.queue.try_send(signal).is_ok()
     }
 
+    /// Whether a fault keeps events back.
+    pub(crate) fn is_held(&self) -> bool {
+        self.faults.watches_held(&self.user, self.actor, &self.resource)
+    }
+
     /// Sends what was held back; false when the watcher is gone or too slow.
     pub(crate) fn release(&mut self) -> bool {
         self.held.drain(..).all(|signal| self.queue.try_send(signal).is_ok())
+    }
+
+    /// Leaves the connection half-open.
+    pub(crate) fn abandon(&self) {
+        // A full or closed queue ends the stream by itself.
+        let _ = self.queue.try_send(Signal::Abandoned(Instant::now()));
     }
 
     /// Breaks the connection.
@@ -127,12 +143,15 @@ pub(crate) struct WatchStream {
     presenter: Presenter,
     faults: Arc<Faults>,
     user: String,
+    actor: u64,
     initial: VecDeque<Bytes>,
     queue: mpsc::Receiver<Signal>,
     waiting: Option<(Arc<Change>, ChangeType, Pin<Box<Sleep>>)>,
     revision: Arc<std::sync::atomic::AtomicU64>,
     bookmark: Option<Pin<Box<Sleep>>>,
     deadline: Pin<Box<Sleep>>,
+    /// When the client notices that the connection is half-open.
+    abandoned: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
 
@@ -147,11 +166,13 @@ pub(crate) fn open(
     let (queue, receiver) = mpsc::channel(WATCH_QUEUE_EVENTS_MAX);
     let now = Instant::now();
     let deadline = now + options.timeout.unwrap_or(WATCH_TIMEOUT_DEFAULT);
+    let resource = kind.storage.clone();
     let stream = WatchStream {
         kind,
         presenter,
         faults: faults.clone(),
         user: options.user.clone(),
+        actor: options.actor,
         initial: VecDeque::new(),
         queue: receiver,
         waiting: None,
@@ -161,11 +182,13 @@ pub(crate) fn open(
             Box::pin(sleep_until(last.min(now + BOOKMARK_PERIOD)))
         }),
         deadline: Box::pin(sleep_until(deadline)),
+        abandoned: None,
         ended: false,
     };
     let watcher = Watcher {
         user: options.user,
         actor: options.actor,
+        resource,
         prefix: options.prefix,
         selector: options.selector,
         faults,
@@ -228,6 +251,9 @@ impl Stream for WatchStream {
         if this.ended {
             return Poll::Ready(None);
         }
+        if this.abandoned.is_some() {
+            return this.poll_abandoned(context);
+        }
         loop {
             if let Some((change, seen, due)) = &mut this.waiting {
                 if due.as_mut().poll(context).is_pending() {
@@ -240,7 +266,7 @@ impl Stream for WatchStream {
             }
             match this.queue.poll_recv(context) {
                 Poll::Ready(Some(Signal::Changed(change, seen))) => {
-                    let delay = this.faults.watch_delay(&this.user).unwrap_or_default();
+                    let delay = this.delay();
                     let due = Box::pin(sleep_until(change.at + delay));
                     this.waiting = Some((change, seen, due));
                 }
@@ -248,6 +274,10 @@ impl Stream for WatchStream {
                     this.ended = true;
                     let error = io::Error::new(io::ErrorKind::ConnectionReset, "watch was dropped");
                     return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(Some(Signal::Abandoned(since))) => {
+                    this.abandoned = Some(Box::pin(sleep_until(since + HALF_OPEN_NOTICED)));
+                    return this.poll_abandoned(context);
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => break,
@@ -258,13 +288,26 @@ impl Stream for WatchStream {
 }
 
 impl WatchStream {
+    fn delay(&self) -> Duration {
+        self.faults.watch_delay(&self.user, self.actor, &self.kind.storage).unwrap_or_default()
+    }
+
+    fn poll_abandoned(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let Some(noticed) = &mut self.abandoned else { return Poll::Pending };
+        if noticed.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.ended = true;
+        Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing was read for too long"))))
+    }
+
     fn poll_timers(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if self.deadline.as_mut().poll(context).is_ready() {
             self.ended = true;
             return Poll::Ready(None);
         }
         // A delayed event is older than the current revision: a bookmark must not overtake it.
-        if self.waiting.is_some() || self.faults.watches_held(&self.user) {
+        if self.waiting.is_some() || self.faults.watches_held(&self.user, self.actor, &self.kind.storage) {
             return Poll::Pending;
         }
         let Some(bookmark) = &mut self.bookmark else { return Poll::Pending };
@@ -275,6 +318,10 @@ impl WatchStream {
         let next = now + BOOKMARK_PERIOD;
         bookmark.as_mut().reset(if now < last { next.min(last) } else { next });
         let revision = self.revision.load(std::sync::atomic::Ordering::Relaxed);
+        if self.faults.bookmarks_withheld(&self.user, self.actor, &self.kind.storage) {
+            // Polled once, so that the timer that was set wakes this stream.
+            return self.poll_timers(context);
+        }
         let line = self.presenter.bookmark(&self.kind, revision, None);
         Poll::Ready(Some(Ok(Frame::data(line))))
     }

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{
+    DeleteParams, ListParams, Patch, PatchParams, PostParams, VersionMatch, WatchEvent, WatchParams,
+};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
-use trimtab_sim::{Effect, Fault, Rbac, RequestOrder, Sim, SimConfig};
+use trimtab_sim::{
+    Effect, Fault, HALF_OPEN_NOTICED, Rbac, RequestOrder, Sim, SimConfig, WatchEffect, Watches,
+};
 
 fn config_map(name: &str) -> ConfigMap {
     serde_json::from_value(json!({"metadata": {"name": name}, "data": {"k": "v"}})).expect("a config map")
@@ -89,15 +93,21 @@ async fn refusals_carry_their_code() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn frozen_reads_see_the_past() {
+async fn frozen_reads_see_the_past_where_they_may() {
     let sim = Sim::new(SimConfig::seeded(1));
     let api = maps(&sim, "u");
+    let any = ListParams::default().at("0").matching(VersionMatch::NotOlderThan);
     api.create(&PostParams::default(), &config_map("a")).await.unwrap();
     sim.faults().freeze_reads("u", sim.revision());
     api.create(&PostParams::default(), &config_map("b")).await.unwrap();
-    assert_eq!(api.list(&ListParams::default()).await.unwrap().items.len(), 1);
+    assert_eq!(api.list(&any).await.unwrap().items.len(), 1);
+    assert_eq!(
+        api.list(&ListParams::default()).await.unwrap().items.len(),
+        2,
+        "without a version: consistent"
+    );
     sim.faults().thaw_reads("u");
-    assert_eq!(api.list(&ListParams::default()).await.unwrap().items.len(), 2);
+    assert_eq!(api.list(&any).await.unwrap().items.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,16 +115,76 @@ async fn held_watches_deliver_later_and_in_order() {
     let sim = Sim::new(SimConfig::seeded(1));
     let api = maps(&sim, "u");
     let mut watch = Box::pin(api.watch(&WatchParams::default(), "0").await.unwrap());
-    sim.hold_watches("u");
+    let hold = sim.faults().add_to_watches(Watches::of_user("u"), WatchEffect::Held);
     for name in ["a", "b"] {
         api.create(&PostParams::default(), &config_map(name)).await.unwrap();
     }
     assert!(tokio::time::timeout(Duration::from_secs(30), watch.try_next()).await.is_err());
-    sim.release_watches("u");
+    sim.end_fault(hold);
     for expected in ["a", "b"] {
         let event = watch.try_next().await.unwrap().unwrap();
         assert!(matches!(event, WatchEvent::Added(map) if map.metadata.name.as_deref() == Some(expected)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_events_of_one_kind_come_after_younger_ones_of_another() {
+    let sim = Sim::new(SimConfig::seeded(1));
+    let (maps, secrets) = (maps(&sim, "u"), Api::<Secret>::namespaced(sim.client("u").client, "default"));
+    let late = Watches { resource: Some("configmaps".to_owned()), ..Watches::of_user("u") };
+    sim.faults().add_to_watches(late, WatchEffect::Late(Duration::from_secs(20)));
+    let mut of_maps = Box::pin(maps.watch(&WatchParams::default(), "0").await.unwrap());
+    let mut of_secrets = Box::pin(secrets.watch(&WatchParams::default(), "0").await.unwrap());
+    maps.create(&PostParams::default(), &config_map("older")).await.unwrap();
+    let younger = Secret { metadata: config_map("younger").metadata, ..Secret::default() };
+    secrets.create(&PostParams::default(), &younger).await.unwrap();
+    let started = tokio::time::Instant::now();
+    assert!(of_secrets.try_next().await.unwrap().is_some());
+    assert_eq!(started.elapsed().as_secs(), 0);
+    assert!(of_maps.try_next().await.unwrap().is_some());
+    assert_eq!(started.elapsed().as_secs(), 19);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_open_watches_are_noticed_by_their_silence() {
+    let sim = Sim::new(SimConfig::seeded(1));
+    let api = maps(&sim, "u");
+    let mut watch = Box::pin(api.watch(&WatchParams::default(), "0").await.unwrap());
+    sim.abandon_watches(&Watches::of_user("u"));
+    api.create(&PostParams::default(), &config_map("a")).await.unwrap();
+    let started = tokio::time::Instant::now();
+    assert!(watch.try_next().await.is_err());
+    assert_eq!(started.elapsed().as_secs(), HALF_OPEN_NOTICED.as_secs() - 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_strike_one_process_of_a_user_and_end() {
+    let sim = Sim::new(SimConfig::seeded(1));
+    let (one, other) = (sim.client("u"), sim.client("u"));
+    let fault = Fault { actor: Some(one.number()), ..Fault::always(Effect::DropBefore) };
+    let id = sim.faults().add(fault);
+    let of = |actor: &trimtab_sim::Actor| Api::<ConfigMap>::namespaced(actor.client.clone(), "default");
+    assert!(of(&one).list(&ListParams::default()).await.is_err());
+    assert!(of(&other).list(&ListParams::default()).await.is_ok());
+    sim.end_fault(id);
+    assert!(of(&one).list(&ListParams::default()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn recorded_changes_name_their_author_and_survive_compaction() {
+    let sim = Sim::new(SimConfig::seeded(1));
+    sim.record_changes(&["configmaps"]);
+    let api = maps(&sim, "u");
+    api.create(&PostParams::default(), &config_map("a")).await.unwrap();
+    sim.compact();
+    api.delete("a", &DeleteParams::default()).await.unwrap();
+    let changes = sim.take_changes();
+    let seen: Vec<(&str, bool, bool)> = changes
+        .iter()
+        .map(|change| (change.by(), change.before().is_some(), change.after().is_some()))
+        .collect();
+    assert_eq!(seen, [("u", false, true), ("u", true, false)]);
+    assert!(sim.take_changes().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

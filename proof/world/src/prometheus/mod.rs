@@ -82,6 +82,17 @@ pub enum Service {
     Refusing,
     /// It does neither; connections are accepted and never answered.
     Silent,
+    /// It scrapes, and answers this much later with what it knew when it was asked.
+    Slow(Duration),
+}
+
+/// A shard that is behind: queries see the samples of some pods later than those of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    /// Share of the pods that are scraped by this shard, in percent.
+    pub share_percent: u64,
+    /// How far it is behind, on top of [`PrometheusConfig::ingest_delay`].
+    pub by: Duration,
 }
 
 /// Everything that was scraped.
@@ -93,6 +104,7 @@ pub(crate) struct Scraped {
     /// Changes that the targets in `gone` hold.
     gone_changes: usize,
     outages: Vec<(i64, i64)>,
+    lag: Option<Lag>,
 }
 
 impl Scraped {
@@ -105,6 +117,7 @@ impl Scraped {
             gone: VecDeque::new(),
             gone_changes: 0,
             outages: Vec::new(),
+            lag: None,
         }
     }
 
@@ -177,6 +190,14 @@ impl Scraped {
         }
     }
 
+    /// How far the target's shard is behind.
+    fn lag_ms(&self, target: &Target) -> i64 {
+        let Some(lag) = self.lag else { return 0 };
+        let pod = target.labels().get("pod");
+        let is_behind = stable_hash(&[b"shard", pod.as_bytes()]) % 100 < lag.share_percent;
+        if is_behind { i64::try_from(lag.by.as_millis()).unwrap_or(i64::MAX / 2) } else { 0 }
+    }
+
     /// Every series that passes the matchers, as a query at `now_ms` sees it.
     fn select(&self, matchers: &[Matcher], from_ms: i64, to_ms: i64, now_ms: i64) -> Vec<Series> {
         let delay = i64::try_from(self.config.ingest_delay.as_millis()).unwrap_or(i64::MAX);
@@ -184,6 +205,7 @@ impl Scraped {
         let grid = Grid { interval_ms: self.interval_ms, outages: &self.outages };
         let mut series = Vec::new();
         for target in self.gone.iter().chain(self.live.values()) {
+            let to_ms = to_ms.min(now_ms.saturating_sub(delay + self.lag_ms(target)));
             target.select(matchers, from_ms, to_ms, &grid, &mut series);
         }
         series.sort_by(|one, other| one.labels.cmp(&other.labels));
@@ -220,7 +242,13 @@ impl Prometheus {
     /// Lets it work, or not.
     pub fn set_service(&self, service: Service) {
         *locked(&self.service) = service;
-        locked(&self.shared.scraped).set_scraping(service == Service::Up, self.now_ms());
+        let is_scraping = matches!(service, Service::Up | Service::Slow(_));
+        locked(&self.shared.scraped).set_scraping(is_scraping, self.now_ms());
+    }
+
+    /// Puts one shard behind, or lets it catch up.
+    pub fn set_lag(&self, lag: Option<Lag>) {
+        locked(&self.shared.scraped).lag = lag;
     }
 
     fn now_ms(&self) -> i64 {

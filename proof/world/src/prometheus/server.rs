@@ -47,6 +47,11 @@ impl Prometheus {
             Service::Up => Ok(self.answer(&request)),
             Service::Refusing => Err(Refused),
             Service::Silent => std::future::pending().await,
+            Service::Slow(by) => {
+                let answer = self.answer(&request);
+                tokio::time::sleep(by).await;
+                Ok(answer)
+            }
         }
     }
 

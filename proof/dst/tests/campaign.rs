@@ -1,0 +1,91 @@
+//! Drawn stories with faults, a bounded number of them; and planted bugs, each found by the seed that is written here.
+//!
+//! More of them: `cargo run -p trimtab-dst --bin campaign -- --seeds 10000`.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use trimtab_dst::campaign::{Case, Menu, Oracle, Outcome, run};
+use trimtab_dst::planted::Planted;
+
+/// Seeds that every change is tried on.
+const SEEDS: u64 = 60;
+/// Worlds that run at one time.
+const THREADS: usize = 2;
+/// A bug must be found within so many seeds.
+const FOUND_WITHIN: u64 = 1000;
+
+fn told(seed: u64, outcome: &Outcome) -> String {
+    let said: Vec<String> =
+        outcome.violations.iter().map(|v| format!("  {:?} at {}: {}\n", v.oracle, v.at, v.what)).collect();
+    format!(
+        "seed {seed}:\n{}  replay: cargo run -p trimtab-dst --bin campaign -- --only {seed} --shrink seed-{seed}.txt\n",
+        said.concat()
+    )
+}
+
+/// Runs every case on a few threads and returns what each came to, in order.
+fn all(cases: &[(Case, Option<Planted>)]) -> Vec<Outcome> {
+    let (next, outcomes) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((case, planted)) = cases.get(usize::try_from(index).expect("few cases")) else {
+                        break;
+                    };
+                    let outcome = run(case, *planted);
+                    outcomes.lock().expect("no panic").push((index, outcome));
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes.into_inner().expect("no panic");
+    outcomes.sort_by_key(|(index, _)| *index);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+#[test]
+fn drawn_stories_keep_every_promise() {
+    let cases: Vec<_> = (0..SEEDS).map(|seed| (Case::drawn(seed, &Menu::mended()), None)).collect();
+    let outcomes = all(&cases);
+    let broken: Vec<String> = (0..)
+        .zip(&outcomes)
+        .filter(|(_, outcome)| !outcome.violations.is_empty())
+        .map(|(seed, outcome)| told(seed, outcome))
+        .collect();
+    assert!(broken.is_empty(), "{} of {SEEDS} seeds:\n{}", broken.len(), broken.concat());
+}
+
+#[test]
+fn a_seed_gives_the_same_bytes_and_a_script_the_same_story() {
+    let case = Case::drawn(3, &Menu::everything());
+    let read = Case::read(&case.script("a story"));
+    assert_eq!(case, read);
+    let outcomes = all(&[(case.clone(), None), (read, None), (case, None)]);
+    assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]), "{outcomes:#?}");
+}
+
+/// Bugs, the promise that each breaks, and the first seed that shows it.
+const PLANTED: [(Planted, Oracle, u64); 4] = [
+    (Planted::EverybodyLeads, Oracle::ToldOnce, 1),
+    (Planted::TellsTwice, Oracle::ToldOnce, 1),
+    (Planted::Restless, Oracle::QuietAtRest, 1),
+    (Planted::DeafToDecisions, Oracle::DecisionsCount, 1),
+];
+
+#[test]
+fn planted_bugs_are_found() {
+    let mut cases = Vec::new();
+    for (bug, _, seed) in PLANTED {
+        assert!(seed < FOUND_WITHIN, "{bug:?}");
+        let case = Case::drawn(seed, &Menu::mended());
+        cases.extend([(case.clone(), Some(bug)), (case, None)]);
+    }
+    for ((bug, oracle, seed), pair) in PLANTED.iter().zip(all(&cases).chunks(2)) {
+        let found = pair[0].violations.iter().any(|violation| violation.oracle == *oracle);
+        assert!(found, "{bug:?} is not seen by {oracle:?}; {}", told(*seed, &pair[0]));
+        assert!(pair[1].violations.is_empty(), "without {bug:?}: {}", told(*seed, &pair[1]));
+    }
+}
