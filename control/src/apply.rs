@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trimtab_delivery::Write;
-use trimtab_delivery::names::{APP_LABEL, Claim, MANAGER, PHASE_LABEL, Phase, release_object};
+use trimtab_delivery::names::{APP_LABEL, Claim, MANAGER, PHASE_LABEL, Phase, claim_text, release_object};
 use trimtab_delivery::plan::{AppStatus, NewRelease, Pause};
 use trimtab_delivery::snapshot::{Happening, ReleaseStatus};
 use trimtab_kube::api::{Patch, Preconditions, Propagation};
@@ -45,8 +45,12 @@ impl Writer<'_> {
                 self.adopt_release(*number, *previous, template_hash).await
             }
             Write::ReleaseStatus { number, status } => self.release_status(*number, status).await,
-            Write::Claim { claim, pause } => self.claim(*claim, *pause).await,
-            Write::Restore { number } => self.restore(*number).await,
+            Write::Claim { claim, images, pause } => {
+                let unpause = *pause == Pause::Clear;
+                self.change(&Change { claim: Some(claim_text(*claim, images)), template: None, unpause })
+                    .await
+            }
+            Write::Restore { number, images } => self.restore(*number, images).await,
             Write::LabelPod { pod, uid, phase } => self.label_pod(pod, uid, *phase).await,
             Write::DeleteRelease { number } => self.delete_release(*number).await,
             Write::Event { number, happening, note } => self.event(*number, *happening, note).await,
@@ -138,18 +142,15 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn claim(&self, claim: Claim, pause: Pause) -> Result<(), ApiError> {
-        self.change(&Change { claim: Some(claim), template: None, unpause: pause == Pause::Clear }).await
-    }
-
-    async fn restore(&self, number: u64) -> Result<(), ApiError> {
+    async fn restore(&self, number: u64, images: &[String]) -> Result<(), ApiError> {
         let name = self.release_name(number);
         let record = self.api.get(APP_RELEASES, self.namespace(), &name).await?;
         let template = record.as_ref().and_then(|record| record.pointer("/spec/template"));
         if template.is_none() {
             return Err(ApiError::missing(APP_RELEASES, self.namespace(), &name));
         }
-        self.change(&Change { claim: Some(Claim::HoldChanges), template, unpause: true }).await
+        let claim = Some(claim_text(Claim::HoldChanges, images));
+        self.change(&Change { claim, template, unpause: true }).await
     }
 
     async fn change(&self, change: &Change<'_>) -> Result<(), ApiError> {

@@ -2,15 +2,15 @@
 //! says so.
 
 use serde_json::{Value, json};
-use trimtab_delivery::names::{CLAIM_ANNOTATION, Claim, RELEASE_ANNOTATION};
+use trimtab_delivery::names::{CLAIM_ANNOTATION, RELEASE_ANNOTATION};
 use trimtab_kube::api::Patch;
 use trimtab_kube::workload_rows::DeploymentRow;
 
 /// What is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Change<'a> {
-    /// The claim to set; `None` lets go of the Deployment.
-    pub(crate) claim: Option<Claim>,
+    /// The claim annotation to set; `None` lets go of the Deployment.
+    pub(crate) claim: Option<String>,
     /// The template to put back.
     pub(crate) template: Option<&'a Value>,
     /// Whether a pause, if there is one, is lifted.
@@ -24,15 +24,15 @@ impl Change<'_> {
         let identity = &deployment.identity;
         let test = |field: &str, value: Value| json!({"op": "test", "path": field, "value": value});
         let mut operations = vec![test("/metadata/generation", identity.generation.into())];
-        match self.claim {
+        match &self.claim {
             Some(claim) if identity.has_annotations => {
                 let path = annotation(CLAIM_ANNOTATION);
-                operations.push(json!({"op": "add", "path": path, "value": claim.as_str()}));
+                operations.push(json!({"op": "add", "path": path, "value": claim}));
             }
             // Seldom: one that was created paused, which the Deployment controller has not given a revision. Annotations
             // do not count as a generation, so the version is looked at, lest somebody's be lost.
             Some(claim) => {
-                let all = json!({CLAIM_ANNOTATION: claim.as_str()});
+                let all = json!({CLAIM_ANNOTATION: claim});
                 operations
                     .push(test("/metadata/resourceVersion", identity.resource_version.to_string().into()));
                 operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": all}));

@@ -8,7 +8,7 @@ use trimtab_api::ManagedApp;
 use trimtab_api::resolve::{Policies, Reach, reaches, settings};
 use trimtab_delivery::finding::Finding;
 use trimtab_delivery::names::{
-    CLAIM_ANNOTATION, Claim, MANAGER, Phase, RELEASE_ANNOTATION, parse_release_word,
+    CLAIM_ANNOTATION, Claim, MANAGER, Phase, RELEASE_ANNOTATION, claimed_images, parse_release_word,
 };
 use trimtab_delivery::snapshot::{App, Pod, Release, ReleaseStatus, ReplicaSet, Settings, Snapshot, Target};
 use trimtab_kube::intern::ContainerRole;
@@ -181,6 +181,7 @@ fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> 
         paused: row.paused,
         paused_by: row.paused_manager.as_deref().filter(|manager| *manager != MANAGER).map(str::to_owned),
         claim: identity.annotation(CLAIM_ANNOTATION).map(Claim::parse),
+        held_images: identity.annotation(CLAIM_ANNOTATION).map(claimed_images).unwrap_or_default(),
         release_annotation: identity.annotation(RELEASE_ANNOTATION).and_then(parse_release_word),
         recreate: row.strategy == Strategy::Recreate,
         owner,

@@ -4,7 +4,8 @@
 pub const GROUP: &str = "trimtab.dev";
 /// Field manager and event source of the delivery controller.
 pub const MANAGER: &str = "trimtab-delivery";
-/// Annotation on a claimed Deployment; its values are the variants of [`Claim`]. Removing it releases the Deployment.
+/// Annotation on a claimed Deployment: one of the words of [`Claim`], and the images that it holds: see [`claim_text`].
+/// Removing it releases the Deployment.
 pub const CLAIM_ANNOTATION: &str = "trimtab.dev/claim";
 /// Annotation on a Deployment naming the release that a human action already numbered, such as `v128`.
 pub const RELEASE_ANNOTATION: &str = "trimtab.dev/release";
@@ -20,14 +21,14 @@ pub const POD_TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 pub enum Claim {
     /// Changes pass; nothing is different from an unclaimed Deployment.
     Open,
-    /// A changed template is paused as it is written, until Trimtab has compared it with the rejected ones.
+    /// A changed template with a rejected image is paused as it is written; everything else passes.
     HoldChanges,
-    /// The template in the spec is a rejected one: paused, whoever writes.
+    /// Admission paused the template in the spec: it stays so, whoever writes, until another template comes.
     Held,
 }
 
 impl Claim {
-    /// The annotation's value.
+    /// The annotation's first word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -37,15 +38,40 @@ impl Claim {
         }
     }
 
-    /// Reads the annotation's value; an unknown word counts as [`Claim::Open`], the value that holds nothing.
+    /// Reads the annotation's first word; an unknown one counts as [`Claim::Open`], the value that holds nothing.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        match text {
+        match text.split(' ').next().unwrap_or_default() {
             "hold-changes" => Self::HoldChanges,
             "held" => Self::Held,
             _ => Self::Open,
         }
     }
+}
+
+/// Images in a claim at most; those of the newest rejections come first.
+pub const HELD_IMAGES_MAX: usize = 16;
+/// Longest image in a claim, in bytes. A longer one is not held at admission, and its template restored after the fact.
+pub const HELD_IMAGE_BYTES_MAX: usize = 512;
+
+/// Whether a claim can carry `image`: the words of a claim are separated by spaces.
+#[must_use]
+pub fn fits_claim(image: &str) -> bool {
+    !image.is_empty() && image.len() <= HELD_IMAGE_BYTES_MAX && !image.contains(char::is_whitespace)
+}
+
+/// The value of the claim annotation: the word, then the service images of the rejected releases, separated by spaces.
+/// The admission policy reads it with nobody else there.
+#[must_use]
+pub fn claim_text(claim: Claim, images: &[String]) -> String {
+    let words = std::iter::once(claim.as_str()).chain(images.iter().map(String::as_str));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// The images in the value of a claim annotation.
+#[must_use]
+pub fn claimed_images(text: &str) -> Vec<String> {
+    text.split(' ').skip(1).take(HELD_IMAGES_MAX).map(str::to_owned).collect()
 }
 
 /// The arm of a pod, as its [`PHASE_LABEL`] says.

@@ -137,10 +137,12 @@ pub struct Target {
     pub replicas: i32,
     /// Whether rolling out is paused.
     pub paused: bool,
-    /// Field manager that owns `spec.paused`; admission's own pause has none.
+    /// Field manager that owns `spec.paused`, whatever value it wrote: see [`Target::paused_by_others`].
     pub paused_by: Option<String>,
     /// The claim annotation, if there is one.
     pub claim: Option<Claim>,
+    /// The images that the claim tells admission to hold.
+    pub held_images: Vec<String>,
     /// Release number that a person gave to the template in the spec.
     pub release_annotation: Option<u64>,
     /// `Recreate` replaces all pods at once, so no two arms exist side by side.
@@ -195,6 +197,26 @@ pub struct Pod {
     pub last_crash: Option<String>,
     /// Why a container does not start: `ImagePullBackOff`, `CrashLoopBackOff`.
     pub waiting: Option<String>,
+}
+
+impl Target {
+    /// Whether `paused` is the admission policy's doing. It says so in the claim when it pauses; who owns the field tells
+    /// nothing there, for a manifest that says `paused: false` owns it too. Elsewhere a pause without an owner is
+    /// admission's: people and tools leave their name.
+    #[must_use]
+    pub fn held_by_admission(&self) -> bool {
+        match self.claim {
+            Some(Claim::Held) => self.paused,
+            Some(Claim::HoldChanges) => self.paused && self.paused_by.is_none(),
+            Some(Claim::Open) | None => false,
+        }
+    }
+
+    /// Who paused the Deployment, where it is paused and admission did not do it.
+    #[must_use]
+    pub fn paused_by_others(&self) -> Option<&str> {
+        self.paused_by.as_deref().filter(|_| self.paused && !self.held_by_admission())
+    }
 }
 
 /// `at` plus `span`, saturating: a deadline beyond the calendar is as good as never.

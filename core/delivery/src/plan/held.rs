@@ -2,20 +2,63 @@
 
 use super::draft::{Draft, moved_to, owe};
 use super::{Pause, Write, judging, rolling_back};
-use crate::names::{Claim, release_word};
-use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Target};
+use crate::names::{Claim, HELD_IMAGES_MAX, fits_claim, release_word};
+use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, Target};
 
-/// Whether `paused` is the admission policy's doing: it leaves no field manager, people and tools do.
-pub(super) fn held_by_admission(target: &Target) -> bool {
-    target.paused && target.paused_by.is_none() && target.claim.is_some_and(|claim| claim != Claim::Open)
+/// Which rejections a claim is written for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rejections<'a> {
+    /// Those that are remembered.
+    Known,
+    /// Those, and that of a release which is about to be remembered.
+    And(&'a Release),
+    /// Those that are left when this release is kept.
+    After(&'a Release),
 }
 
-/// A release is about to be remembered as rejected: from then on its template must not pass admission, so the claim comes
-/// first.
-pub(super) fn hold_changes(draft: &mut Draft<'_>, target: &Target) {
-    if target.claim.is_none_or(|claim| claim == Claim::Open) {
-        draft.write(Write::Claim { claim: Claim::HoldChanges, pause: Pause::Leave });
+/// The images that admission shall hold, those of the newest rejections first.
+pub(super) fn held_images(snapshot: &Snapshot<'_>, rejections: Rejections<'_>) -> Vec<String> {
+    let mut rejected: Vec<&Release> = snapshot.rejected().collect();
+    match rejections {
+        Rejections::Known => {}
+        Rejections::And(release) => rejected.push(release),
+        Rejections::After(kept) => rejected.retain(|release| release.number > kept.number),
     }
+    let mut images: Vec<String> = Vec::new();
+    for release in rejected.iter().rev().filter(|release| fits_claim(&release.image)) {
+        if images.len() < HELD_IMAGES_MAX && !images.contains(&release.image) {
+            images.push(release.image.clone());
+        }
+    }
+    images
+}
+
+/// Writes the claim where it is not what it should be.
+fn claim(draft: &mut Draft<'_>, target: &Target, claim: Claim, images: Vec<String>, pause: Pause) {
+    if target.claim != Some(claim) || target.held_images != images || pause == Pause::Clear {
+        draft.write(Write::Claim { claim, images, pause });
+    }
+}
+
+/// Nothing in the spec is held any more: what stays is what the rejections ask for. A pause that admission set goes.
+pub(super) fn let_pass(draft: &mut Draft<'_>, target: &Target, rejections: Rejections<'_>) {
+    let snapshot = draft.snapshot;
+    let remembered = match rejections {
+        Rejections::Known => snapshot.rejected().next().is_some(),
+        Rejections::And(_) => true,
+        Rejections::After(kept) => snapshot.rejected().any(|release| release.number > kept.number),
+    };
+    let word = if remembered { Claim::HoldChanges } else { Claim::Open };
+    let pause = if target.held_by_admission() { Pause::Clear } else { Pause::Leave };
+    claim(draft, target, word, held_images(snapshot, rejections), pause);
+}
+
+/// `release` is about to be remembered as rejected: from then on its template must not pass admission, so the claim comes
+/// first. What admission holds already stays held.
+pub(super) fn hold_changes(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    let images = held_images(draft.snapshot, Rejections::And(release));
+    let word = if target.claim == Some(Claim::Held) { Claim::Held } else { Claim::HoldChanges };
+    claim(draft, target, word, images, Pause::Leave);
 }
 
 /// The Deployment holds what was kept: the claim says what may pass from here on.
@@ -27,23 +70,18 @@ pub(super) fn settle(draft: &mut Draft<'_>, target: &Target, current: &Release) 
         }
     }
     let word = release_word(current.number);
-    let rejected: Vec<&Release> = draft.snapshot.rejected().collect();
     for release in draft.snapshot.releases.iter().filter(|release| release.status.held) {
         let status = ReleaseStatus { held: false, ..release.status.clone() };
         draft.release_status(release, status);
     }
-    let claim = if rejected.is_empty() { Claim::Open } else { Claim::HoldChanges };
-    let pause = if held_by_admission(target) { Pause::Clear } else { Pause::Leave };
-    if target.claim != Some(claim) || pause == Pause::Clear {
-        draft.write(Write::Claim { claim, pause });
-    }
-    match &target.paused_by {
-        Some(manager) if target.paused => draft.waits(
+    let_pass(draft, target, Rejections::Known);
+    match target.paused_by_others() {
+        Some(manager) => draft.waits(
             format!("the Deployment runs {word} and is paused by {manager}"),
             "leaves the pause alone",
             format!("a change, and `kubectl rollout resume deployment/{}`", target.name),
         ),
-        _ => draft.waits(
+        None => draft.waits(
             format!("the Deployment runs {word}, which was kept"),
             "nothing is due",
             "a change of its pod template",
@@ -71,7 +109,12 @@ pub(super) fn hold(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         let status = ReleaseStatus { held: false, recovered_at: None, decided_at, ..status };
         return rolling_back::restore_with(draft, target, release, status);
     }
-    if target.paused_by.is_some() || (target.claim == Some(Claim::Held) && release.status.held) {
+    let others = target.paused_by_others().is_some();
+    if !others {
+        let images = held_images(draft.snapshot, Rejections::Known);
+        claim(draft, target, Claim::Held, images, Pause::Leave);
+    }
+    if others || release.status.held {
         return draft.waits(
             saw,
             "holds it; the pods of the previous release keep running",
@@ -87,8 +130,5 @@ pub(super) fn hold(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     status.held = true;
     owe(&mut status, draft.snapshot, Happening::Held);
     draft.release_status(release, status);
-    if target.claim != Some(Claim::Held) {
-        draft.write(Write::Claim { claim: Claim::Held, pause: Pause::Leave });
-    }
     draft.decided(saw, note);
 }

@@ -64,10 +64,12 @@ pub enum Write {
         /// Its whole status.
         status: Box<ReleaseStatus>,
     },
-    /// Sets the claim annotation, and unpauses where `unpause` says so.
+    /// Sets the claim annotation, and unpauses where `pause` says so.
     Claim {
-        /// The annotation's new value.
+        /// The annotation's new word.
         claim: Claim,
+        /// The images that admission holds from here on.
+        images: Vec<String>,
         /// Whether `spec.paused` is cleared in the same write.
         pause: Pause,
     },
@@ -75,6 +77,8 @@ pub enum Write {
     Restore {
         /// The release whose template is restored.
         number: u64,
+        /// The images that admission holds from here on.
+        images: Vec<String>,
     },
     /// Sets the phase label of a pod.
     LabelPod {

@@ -1,7 +1,8 @@
 //! A release that failed: the previous template comes back, and stays.
 
 use super::draft::{Draft, moved_to, owe};
-use super::{RECOVERY_MAX, RESTORES_MAX, Write, held, judging};
+use super::held::{Rejections, held_images, hold_changes};
+use super::{RECOVERY_MAX, RESTORES_MAX, Write, judging};
 use crate::names::{Phase, release_word};
 use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Target, after};
 
@@ -46,17 +47,24 @@ pub(super) fn restore_with(
             format!("the writer to stop, or `trimtab promote {} --because ...`", draft.snapshot.app.name);
         return draft.waits(note, "does nothing more", next);
     }
-    restore_and_count(draft, release, current.number, status);
+    restore_and_count(draft, release, current.number, status, Rejections::And(release));
     draft.decided(
         format!("the Deployment holds {word}, which failed"),
         format!("restores the template of {back}"),
     );
 }
 
-fn restore_and_count(draft: &mut Draft<'_>, release: &Release, number: u64, status: ReleaseStatus) {
+fn restore_and_count(
+    draft: &mut Draft<'_>,
+    release: &Release,
+    number: u64,
+    status: ReleaseStatus,
+    rejections: Rejections<'_>,
+) {
+    let images = held_images(draft.snapshot, rejections);
     let counted = ReleaseStatus { restores: status.restores + 1, ..status.clone() };
     draft.release_status(release, status);
-    draft.write(Write::Restore { number });
+    draft.write(Write::Restore { number, images });
     draft.release_status(release, counted);
 }
 
@@ -70,7 +78,7 @@ pub(super) fn bring_back(draft: &mut Draft<'_>, target: &Target, release: &Relea
         ask_for_a_person(draft, release, status, &note);
         return draft.waits(saw, "does nothing more", "the writer to stop");
     }
-    restore_and_count(draft, release, release.number, status);
+    restore_and_count(draft, release, release.number, status, Rejections::Known);
     draft.decided(saw, format!("brings back {word}"));
 }
 
@@ -96,7 +104,7 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
         let mut status = moved_to(release, ReleasePhase::RolledBack, release.status.summary.clone());
         status.recovered_at = Some(snapshot.now);
         owe(&mut status, snapshot, Happening::RolledBack);
-        held::hold_changes(draft, target);
+        hold_changes(draft, target, release);
         draft.event(release.number, Happening::RolledBack, status.summary.clone());
         draft.release_status(release, status);
         return draft.decided(

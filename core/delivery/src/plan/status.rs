@@ -227,7 +227,7 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
         conditions.push(Condition::new("ActedOn", false, "NotInThisVersion", message));
     }
     if let Some(target) = snapshot.target.filter(|_| refusal.is_none()) {
-        if let Some(manager) = target.paused_by.as_ref().filter(|_| target.paused) {
+        if let Some(manager) = target.paused_by_others() {
             let message =
                 format!("{manager} paused the Deployment; Trimtab does not lift a pause that is not its own");
             conditions.push(Condition::new("Progressing", false, "PausedByOther", message));

@@ -87,20 +87,21 @@ impl Cluster {
             }
             Write::AdoptRelease { number, template_hash, .. } => self.give_template(*number, template_hash),
             Write::ReleaseStatus { number, status } => self.release(*number).status = (**status).clone(),
-            Write::Claim { claim, pause } => {
+            Write::Claim { claim, images, pause } => {
                 let target = self.service.target.as_mut().expect("a claim is on a Deployment");
-                target.claim = Some(*claim);
+                (target.claim, target.held_images) = (Some(*claim), images.clone());
                 if *pause == Pause::Clear {
                     (target.paused, target.paused_by) = (false, None);
                 }
             }
-            Write::Restore { number } => {
+            Write::Restore { number, images } => {
                 let template =
                     self.release(*number).template_hash.clone().expect("what is restored has a template");
                 assert!(!self.is_rejected(&template), "restores {template}, which was rejected");
                 let target = self.service.target.as_mut().expect("a restore is on a Deployment");
                 set_template(target, &template);
                 (target.paused, target.paused_by, target.claim) = (false, None, Some(Claim::HoldChanges));
+                target.held_images = images.clone();
             }
             Write::LabelPod { pod, uid, phase } => {
                 let found =
@@ -128,6 +129,7 @@ impl Cluster {
     fn give_template(&mut self, number: u64, template: &str) {
         let release = self.release(number);
         release.template_hash = Some(template.to_owned());
+        release.image = format!("pay:{template}");
         release.status.phase = ReleasePhase::Judging;
     }
 
@@ -144,13 +146,16 @@ impl Cluster {
         let Some(target) = self.service.target.as_mut() else { return };
         let old = target.clone();
         change(target);
-        let hold = match old.claim {
-            Some(Claim::Held) => true,
-            Some(Claim::HoldChanges) => target.template_hash != old.template_hash,
-            _ => false,
-        };
-        if self.admission && hold && !target.paused {
-            (target.paused, target.paused_by) = (true, None);
+        let changed = target.template_hash != old.template_hash;
+        let passes = changed && !old.held_images.contains(&target.image);
+        let held = old.claim == Some(Claim::Held);
+        if !self.admission || !(held || old.claim == Some(Claim::HoldChanges) && changed && !passes) {
+            return;
+        }
+        if passes {
+            (target.paused, target.claim) = (false, Some(Claim::HoldChanges));
+        } else if held || !target.paused {
+            (target.paused, target.claim) = (true, Some(Claim::Held));
         }
     }
 

@@ -124,7 +124,7 @@ fn is_replaced() {
         "a newer template replaces a failed one: that one stays rejected",
         &failing.labelled().applies("t3"),
         "
-        claim hold-changes
+        claim hold-changes pay:t2
         event v2 RolledBack: 30 %; replaced by v3
         v2 is RolledBack: 30 %; replaced by v3 [started +0s, decided +0s]
         create v3 t3 by ci after v1
@@ -144,12 +144,12 @@ fn is_replaced() {
     );
     let announced = remembered.release(3, "t3", ReleasePhase::Judging).started().labelled();
     check("then it is let through", &announced, "
-        claim hold-changes, unpause
+        claim hold-changes pay:t2, unpause
         = Releasing: Releasing v3, judged against v1 (v2 rejected)
         why admission held the new template until it was compared with the rejected ones -> lets it through: it is not one of them
     ");
     check("beside a claim that holds it", &announced.claim(Claim::Held), "
-        claim hold-changes, unpause
+        claim hold-changes pay:t2, unpause
         = Releasing: Releasing v3, judged against v1 (v2 rejected)
         why admission held the new template until it was compared with the rejected ones -> lets it through: it is not one of them
     ");

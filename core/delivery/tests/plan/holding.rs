@@ -12,9 +12,9 @@ fn is_held() {
     let again =
         rejected().applies("t2").paused(None).target(|target| target.template_manager = "argocd".into());
     check("applied again, paused by admission", &again, "
+        claim held pay:t2
         event v2 Held: v2 was rejected and applied again by argocd: held, no pod is touched
         v2 is RolledBack: rpc-errors: 30 % [Fail, held, started +0s, decided +0s, recovered +0s, restores 1]
-        claim held
         = Held: Healthy on v1 (v2 rejected)
         why the Deployment holds the template of v2, which was rejected -> v2 was rejected and applied again by argocd: held, no pod is touched
     ");
@@ -24,10 +24,9 @@ fn is_held() {
     ");
     let unfinished = held().claim(Claim::HoldChanges);
     check("a crash before the claim was written", &unfinished, "
-        event v2 Held: v2 was rejected and applied again by ci: held, no pod is touched
-        claim held
+        claim held pay:t2
         = Held: Healthy on v1 (v2 rejected)
-        why the Deployment holds the template of v2, which was rejected -> v2 was rejected and applied again by ci: held, no pod is touched
+        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay --because ...`
     ");
     check("paused by a person first", &rejected().applies("t2").paused(Some("kubectl-rollout")), "
         = Healthy: Healthy on v1 (v2 rejected)
@@ -36,6 +35,7 @@ fn is_held() {
     ");
     let another = held().release(3, "t3", ReleasePhase::RolledBack).applies("t3");
     check("another rejected template instead", &another, "
+        claim held pay:t3 pay:t2
         event v3 Held: v3 was rejected and applied again by ci: held, no pod is touched
         v3 is RolledBack:  [held]
         = Held: Healthy on v1 (v2, v3 rejected)
@@ -101,7 +101,7 @@ fn what_ends_a_hold() {
         &held().applies("t1"),
         "
         v2 is RolledBack: rpc-errors: 30 % [Fail, started +0s, decided +0s, recovered +0s, restores 1]
-        claim hold-changes, unpause
+        claim hold-changes pay:t2, unpause
         = Healthy: Healthy on v1 (v2 rejected)
         why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
     ",
@@ -128,7 +128,7 @@ fn what_ends_a_hold() {
     ",
     );
     check("which is let through", &recorded, "
-        claim hold-changes, unpause
+        claim hold-changes pay:t2, unpause
         = Releasing: Releasing v3, judged against v1 (v2 rejected)
         why admission held the new template until it was compared with the rejected ones -> lets it through: it is not one of them
     ");

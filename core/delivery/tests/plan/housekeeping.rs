@@ -59,6 +59,7 @@ fn old_releases_are_forgotten() {
         "rejected ones are remembered as long as they are held",
         &refused.settings(short),
         "
+        claim hold-changes pay:t4 pay:t3 pay:t2
         = Healthy: Healthy on v1 (v2, v3, v4 rejected)
         why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
     ",

@@ -233,7 +233,7 @@ fn recovers() {
         "rolled back: the claim holds the next change",
         &rejected().claim(Claim::Open),
         "
-        claim hold-changes
+        claim hold-changes pay:t2
         = Healthy: Healthy on v1 (v2 rejected)
         why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
     ",
