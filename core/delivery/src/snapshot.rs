@@ -16,6 +16,11 @@ pub use crate::release::{Decision, Happening, Keep, Release, ReleasePhase, Relea
 /// within the hour or not at all.
 pub const WATCH_ON: Duration = Duration::from_secs(3600);
 
+/// How long a rejected template is remembered: Git may bring it back weeks later.
+pub const REJECTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Rejections remembered at most for one service; an older one is restored after the fact if it ever comes back.
+pub const REJECTED_MAX: usize = 16;
+
 /// One service at one instant.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
@@ -219,6 +224,11 @@ impl Target {
     }
 }
 
+/// When the rejection of `release` is forgotten.
+fn forgotten_at(release: &Release) -> Option<Timestamp> {
+    release.status.decided_at.or(release.created_at).map(|at| after(at, REJECTED_FOR))
+}
+
 /// `at` plus `span`, saturating: a deadline beyond the calendar is as good as never.
 pub(crate) fn after(at: Timestamp, span: Duration) -> Timestamp {
     let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
@@ -238,13 +248,15 @@ impl<'a> Snapshot<'a> {
         self.releases.iter().rev().find(|release| release.status.phase.in_flight())
     }
 
-    /// What `release` falls back to: what was kept last before it.
+    /// What `release` falls back to: what was kept last beside it. That is a later one where a template that was rejected
+    /// long ago came back, and never one whose template was rejected since.
     #[must_use]
     pub fn before(&self, release: &Release) -> Option<&'a Release> {
+        let rejected: Vec<&Option<String>> = self.rejected().map(|other| &other.template_hash).collect();
         self.releases
             .iter()
             .rev()
-            .filter(|other| other.number < release.number)
+            .filter(|other| other.number != release.number && !rejected.contains(&&other.template_hash))
             .find(|other| other.status.phase == ReleasePhase::Kept)
     }
 
@@ -274,12 +286,36 @@ impl<'a> Snapshot<'a> {
         watched.then_some(current)
     }
 
-    /// Releases rolled back since the current one was kept: their templates are held when applied again.
+    /// The releases whose templates are held when they are applied again: those that were rolled back and are still
+    /// remembered, the newest [`REJECTED_MAX`] of them.
     pub fn rejected(&self) -> impl Iterator<Item = &'a Release> {
-        let kept = self.current().map_or(0, |release| release.number);
-        self.releases
+        let remembered: Vec<&Release> =
+            self.releases.iter().filter(|release| self.is_remembered(release)).collect();
+        let surplus = remembered.len().saturating_sub(REJECTED_MAX);
+        remembered.into_iter().skip(surplus)
+    }
+
+    /// A rejection is remembered for [`REJECTED_FOR`], and longer where the spec holds its template just now: nothing
+    /// ships because a month is over. A person lifts it by keeping the release, or a later one of the same template.
+    fn is_remembered(&self, release: &Release) -> bool {
+        if release.status.phase != ReleasePhase::RolledBack {
+            return false;
+        }
+        let wanted = release.decision.as_ref().is_some_and(|decision| decision.keep == Keep::Keep);
+        let mut kept = self
+            .releases
             .iter()
-            .filter(move |release| release.number > kept && release.status.phase == ReleasePhase::RolledBack)
+            .filter(|other| other.status.phase == ReleasePhase::Kept && other.number > release.number);
+        let lifted = kept.any(|other| {
+            wanted || (other.template_hash.is_some() && other.template_hash == release.template_hash)
+        });
+        let over = forgotten_at(release).is_some_and(|at| at <= self.now);
+        !lifted && (release.status.held || !over)
+    }
+
+    /// When the next rejection is forgotten.
+    pub(crate) fn forgets_at(&self) -> Option<Timestamp> {
+        self.rejected().filter_map(forgotten_at).filter(|at| *at > self.now).min()
     }
 
     /// Highest number given so far.

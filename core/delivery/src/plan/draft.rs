@@ -79,7 +79,10 @@ impl<'a> Draft<'a> {
         self.refusal = Some(refusal);
     }
 
-    pub(super) fn finish(self) -> (Plan, Report) {
+    pub(super) fn finish(mut self) -> (Plan, Report) {
+        if let Some(at) = self.snapshot.forgets_at() {
+            self.wake_at(at);
+        }
         let status = status::render(self.snapshot, &self.standing, self.refusal.as_ref());
         let report = Report {
             service: format!("{}/{}", self.snapshot.app.namespace, self.snapshot.app.name),

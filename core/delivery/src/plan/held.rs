@@ -16,16 +16,23 @@ pub(super) enum Rejections<'a> {
     After(&'a Release),
 }
 
-/// The images that admission shall hold, those of the newest rejections first.
-pub(super) fn held_images(snapshot: &Snapshot<'_>, rejections: Rejections<'_>) -> Vec<String> {
+fn remembered<'a>(snapshot: &Snapshot<'a>, rejections: Rejections<'a>) -> Vec<&'a Release> {
     let mut rejected: Vec<&Release> = snapshot.rejected().collect();
     match rejections {
         Rejections::Known => {}
         Rejections::And(release) => rejected.push(release),
-        Rejections::After(kept) => rejected.retain(|release| release.number > kept.number),
+        Rejections::After(kept) => rejected
+            .retain(|release| release.number != kept.number && release.template_hash != kept.template_hash),
     }
+    rejected
+}
+
+/// The images that admission shall hold, those of the newest rejections first.
+pub(super) fn held_images<'a>(snapshot: &Snapshot<'a>, rejections: Rejections<'a>) -> Vec<String> {
     let mut images: Vec<String> = Vec::new();
-    for release in rejected.iter().rev().filter(|release| fits_claim(&release.image)) {
+    for release in
+        remembered(snapshot, rejections).into_iter().rev().filter(|release| fits_claim(&release.image))
+    {
         if images.len() < HELD_IMAGES_MAX && !images.contains(&release.image) {
             images.push(release.image.clone());
         }
@@ -43,12 +50,8 @@ fn claim(draft: &mut Draft<'_>, target: &Target, claim: Claim, images: Vec<Strin
 /// Nothing in the spec is held any more: what stays is what the rejections ask for. A pause that admission set goes.
 pub(super) fn let_pass(draft: &mut Draft<'_>, target: &Target, rejections: Rejections<'_>) {
     let snapshot = draft.snapshot;
-    let remembered = match rejections {
-        Rejections::Known => snapshot.rejected().next().is_some(),
-        Rejections::And(_) => true,
-        Rejections::After(kept) => snapshot.rejected().any(|release| release.number > kept.number),
-    };
-    let word = if remembered { Claim::HoldChanges } else { Claim::Open };
+    let nothing = remembered(snapshot, rejections).is_empty();
+    let word = if nothing { Claim::Open } else { Claim::HoldChanges };
     let pause = if target.held_by_admission() { Pause::Clear } else { Pause::Leave };
     claim(draft, target, word, held_images(snapshot, rejections), pause);
 }
@@ -118,7 +121,10 @@ pub(super) fn hold(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         return draft.waits(
             saw,
             "holds it; the pods of the previous release keep running",
-            format!("another template, or `trimtab promote {} --because ...`", draft.snapshot.app.name),
+            format!(
+                "another template, or `trimtab promote {} {word} --because ...`",
+                draft.snapshot.app.name
+            ),
         );
     }
     let note = format!(

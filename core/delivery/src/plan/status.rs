@@ -105,7 +105,8 @@ pub(super) struct Standing {
     previous: Option<u64>,
     in_flight: Option<(u64, ReleasePhase)>,
     rejected: Vec<Rejected>,
-    held: bool,
+    /// The rejected release whose template the spec holds.
+    held: Option<u64>,
 }
 
 impl Standing {
@@ -117,7 +118,7 @@ impl Standing {
             previous: previous.map(|release| release.number),
             in_flight: snapshot.in_flight().map(|release| (release.number, release.status.phase)),
             rejected: snapshot.rejected().map(remember).collect(),
-            held: snapshot.rejected().any(|release| release.status.held),
+            held: snapshot.rejected().find(|release| release.status.held).map(|release| release.number),
         }
     }
 
@@ -141,15 +142,17 @@ impl Standing {
             }
             ReleasePhase::Kept => {
                 self.current = self.current.max(Some(release.number));
-                self.rejected.retain(|rejected| Some(rejected.number) > self.current);
-                self.held = false;
+                let hash = release.template_hash.as_deref().unwrap_or_default();
+                self.rejected.retain(|other| other.number != release.number && other.template_hash != hash);
+                self.held = None;
             }
             ReleasePhase::RolledBack => {
                 let known = self.rejected.iter().any(|rejected| rejected.number == release.number);
-                if !known && Some(release.number) > self.current {
+                if !known {
                     self.rejected.push(Rejected { at: status.decided_at, ..remember(release) });
+                    self.rejected.sort_by_key(|rejected| rejected.number);
                 }
-                self.held = status.held;
+                self.held = status.held.then_some(release.number);
             }
             ReleasePhase::Pending | ReleasePhase::Superseded => {}
         }
@@ -186,8 +189,12 @@ pub(super) fn render(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Opti
 
 fn words(standing: &Standing) -> (AppPhase, String) {
     let current = standing.current.map_or_else(|| "nothing yet".to_owned(), release_word);
+    // What was rejected before the current release is history, unless the spec holds it.
+    let news = |rejected: &&Rejected| {
+        Some(rejected.number) > standing.current || Some(rejected.number) == standing.held
+    };
     let rejected: Vec<String> =
-        standing.rejected.iter().map(|rejected| release_word(rejected.number)).collect();
+        standing.rejected.iter().filter(news).map(|rejected| release_word(rejected.number)).collect();
     let aside =
         if rejected.is_empty() { String::new() } else { format!(" ({} rejected)", rejected.join(", ")) };
     match standing.in_flight {
@@ -199,7 +206,7 @@ fn words(standing: &Standing) -> (AppPhase, String) {
             format!("Releasing {}, judged against {current}{aside}", release_word(number)),
         ),
         None if standing.current.is_none() => (AppPhase::Unclaimed, "Claiming".to_owned()),
-        None if standing.held => (AppPhase::Held, format!("Healthy on {current}{aside}")),
+        None if standing.held.is_some() => (AppPhase::Held, format!("Healthy on {current}{aside}")),
         None => (AppPhase::Healthy, format!("Healthy on {current}{aside}")),
     }
 }

@@ -236,6 +236,7 @@ fn recovers() {
         claim hold-changes pay:t2
         = Healthy: Healthy on v1 (v2 rejected)
         why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        wake +720h
     ",
     );
 }
