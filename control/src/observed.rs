@@ -138,22 +138,16 @@ fn app_and_settings(
     policies: &Policies<'_>,
 ) -> (App, Settings) {
     let (settings, problems) = settings(wire, policies);
-    let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     // The first by name has the claim; whoever else names the same Deployment must not fight for it.
-    if let Some(first) =
-        cluster.apps.read().at(&target_key(row)).next().filter(|first| first.key() != row.key())
-    {
-        problems.push(format!(
-            "spec.target: Deployment {} is claimed by ManagedApp {}",
-            settings.target,
-            first.key().name
-        ));
-    }
+    let first = cluster.apps.read().at(&target_key(row)).next().map(|first| first.key().clone());
+    let claimed_by = first.filter(|first| first != row.key()).map(|first| first.name.to_string());
     let app = App {
         namespace: wire.metadata.namespace.clone(),
         name: wire.metadata.name.clone(),
         generation: wire.metadata.generation,
         problems,
+        claimed_by,
         status: convert::app_status(&wire.status),
     };
     (app, settings)

@@ -53,8 +53,10 @@ pub struct App {
     pub name: String,
     /// Generation of the spec.
     pub generation: i64,
-    /// What is wrong with its spec, with field and cause; a service with problems is not touched.
+    /// What is wrong with its spec, with field and cause. The settings are what is left without it.
     pub problems: Vec<String>,
+    /// The `ManagedApp` that claims the same Deployment and comes first.
+    pub claimed_by: Option<String>,
     /// Its status as it stands in the API.
     pub status: AppStatus,
 }

@@ -221,9 +221,17 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
         ),
         None => Condition::new("Claimed", true, "Claimed", "the Deployment is looked after in place"),
     }];
-    conditions.push(match snapshot.app.problems.as_slice() {
+    conditions.push(match problems(snapshot).as_slice() {
         [] => Condition::new("Valid", true, "Valid", "the spec is valid"),
-        problems => Condition::new("Valid", false, "Invalid", problems.join("; ")),
+        problems => {
+            let wrong = problems.join("; ");
+            let rest = if refusal.is_some() {
+                ""
+            } else {
+                "; this is left out, and the rest of the spec, its policies and the defaults are in force"
+            };
+            Condition::new("Valid", false, "Invalid", format!("{wrong}{rest}"))
+        }
     });
     if let Some(condition) = rules_bound(snapshot) {
         conditions.push(condition);
@@ -246,6 +254,14 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
         }
     }
     conditions
+}
+
+fn problems(snapshot: &Snapshot<'_>) -> Vec<String> {
+    let app = snapshot.app;
+    let contested = app.claimed_by.as_ref().map(|other| {
+        format!("spec.target: Deployment {} is claimed by ManagedApp {other}", snapshot.settings.target)
+    });
+    app.problems.iter().cloned().chain(contested).collect()
 }
 
 /// Whether every rule finds its series, as it was asked last.
