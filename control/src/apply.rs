@@ -12,7 +12,7 @@ use trimtab_kube::workload_rows::DeploymentRow;
 use trimtab_kube::{Api, ApiError, Key};
 
 use crate::convert;
-use crate::deployment::Change;
+use crate::deployment::{self, Change};
 use crate::expectations::{Expectations, Kind};
 use crate::observed::{Observed, service_image};
 use crate::resources::{APP_RELEASES, MANAGED_APPS};
@@ -51,6 +51,7 @@ impl Writer<'_> {
                     .await
             }
             Write::Restore { number, images } => self.restore(*number, images).await,
+            Write::ReturnFields => self.return_fields().await,
             Write::LabelPod { pod, uid, phase } => self.label_pod(pod, uid, *phase).await,
             Write::DeleteRelease { number } => self.delete_release(*number).await,
             Write::Event { number, happening, note } => self.event(*number, *happening, note).await,
@@ -161,6 +162,14 @@ impl Writer<'_> {
         Ok(())
     }
 
+    async fn return_fields(&self) -> Result<(), ApiError> {
+        let key = &self.deployment()?.identity.key;
+        if let Some(answer) = return_fields(self.api, key).await? {
+            self.wrote(Kind::Deployment, &key.name, &answer);
+        }
+        Ok(())
+    }
+
     async fn label_pod(&self, pod: &str, uid: &str, phase: Phase) -> Result<(), ApiError> {
         set_phase_label(self.api, self.namespace(), pod, uid, Some(phase)).await
     }
@@ -237,6 +246,16 @@ impl Writer<'_> {
         self.wrote(Kind::App, &name, &answer);
         Ok(())
     }
+}
+
+/// Gives up what our field manager owns of the spec of the Deployment `key`; the answer, where there was anything.
+///
+/// # Errors
+/// A conflict where somebody wrote it meanwhile.
+pub async fn return_fields(api: &Api, key: &Key) -> Result<Option<Value>, ApiError> {
+    let Some(object) = api.get(DEPLOYMENTS, key.namespace(), &key.name).await? else { return Ok(None) };
+    let Some(patch) = deployment::return_fields(&object) else { return Ok(None) };
+    api.patch(DEPLOYMENTS, key.namespace(), &key.name, &patch).await.map(Some)
 }
 
 /// Sets or removes the phase label of the pod with `uid`.

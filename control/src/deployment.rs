@@ -2,7 +2,7 @@
 //! says so.
 
 use serde_json::{Value, json};
-use trimtab_delivery::names::{CLAIM_ANNOTATION, RELEASE_ANNOTATION};
+use trimtab_delivery::names::{CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION};
 use trimtab_kube::api::Patch;
 use trimtab_kube::workload_rows::DeploymentRow;
 
@@ -51,6 +51,27 @@ impl Change<'_> {
         }
         Patch::Json(Value::Array(operations))
     }
+}
+
+/// The patch that takes our field manager off the Deployment `object`; none where it owns nothing of the spec. The values
+/// stay: whoever applies them next owns them.
+pub(crate) fn return_fields(object: &Value) -> Option<Patch> {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+    let ours = |entry: &Value| {
+        entry["manager"] == MANAGER && entry.pointer("/fieldsV1/f:spec").is_some()
+    };
+    let mut operations = Vec::new();
+    // From the last on, so that an index still counts after a later entry went.
+    for (index, _) in entries.iter().enumerate().rev().filter(|(_, entry)| ours(entry)) {
+        let path = format!("/metadata/managedFields/{index}");
+        operations.push(json!({"op": "remove", "path": path}));
+    }
+    if operations.is_empty() {
+        return None;
+    }
+    let version = object.pointer("/metadata/resourceVersion")?;
+    operations.insert(0, json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}));
+    Some(Patch::Json(Value::Array(operations)))
 }
 
 /// The JSON pointer of an annotation.

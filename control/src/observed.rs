@@ -171,6 +171,7 @@ fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> 
             .find(|manager| *manager != MANAGER)
             .unwrap_or("unknown")
             .to_owned(),
+        owns_template: owns_template(row),
         replicas: i32::try_from(row.replicas).unwrap_or(i32::MAX),
         paused: row.paused,
         paused_by: row.paused_manager.as_deref().filter(|manager| *manager != MANAGER).map(str::to_owned),
@@ -183,6 +184,12 @@ fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> 
         progress_deadline_exceeded: exceeded.map(|condition| condition.message.to_string()),
         revision: row.revision,
     }
+}
+
+/// Whether our field manager owns fields of the template.
+#[must_use]
+pub fn owns_template(row: &DeploymentRow) -> bool {
+    row.template_managers.iter().any(|writer| &*writer.manager == MANAGER)
 }
 
 /// Image of the service container of a pod template: the named one, or the first.

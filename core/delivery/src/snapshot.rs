@@ -140,6 +140,8 @@ pub struct Target {
     pub image: String,
     /// Who wrote the template last, by field manager.
     pub template_manager: String,
+    /// Whether our own field manager owns fields of the template, as it does after it restored one.
+    pub owns_template: bool,
     /// Pods wanted.
     pub replicas: i32,
     /// Whether rolling out is paused.

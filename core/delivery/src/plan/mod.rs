@@ -80,6 +80,9 @@ pub enum Write {
         /// The images that admission holds from here on.
         images: Vec<String>,
     },
+    /// Gives up what our field manager owns of the Deployment, so that whoever applies the next template server-side
+    /// meets no conflict.
+    ReturnFields,
     /// Sets the phase label of a pod.
     LabelPod {
         /// Pod name.
@@ -146,6 +149,9 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
                 Situation::Rejected(release) => held::hold(&mut draft, target, release),
             }
             labels::label(&mut draft);
+            if target.owns_template {
+                draft.write(Write::ReturnFields);
+            }
             history::forget(&mut draft, target);
         }
     }

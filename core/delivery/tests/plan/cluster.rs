@@ -102,6 +102,10 @@ impl Cluster {
                 set_template(target, &template);
                 (target.paused, target.paused_by, target.claim) = (false, None, Some(Claim::HoldChanges));
                 target.held_images = images.clone();
+                target.owns_template = true;
+            }
+            Write::ReturnFields => {
+                self.service.target.as_mut().expect("fields are on a Deployment").owns_template = false;
             }
             Write::LabelPod { pod, uid, phase } => {
                 let found =

@@ -63,6 +63,7 @@ fn line(write: &Write) -> String {
             format!("claim {}{unpause}", claim_text(*claim, images))
         }
         Write::Restore { number, .. } => format!("restore v{number}"),
+        Write::ReturnFields => "return fields".to_owned(),
         Write::LabelPod { pod, phase, .. } => format!("label {pod} {}", phase.as_str()),
         Write::DeleteRelease { number } => format!("delete v{number}"),
         Write::Event { number, happening, note } => format!("event v{number} {}: {note}", happening.word()),
