@@ -165,6 +165,7 @@ fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> 
         generation: identity.generation,
         observed_generation: row.observed_generation,
         template_hash: row.template.hash.to_string(),
+        template_bytes: row.template.json.len(),
         image: service_image(&row.template.value(), app.spec.container.as_deref()).unwrap_or_default(),
         template_manager: writers
             .into_iter()

@@ -136,6 +136,8 @@ pub struct Target {
     pub observed_generation: i64,
     /// Hash of the pod template in the spec.
     pub template_hash: String,
+    /// Size of the pod template in the spec as JSON, in bytes.
+    pub template_bytes: usize,
     /// Image of the service container in the spec.
     pub image: String,
     /// Who wrote the template last, by field manager.

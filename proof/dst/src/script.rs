@@ -187,7 +187,8 @@ fn image_patch(name: &str, image: &str) -> Value {
 }
 
 /// Applies the image as a GitOps tool does. With `paused=false` the manifest says so, with `unforced` a conflict with
-/// another field manager is an error, and `env=VALUE` gives the container something beside its image.
+/// another field manager is an error, `env=VALUE` gives the container something beside its image, and `kib=N` makes that so
+/// large.
 async fn apply(
     stage: &Stage,
     name: &str,
@@ -205,14 +206,20 @@ async fn apply(
     }
     match setting(options, "env", "") {
         "" => {}
-        env => {
-            value["spec"]["template"]["spec"]["containers"][0]["env"] =
-                json!([{"name": "SETTING", "value": env}])
-        }
+        env => set_env(&mut value, env),
+    }
+    match number::<usize>(setting(options, "kib", "0"))? {
+        0 => {}
+        kib => set_env(&mut value, &"x".repeat(kib * 1024)),
     }
     let force = if options.contains(&"unforced") { Force::No } else { Force::Yes };
     let patch = Patch::Apply { value, force };
     told(api.patch(DEPLOYMENTS, Some(NAMESPACE), name, &patch).await)
+}
+
+fn set_env(deployment: &mut Value, text: &str) {
+    deployment["spec"]["template"]["spec"]["containers"][0]["env"] =
+        json!([{"name": "SETTING", "value": text}]);
 }
 
 /// Deploys as `trimtab deploy` does: a number first, then the image.

@@ -73,7 +73,7 @@ impl<'a> Draft<'a> {
         self.writes.push(Write::Event { number, happening, note: note.into() });
     }
 
-    /// The service is not claimed.
+    /// The service is not looked after.
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         self.waits(refusal.message.clone(), "leaves the Deployment alone", refusal.next.clone());
         self.refusal = Some(refusal);

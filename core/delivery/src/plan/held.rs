@@ -1,7 +1,8 @@
 //! A settled service, and a rejected template that somebody applied again.
 
 use super::draft::{Draft, moved_to, owe};
-use super::{Pause, Write, judging, rolling_back};
+use super::claim::Refusal;
+use super::{Pause, TEMPLATE_BYTES_MAX, Write, judging, rolling_back};
 use crate::names::{Claim, HELD_IMAGES_MAX, fits_claim, release_word};
 use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, Target};
 
@@ -54,6 +55,26 @@ pub(super) fn let_pass(draft: &mut Draft<'_>, target: &Target, rejections: Rejec
     let word = if nothing { Claim::Open } else { Claim::HoldChanges };
     let pause = if target.held_by_admission() { Pause::Clear } else { Pause::Leave };
     claim(draft, target, word, held_images(snapshot, rejections), pause);
+}
+
+/// The template is too large to be recorded, so it cannot be judged or put back. It cannot be a rejected one either, for
+/// those were recorded: it passes, and a condition says what is missing.
+pub(super) fn pass_unjudged(draft: &mut Draft<'_>, target: &Target) {
+    if target.claim.is_some() {
+        let_pass(draft, target, Rejections::Known);
+    }
+    draft.refuse(Refusal {
+        reason: "TemplateTooLarge",
+        message: format!(
+            "the pod template of Deployment {}/{} is {} KiB as JSON, and at most {} KiB can be recorded: it is shipped \
+             without being judged, and cannot be rolled back",
+            draft.snapshot.app.namespace,
+            target.name,
+            target.template_bytes.div_ceil(1024),
+            TEMPLATE_BYTES_MAX / 1024
+        ),
+        next: "a smaller template; a ConfigMap holds what is large".to_owned(),
+    });
 }
 
 /// `release` is about to be remembered as rejected: from then on its template must not pass admission, so the claim comes

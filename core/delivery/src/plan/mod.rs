@@ -31,6 +31,10 @@ pub const PENDING_MAX: Duration = Duration::from_secs(120);
 /// How long the previous release may take to run again before a person is asked.
 pub const RECOVERY_MAX: Duration = Duration::from_secs(600);
 
+/// Largest pod template that is recorded and judged, in bytes of JSON. A record holds the template, and etcd refuses
+/// objects of more than 1.5 MiB: what is left is for the record's own fields and who owns them.
+pub const TEMPLATE_BYTES_MAX: usize = 1 << 20;
+
 /// Everything that is due now. Writes are executed in order; the first failure ends the attempt and the next event plans
 /// anew.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -137,6 +141,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
     let mut draft = Draft::new(snapshot);
     match claim::claimable(snapshot) {
         Err(refusal) => draft.refuse(refusal),
+        Ok(target) if target.template_bytes > TEMPLATE_BYTES_MAX => held::pass_unjudged(&mut draft, target),
         Ok(target) => {
             match situation(snapshot, target) {
                 Situation::Unknown => judging::adopt_baseline(&mut draft, target),

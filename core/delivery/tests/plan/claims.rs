@@ -1,6 +1,7 @@
 //! Which Deployments are looked after, and how a service is taken over.
 
 use trimtab_delivery::names::Claim;
+use trimtab_delivery::plan::TEMPLATE_BYTES_MAX;
 use trimtab_delivery::snapshot::{ReleasePhase, Strategy};
 
 use crate::check;
@@ -241,6 +242,24 @@ fn a_spec_that_becomes_wrong() {
         = Held: Healthy on v1 (v2 rejected)
         ! Valid Invalid: spec.delivery.rules[0].alert.expr: wrong; this is left out, and the rest of the spec, its policies and the defaults are in force
         why the Deployment holds a new template -> records it as v3
+        wake +720h
+    ");
+}
+
+#[test]
+fn a_template_too_large_to_record() {
+    let large = settled().applies("t2").target(|target| target.template_bytes = TEMPLATE_BYTES_MAX + 1);
+    check("is shipped unjudged, and said", &large, "
+        = Unclaimed: the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back
+        ! Claimed TemplateTooLarge: the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back; waits for a smaller template; a ConfigMap holds what is large
+        why the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back -> leaves the Deployment alone; waits for a smaller template; a ConfigMap holds what is large
+    ");
+    let held = held().applies("t3").target(|target| target.template_bytes = TEMPLATE_BYTES_MAX + 1);
+    check("and does not wait behind a hold", &held, "
+        claim hold-changes pay:t2, unpause
+        = Unclaimed: the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back
+        ! Claimed TemplateTooLarge: the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back; waits for a smaller template; a ConfigMap holds what is large
+        why the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back -> leaves the Deployment alone; waits for a smaller template; a ConfigMap holds what is large
         wake +720h
     ");
 }
