@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trimtab_delivery::Write;
-use trimtab_delivery::names::{APP_LABEL, Claim, MANAGER, PHASE_LABEL, Phase, claim_text, release_object};
+use trimtab_delivery::names::{
+    APP_LABEL, CLAIM_ANNOTATION, Claim, MANAGER, PHASE_LABEL, Phase, claim_text, claimed_images,
+    release_object,
+};
 use trimtab_delivery::plan::{AppStatus, NewRelease, Pause};
 use trimtab_delivery::snapshot::{Happening, ReleaseStatus};
 use trimtab_kube::api::{Patch, Preconditions, Propagation};
@@ -297,15 +300,25 @@ fn without_nulls(mut value: Value) -> Value {
     value
 }
 
-/// Removes the claim from a Deployment that no service names any more. `template` is what must run when the spec holds a
-/// rejected template: letting go must not ship it.
-pub async fn unclaim(
-    api: &Api,
-    deployment: &DeploymentRow,
-    template: Option<Value>,
-) -> Result<Value, ApiError> {
+/// Puts `template` on a Deployment that is to be let go of and lifts admission's pause. The claim stays until the fields
+/// are given back.
+///
+/// # Errors
+/// A conflict where somebody wrote the Deployment meanwhile.
+pub async fn put_back(api: &Api, deployment: &DeploymentRow, template: &Value) -> Result<Value, ApiError> {
     let key = &deployment.identity.key;
-    let unpause = deployment.paused_manager.as_deref().is_none_or(|manager| manager == MANAGER);
-    let change = Change { claim: None, template: template.as_ref(), unpause };
+    let images = deployment.identity.annotation(CLAIM_ANNOTATION).map(claimed_images).unwrap_or_default();
+    let claim = Some(claim_text(Claim::HoldChanges, &images));
+    let change = Change { claim, template: Some(template), unpause: true };
+    api.patch(DEPLOYMENTS, key.namespace(), &key.name, &change.patch(deployment)).await
+}
+
+/// Removes the claim from a Deployment that no service names any more. Nothing else changes.
+///
+/// # Errors
+/// A conflict where somebody wrote the Deployment meanwhile.
+pub async fn remove_claim(api: &Api, deployment: &DeploymentRow) -> Result<Value, ApiError> {
+    let key = &deployment.identity.key;
+    let change = Change { claim: None, template: None, unpause: false };
     api.patch(DEPLOYMENTS, key.namespace(), &key.name, &change.patch(deployment)).await
 }

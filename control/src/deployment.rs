@@ -57,9 +57,7 @@ impl Change<'_> {
 /// stay: whoever applies them next owns them.
 pub(crate) fn return_fields(object: &Value) -> Option<Patch> {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
-    let ours = |entry: &Value| {
-        entry["manager"] == MANAGER && entry.pointer("/fieldsV1/f:spec").is_some()
-    };
+    let ours = |entry: &Value| entry["manager"] == MANAGER && entry.pointer("/fieldsV1/f:spec").is_some();
     let mut operations = Vec::new();
     // From the last on, so that an index still counts after a later entry went.
     for (index, _) in entries.iter().enumerate().rev().filter(|(_, entry)| ours(entry)) {

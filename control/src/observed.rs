@@ -10,7 +10,10 @@ use trimtab_delivery::finding::Finding;
 use trimtab_delivery::names::{
     CLAIM_ANNOTATION, Claim, MANAGER, Phase, RELEASE_ANNOTATION, claimed_images, parse_release_word,
 };
-use trimtab_delivery::snapshot::{App, Pod, Release, ReleaseStatus, ReplicaSet, Settings, Snapshot, Target};
+use trimtab_delivery::snapshot::{
+    App, Pod, Release, ReleasePhase, ReleaseStatus, ReplicaSet, Settings, Snapshot, Target,
+};
+use trimtab_delivery::unclaim::{Leaving, OldSet};
 use trimtab_kube::intern::ContainerRole;
 use trimtab_kube::pod_row::{PodProjection, PodRow};
 use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, REPLICA_SETS};
@@ -185,6 +188,59 @@ fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> 
         progress_deadline_exceeded: exceeded.map(|condition| condition.message.to_string()),
         revision: row.revision,
     }
+}
+
+/// What is known about a Deployment that no service names any more. Its records may be gone with the service.
+#[must_use]
+pub fn leaving(cluster: &Cluster, row: &DeploymentRow, sets: &[Arc<ReplicaSetRow>]) -> Leaving {
+    let releases = cluster.releases.read();
+    let here = releases.iter().filter(|release| release.key().namespace == row.identity.key.namespace);
+    let mut records: Vec<Release> = here.map(|release| release.object.release()).collect();
+    records.sort_by_key(|release| release.number);
+    leaving_with(row, sets, &records)
+}
+
+/// The same, with the records of the service, ascending by number.
+#[must_use]
+pub fn leaving_with(row: &DeploymentRow, sets: &[Arc<ReplicaSetRow>], records: &[Release]) -> Leaving {
+    let claim = row.identity.annotation(CLAIM_ANNOTATION);
+    let held = Target {
+        paused: row.paused,
+        paused_by: row.paused_manager.as_deref().filter(|manager| *manager != MANAGER).map(str::to_owned),
+        claim: claim.map(Claim::parse),
+        ..Target::default()
+    }
+    .held_by_admission();
+    let hashes = |phases: &[ReleasePhase]| {
+        let those = records.iter().filter(|release| phases.contains(&release.status.phase));
+        those.filter_map(|release| release.template_hash.clone()).collect::<Vec<_>>()
+    };
+    let set = |set: &Arc<ReplicaSetRow>| OldSet {
+        template_hash: set.template.hash.to_string(),
+        revision: set.revision.unwrap_or_default(),
+        replicas: set.replicas,
+        images: images(&set.template.value()),
+    };
+    let kept = hashes(&[ReleasePhase::Kept]);
+    // Kept after all: a person said so, or it passed the second time.
+    let last_kept = kept.last().cloned();
+    let failed = hashes(&[ReleasePhase::RolledBack, ReleasePhase::RollingBack]);
+    let rejected = failed.into_iter().filter(|hash| Some(hash) != last_kept.as_ref());
+    Leaving {
+        held,
+        template_hash: row.template.hash.to_string(),
+        owns_template: owns_template(row),
+        held_images: claim.map(claimed_images).unwrap_or_default(),
+        sets: sets.iter().map(set).collect(),
+        rejected: rejected.collect(),
+        kept,
+    }
+}
+
+fn images(template: &Value) -> Vec<String> {
+    let containers = template.pointer("/spec/containers").and_then(Value::as_array);
+    let image = |container: &Value| Some(container.get("image")?.as_str()?.to_owned());
+    containers.into_iter().flatten().filter_map(image).collect()
 }
 
 /// Whether our field manager owns fields of the template.

@@ -4,12 +4,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use trimtab_delivery::judge::Arms;
+use trimtab_delivery::unclaim::{Step, next_step};
 use trimtab_delivery::{Plan, Report, plan};
 use trimtab_kube::api::Leadership;
 use trimtab_kube::pod_row::PodRow;
 use trimtab_kube::queue::Queue;
 use trimtab_kube::watch::Row;
+use trimtab_kube::workload_rows::{DeploymentRow, ReplicaSetRow};
 use trimtab_kube::{Api, ApiError, Clock, Key};
 
 use crate::apply::{self, Writer};
@@ -17,7 +20,7 @@ use crate::bindings::Bindings;
 use crate::cluster::{Cluster, target_key};
 use crate::evidence::Evidence;
 use crate::expectations::{Expectations, Kind};
-use crate::observed::{Measured, NOTHING_MEASURED, Observed};
+use crate::observed::{Measured, NOTHING_MEASURED, Observed, leaving};
 use crate::rows::AppRow;
 use crate::tell::Teller;
 
@@ -159,12 +162,30 @@ impl Shell {
             return Ok(());
         }
         let sets = self.cluster.replica_sets.read().at(&deployment.identity.uid).cloned().collect::<Vec<_>>();
-        let running = sets.iter().max_by_key(|set| (set.status.available, set.revision));
-        let held = deployment.paused && deployment.paused_manager.is_none();
-        let template = running
-            .filter(|set| held && set.template.hash != deployment.template.hash)
-            .map(|set| set.template.value());
-        tracing::info!(deployment = %target, restored = template.is_some(), "releases a Deployment that no ManagedApp names");
+        let step = next_step(&leaving(&self.cluster, &deployment, &sets));
+        tracing::info!(deployment = %target, ?step, "lets go of a Deployment that no ManagedApp names");
+        // What is restored and given back is seen before the next step follows.
+        let written = match step {
+            Step::Restore { template_hash } => {
+                let set = sets.iter().find(|set| set.template.hash.to_string() == template_hash);
+                let template = set.map_or(&deployment.template, |set| &set.template).value();
+                apply::put_back(&self.api, &deployment, &template).await.map(Some)?
+            }
+            Step::ReturnFields => apply::return_fields(&self.api, target).await?,
+            Step::Release | Step::ReleasePaused => Some(self.release(&deployment, &sets).await?),
+        };
+        if let Some(answer) = written {
+            self.expectations.wrote_answer(Kind::Deployment, target.clone(), &answer);
+        }
+        Ok(())
+    }
+
+    /// Takes the phase labels off the pods, then the claim off the Deployment.
+    async fn release(
+        &self,
+        deployment: &DeploymentRow,
+        sets: &[Arc<ReplicaSetRow>],
+    ) -> Result<Value, ApiError> {
         // The claim goes last: whoever finds it finishes what is left of this.
         let labelled: Vec<Arc<PodRow>> = {
             let pods = self.cluster.pods.read();
@@ -173,11 +194,10 @@ impl Shell {
         };
         for pod in labelled {
             let uid = pod.uid.to_string();
-            apply::set_phase_label(&self.api, target.namespace(), &pod.key.name, &uid, None).await?;
+            let namespace = deployment.identity.key.namespace();
+            apply::set_phase_label(&self.api, namespace, &pod.key.name, &uid, None).await?;
         }
-        let answer = apply::unclaim(&self.api, &deployment, template).await?;
-        self.expectations.wrote_answer(Kind::Deployment, target.clone(), &answer);
-        Ok(())
+        apply::remove_claim(&self.api, deployment).await
     }
 
     fn log(&self, service: &Key, plan: &Plan, report: &Report) {

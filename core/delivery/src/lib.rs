@@ -21,6 +21,7 @@ pub mod release;
 pub mod report;
 pub mod rule;
 pub mod snapshot;
+pub mod unclaim;
 
 pub use plan::{Plan, Write, plan};
 pub use report::Report;

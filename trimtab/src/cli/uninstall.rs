@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use trimtab_api::ManagedApp;
-use trimtab_control::apply::unclaim;
+use trimtab_control::apply::{put_back, remove_claim, return_fields};
+use trimtab_control::observed::{leaving_with, owns_template};
 use trimtab_control::resources::MANAGED_APPS;
 use trimtab_delivery::names::CLAIM_ANNOTATION;
 use trimtab_kube::api::{Preconditions, Propagation, Selector};
@@ -22,8 +23,8 @@ use super::rollback::template_of;
 use super::service::{Service, list, text};
 use super::session::Session;
 
-/// How often a Deployment is let go of again because it changed meanwhile.
-const ATTEMPTS_MAX: usize = 5;
+/// How many steps letting go of a Deployment may take: three, and again where it changed meanwhile.
+const ATTEMPTS_MAX: usize = 9;
 
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 const CLUSTER_ROLES: &Resource = &Resource::cluster_scoped(RBAC_GROUP, "v1", "ClusterRole", "clusterroles");
@@ -159,6 +160,7 @@ async fn let_go(
     mode: Mode,
 ) -> Result<bool, Failure> {
     let projection = DeploymentProjection::new(Interner::new());
+    let mut restored = false;
     let mut last = ApiError::missing(DEPLOYMENTS, Some(namespace), name);
     for _ in 0..ATTEMPTS_MAX {
         let Some(deployment) = session.api.get(DEPLOYMENTS, Some(namespace), name).await? else {
@@ -167,14 +169,27 @@ async fn let_go(
         let row = projection.project(deployment.to_string().as_bytes()).map_err(|error| {
             Failure::error(format!("Deployment {namespace}/{name} cannot be read: {error}"))
         })?;
-        let held = row.paused && row.paused_manager.is_none();
+        let held = leaving_with(&row, &[], &[]).held;
         let template = if held { kept_template(session, namespace, name, app).await? } else { None };
-        let restored = template.is_some();
+        restored |= template.is_some();
         if mode == Mode::Rehearse {
             return Ok(restored);
         }
-        match unclaim(&session.api, &row, template).await {
-            Ok(_) => return Ok(restored),
+        // One step at a time, and the claim last: an interrupted removal is finished by the next one.
+        let step = if held {
+            // Held although its template was kept: admission's pause goes all the same.
+            let template = template.unwrap_or_else(|| row.template.value());
+            put_back(&session.api, &row, &template).await.map(drop)
+        } else if owns_template(&row) {
+            return_fields(&session.api, &row.identity.key).await.map(drop)
+        } else {
+            match remove_claim(&session.api, &row).await {
+                Ok(_) => return Ok(restored),
+                Err(error) => Err(error),
+            }
+        };
+        match step {
+            Ok(()) => {}
             Err(error @ (ApiError::Conflict { .. } | ApiError::Invalid { .. })) => last = error,
             Err(error) => return Err(error.into()),
         }

@@ -1,7 +1,7 @@
 //! A settled service, and a rejected template that somebody applied again.
 
-use super::draft::{Draft, moved_to, owe};
 use super::claim::Refusal;
+use super::draft::{Draft, moved_to, owe};
 use super::{Pause, TEMPLATE_BYTES_MAX, Write, judging, rolling_back};
 use crate::names::{Claim, HELD_IMAGES_MAX, fits_claim, release_word};
 use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, Target};
