@@ -4,23 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::Instant;
 use trimtab_kube::Key;
+use trimtab_plan::Kind;
 
 /// How long a write may stay unseen before it is no longer waited for: its watch has then lost more than a moment.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Which kind of object was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// A `ManagedApp`.
-    App,
-    /// An `AppRelease`.
-    Release,
-    /// A Deployment.
-    Deployment,
-}
 
 /// Our last write of each object that the stores have not shown yet.
 #[derive(Debug, Default)]
@@ -36,17 +25,14 @@ struct Unseen {
 
 impl Expectations {
     /// Remembers that `key` was written at `resource_version`.
-    fn wrote(&self, kind: Kind, key: Key, resource_version: u64) {
+    ///
+    /// Pods and Events are not waited for: a label that is set twice is set once, and nobody reads Events back.
+    pub fn wrote(&self, kind: Kind, key: Key, resource_version: u64) {
+        if matches!(kind, Kind::Pod | Kind::Event) {
+            return;
+        }
         let unseen = Unseen { resource_version, since: Instant::now() };
         self.lock().insert((kind, key), unseen);
-    }
-
-    /// Remembers a write by what the server answered to it.
-    pub fn wrote_answer(&self, kind: Kind, key: Key, answer: &Value) {
-        let version = answer.pointer("/metadata/resourceVersion").and_then(Value::as_str);
-        if let Some(version) = version.and_then(|version| version.parse().ok()) {
-            self.wrote(kind, key, version);
-        }
     }
 
     /// Whether a store is still behind any of our last writes. `seen` answers for the objects that matter with the version

@@ -16,8 +16,8 @@ use trimtab_kube::{Key, Moment, Uid};
 use trimtab_stats::Verdict;
 
 use crate::convert;
+use crate::outbox::is_over;
 use crate::packed::Packed;
-use crate::tell::is_over;
 
 /// An object of one of our kinds as the stores keep it.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ enum Record {
     /// An [`AppRelease`]: its release is under way, or its status may be written again.
     Whole(Packed),
     /// Kept, and everybody was told: a service falls back to it by number.
-    Kept { number: u64, template_hash: Option<Box<str>>, unsure: Option<Unsure> },
+    Kept { number: u64, template_hash: Option<Box<str>>, target_uid: Option<Uid>, unsure: Option<Unsure> },
 }
 
 /// What is kept of a release that the evidence could not tell about: it is watched on.
@@ -97,15 +97,23 @@ impl AppRow {
     }
 }
 
+impl ReleaseRow {
+    /// What a plan looks at, and which object it was read from.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        Release { uid: self.object.uid.to_string(), version: self.resource_version, ..self.object.release() }
+    }
+}
+
 impl ReleaseFacts {
     /// What a plan looks at. Of a release that was kept and told, no more than it takes to fall back to it, and to watch it
     /// on where it must be.
-    #[must_use]
-    pub fn release(&self) -> Release {
+    fn release(&self) -> Release {
         match &self.record {
             Record::Whole(packed) => convert::release(&reread(packed)),
-            Record::Kept { number, template_hash, unsure } => Release {
+            Record::Kept { number, template_hash, target_uid, unsure } => Release {
                 number: *number,
+                target_uid: target_uid.map(|uid| uid.to_string()),
                 template_hash: template_hash.as_deref().map(str::to_owned),
                 status: ReleaseStatus {
                     phase: ReleasePhase::Kept,
@@ -217,10 +225,17 @@ fn record(mut wire: AppRelease) -> Result<Record, ProjectError> {
     let release = convert::release(&wire);
     let status = &release.status;
     let told = status.told.iter().all(|told| is_over(&told.state));
-    if told && status.phase == ReleasePhase::Kept && !status.held && !status.needs_human {
+    // What is no uid is kept as it is written.
+    let target_uid = release.target_uid.as_deref().map(str::parse).transpose();
+    if told
+        && status.phase == ReleasePhase::Kept
+        && !status.held
+        && !status.needs_human
+        && let Ok(target_uid) = target_uid
+    {
         let unsure = Unsure::of(&release);
         let template_hash = release.template_hash.map(String::into_boxed_str);
-        return Ok(Record::Kept { number: release.number, template_hash, unsure });
+        return Ok(Record::Kept { number: release.number, template_hash, target_uid, unsure });
     }
     wire.spec.template = None;
     wire.spec.previous = None;

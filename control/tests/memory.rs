@@ -11,18 +11,19 @@ use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use trimtab_control::bindings::Bindings;
 use trimtab_control::cluster::Cluster;
-use trimtab_control::evidence::Measure;
-use trimtab_control::expectations::{Expectations, Kind};
+use trimtab_control::expectations::Expectations;
+use trimtab_control::measurements::Measure;
 use trimtab_control::observed::{NOTHING_MEASURED, Observed};
 use trimtab_control::rows::{Apps, Releases};
-use trimtab_delivery::judge::{Answer, Query};
 use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_judge::{Answer, Query};
 use trimtab_kube::intern::Interner;
 use trimtab_kube::pod_row::PodProjection;
 use trimtab_kube::queue::Queue;
 use trimtab_kube::watch::{Event, Project, Row as _};
 use trimtab_kube::workload_rows::{DeploymentProjection, ReplicaSetProjection};
 use trimtab_kube::{CancellationToken, Clock, Key, Store};
+use trimtab_plan::Kind;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -238,8 +239,7 @@ async fn decide_all(queue: &Queue<Key>) {
 /// The status of every service written and seen.
 fn write_and_see(expectations: &Expectations) {
     for app in 0..SERVICES {
-        let answer = json!({"metadata": {"resourceVersion": "9000001"}});
-        expectations.wrote_answer(Kind::App, Key::new(team(app), service(app)), &answer);
+        expectations.wrote(Kind::ManagedApp, Key::new(team(app), service(app)), 9_000_001);
     }
     assert!(!expectations.is_any_behind(|_, _| Some(Some(9_000_001))));
 }

@@ -1,53 +1,20 @@
 //! The words that Trimtab writes on objects it does not own, and the names it gives to objects that it does.
 
+use trimtab_workload::AdmissionHold;
+
 /// API group of our own kinds.
 pub const GROUP: &str = "trimtab.dev";
 /// Field manager and event source of the delivery controller.
 pub const MANAGER: &str = "trimtab-delivery";
-/// Annotation on a claimed Deployment: one of the words of [`Claim`], and the images that it holds: see [`claim_text`].
-/// Removing it releases the Deployment.
+/// Annotation on a claimed Deployment: one of the words of [`AdmissionHold`], and the images that it holds: see
+/// [`claim_text`]. Removing it releases the Deployment.
 pub const CLAIM_ANNOTATION: &str = "trimtab.dev/claim";
 /// Annotation on a Deployment naming the release that a human action already numbered, such as `v128`.
 pub const RELEASE_ANNOTATION: &str = "trimtab.dev/release";
 /// Label on a release naming its service.
 pub const APP_LABEL: &str = "trimtab.dev/app";
-/// Label on a pod telling its arm while a release is judged: see [`Phase`].
-pub const PHASE_LABEL: &str = "trimtab.dev/phase";
 /// Label that the Deployment controller puts on ReplicaSets and pods.
 pub const POD_TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
-
-/// What a claim asks of the admission policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// Changes pass; nothing is different from an unclaimed Deployment.
-    Open,
-    /// A changed template with a rejected image is paused as it is written; everything else passes.
-    HoldChanges,
-    /// Admission paused the template in the spec: it stays so, whoever writes, until another template comes.
-    Held,
-}
-
-impl Claim {
-    /// The annotation's first word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::HoldChanges => "hold-changes",
-            Self::Held => "held",
-        }
-    }
-
-    /// Reads the annotation's first word; an unknown one counts as [`Claim::Open`], the value that holds nothing.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        match text.split(' ').next().unwrap_or_default() {
-            "hold-changes" => Self::HoldChanges,
-            "held" => Self::Held,
-            _ => Self::Open,
-        }
-    }
-}
 
 /// Images in a claim at most; those of the newest rejections come first.
 pub const HELD_IMAGES_MAX: usize = 16;
@@ -63,7 +30,7 @@ pub fn fits_claim(image: &str) -> bool {
 /// The value of the claim annotation: the word, then the service images of the rejected releases, separated by spaces.
 /// The admission policy reads it with nobody else there.
 #[must_use]
-pub fn claim_text(claim: Claim, images: &[String]) -> String {
+pub fn claim_text(claim: AdmissionHold, images: &[String]) -> String {
     let words = std::iter::once(claim.as_str()).chain(images.iter().map(String::as_str));
     words.collect::<Vec<_>>().join(" ")
 }
@@ -72,36 +39,6 @@ pub fn claim_text(claim: Claim, images: &[String]) -> String {
 #[must_use]
 pub fn claimed_images(text: &str) -> Vec<String> {
     text.split(' ').skip(1).take(HELD_IMAGES_MAX).map(str::to_owned).collect()
-}
-
-/// The arm of a pod, as its [`PHASE_LABEL`] says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Runs the release being judged.
-    Canary,
-    /// Runs a release that was kept.
-    Stable,
-}
-
-impl Phase {
-    /// The label's value.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Canary => "canary",
-            Self::Stable => "stable",
-        }
-    }
-
-    /// Reads the label's value.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "canary" => Some(Self::Canary),
-            "stable" => Some(Self::Stable),
-            _ => None,
-        }
-    }
 }
 
 /// The object name of release `number` of service `app`: `payments-v128`. Deterministic, so one intent makes one object.

@@ -1,14 +1,13 @@
 //! Everything a plan may look at: plain values, gathered by a shell that decides nothing.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use trimtab_judge::finding::Finding;
+use trimtab_judge::rule::Rule;
+use trimtab_workload::{Arm, Pod, ReplicaSet, Target};
 
-use crate::finding::Finding;
-use crate::names::{Claim, Phase};
 use crate::plan::AppStatus;
-use crate::rule::Rule;
 
 pub use crate::release::{Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Told};
 
@@ -38,8 +37,15 @@ pub struct Snapshot<'a> {
     pub pods: &'a [Pod],
     /// Releases of the service, ascending by number.
     pub releases: &'a [Release],
+    /// Records that do not count as releases, and why.
+    pub refused: &'a [String],
+    /// Numbers whose names are held by something that is no release of the service.
+    pub taken: &'a [u64],
     /// Findings on the release that is judged; empty where there is none.
     pub findings: &'a [Finding],
+    /// Since when a question to a metrics server is open, whose answer these findings do not have; `None` where they are as
+    /// new as they should be.
+    pub measuring_since: Option<Timestamp>,
     /// Rules that find no series of the pods as they are; `None` where nobody asked just now.
     pub unbound: Option<&'a [String]>,
 }
@@ -59,6 +65,23 @@ pub struct App {
     pub claimed_by: Option<String>,
     /// Its status as it stands in the API.
     pub status: AppStatus,
+    /// Unique for all time.
+    pub uid: String,
+    /// Version of the object that this was read from.
+    pub version: u64,
+    /// Since when each condition says what it says.
+    pub transitions: Vec<Transition>,
+}
+
+/// When a condition last changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transition {
+    /// Its type.
+    pub kind: String,
+    /// Whether it holds since then.
+    pub holds: bool,
+    /// When.
+    pub at: Option<Timestamp>,
 }
 
 /// What policy and the service's own spec come to.
@@ -123,113 +146,6 @@ pub struct Notify {
     pub on: Vec<String>,
 }
 
-/// A Deployment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Target {
-    /// Name.
-    pub name: String,
-    /// Unique for all time.
-    pub uid: String,
-    /// Generation of the spec.
-    pub generation: i64,
-    /// Generation that the Deployment controller has seen.
-    pub observed_generation: i64,
-    /// Hash of the pod template in the spec.
-    pub template_hash: String,
-    /// Size of the pod template in the spec as JSON, in bytes.
-    pub template_bytes: usize,
-    /// Image of the service container in the spec.
-    pub image: String,
-    /// Who wrote the template last, by field manager.
-    pub template_manager: String,
-    /// Whether our own field manager owns fields of the template, as it does after it restored one.
-    pub owns_template: bool,
-    /// Pods wanted.
-    pub replicas: i32,
-    /// Whether rolling out is paused.
-    pub paused: bool,
-    /// Field manager that owns `spec.paused`, whatever value it wrote: see [`Target::paused_by_others`].
-    pub paused_by: Option<String>,
-    /// The claim annotation, if there is one.
-    pub claim: Option<Claim>,
-    /// The images that the claim tells admission to hold.
-    pub held_images: Vec<String>,
-    /// Release number that a person gave to the template in the spec.
-    pub release_annotation: Option<u64>,
-    /// `Recreate` replaces all pods at once, so no two arms exist side by side.
-    pub recreate: bool,
-    /// Kind and name of an owner that manages this Deployment.
-    pub owner: Option<String>,
-    /// Name of an autoscaler that writes its replicas.
-    pub autoscaler: Option<String>,
-    /// The Deployment controller gave up waiting for progress; its message.
-    pub progress_deadline_exceeded: Option<String>,
-    /// The Deployment's `deployment.kubernetes.io/revision`.
-    pub revision: Option<u64>,
-}
-
-/// A ReplicaSet of the target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReplicaSet {
-    /// Name: the prefix of its pods' names.
-    pub name: String,
-    /// Unique for all time.
-    pub uid: String,
-    /// Hash of its pod template without the pod-template-hash label.
-    pub template_hash: String,
-    /// Pods wanted.
-    pub replicas: i32,
-    /// Pods that are available.
-    pub available: i32,
-}
-
-/// A pod of the target.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pod {
-    /// Name.
-    pub name: String,
-    /// Unique for all time.
-    pub uid: String,
-    /// Uid of its ReplicaSet.
-    pub replica_set: String,
-    /// Its phase label.
-    pub phase: Option<Phase>,
-    /// Whether it is ready.
-    pub ready: bool,
-    /// Whether it is being deleted.
-    pub deleting: bool,
-    /// When its containers first started.
-    pub started_at: Option<Timestamp>,
-    /// Restarts by container.
-    pub restarts: BTreeMap<String, u32>,
-    /// Containers that are terminated and not restarted yet (each is one crash that `restarts` does not count yet).
-    pub terminated: Vec<String>,
-    /// Reason of the last crash: `OOMKilled`, `Error (exit 101)`.
-    pub last_crash: Option<String>,
-    /// Why a container does not start: `ImagePullBackOff`, `CrashLoopBackOff`.
-    pub waiting: Option<String>,
-}
-
-impl Target {
-    /// Whether `paused` is the admission policy's doing. It says so in the claim when it pauses; who owns the field tells
-    /// nothing there, for a manifest that says `paused: false` owns it too. Elsewhere a pause without an owner is
-    /// admission's: people and tools leave their name.
-    #[must_use]
-    pub fn held_by_admission(&self) -> bool {
-        match self.claim {
-            Some(Claim::Held) => self.paused,
-            Some(Claim::HoldChanges) => self.paused && self.paused_by.is_none(),
-            Some(Claim::Open) | None => false,
-        }
-    }
-
-    /// Who paused the Deployment, where it is paused and admission did not do it.
-    #[must_use]
-    pub fn paused_by_others(&self) -> Option<&str> {
-        self.paused_by.as_deref().filter(|_| self.paused && !self.held_by_admission())
-    }
-}
-
 /// When the rejection of `release` is forgotten.
 fn forgotten_at(release: &Release) -> Option<Timestamp> {
     release.status.decided_at.or(release.created_at).map(|at| after(at, REJECTED_FOR))
@@ -242,16 +158,23 @@ pub(crate) fn after(at: Timestamp, span: Duration) -> Timestamp {
 }
 
 impl<'a> Snapshot<'a> {
+    /// Releases of the Deployment as it is. What was released to another one (it was deleted and made again, or the service
+    /// names another) says nothing about this one, and is never restored on it.
+    pub fn own_releases(&self) -> impl DoubleEndedIterator<Item = &'a Release> + use<'a> {
+        let uid = self.target.map(|target| target.uid.as_str());
+        self.releases.iter().filter(move |release| uid.is_none_or(|uid| !release.is_foreign_to(uid)))
+    }
+
     /// The release that was kept last: what the service falls back to.
     #[must_use]
     pub fn current(&self) -> Option<&'a Release> {
-        self.releases.iter().rev().find(|release| release.status.phase == ReleasePhase::Kept)
+        self.own_releases().rev().find(|release| release.status.phase == ReleasePhase::Kept)
     }
 
     /// The release under way.
     #[must_use]
     pub fn in_flight(&self) -> Option<&'a Release> {
-        self.releases.iter().rev().find(|release| release.status.phase.in_flight())
+        self.own_releases().rev().find(|release| release.status.phase.in_flight())
     }
 
     /// What `release` falls back to: what was kept last beside it. That is a later one where a template that was rejected
@@ -259,8 +182,7 @@ impl<'a> Snapshot<'a> {
     #[must_use]
     pub fn before(&self, release: &Release) -> Option<&'a Release> {
         let rejected: Vec<&Option<String>> = self.rejected().map(|other| &other.template_hash).collect();
-        self.releases
-            .iter()
+        self.own_releases()
             .rev()
             .filter(|other| other.number != release.number && !rejected.contains(&&other.template_hash))
             .find(|other| other.status.phase == ReleasePhase::Kept)
@@ -296,7 +218,7 @@ impl<'a> Snapshot<'a> {
     /// remembered, the newest [`REJECTED_MAX`] of them.
     pub fn rejected(&self) -> impl Iterator<Item = &'a Release> {
         let remembered: Vec<&Release> =
-            self.releases.iter().filter(|release| self.is_remembered(release)).collect();
+            self.own_releases().filter(|release| self.is_remembered(release)).collect();
         let surplus = remembered.len().saturating_sub(REJECTED_MAX);
         remembered.into_iter().skip(surplus)
     }
@@ -309,8 +231,7 @@ impl<'a> Snapshot<'a> {
         }
         let wanted = release.decision.as_ref().is_some_and(|decision| decision.keep == Keep::Keep);
         let mut kept = self
-            .releases
-            .iter()
+            .own_releases()
             .filter(|other| other.status.phase == ReleasePhase::Kept && other.number > release.number);
         let lifted = kept.any(|other| {
             wanted || (other.template_hash.is_some() && other.template_hash == release.template_hash)
@@ -330,17 +251,32 @@ impl<'a> Snapshot<'a> {
         self.releases.last().map_or(0, |release| release.number)
     }
 
+    /// The first number from `at_least` on that is higher than every other and free.
+    #[must_use]
+    pub fn free_number(&self, at_least: u64) -> u64 {
+        let first = at_least.max(self.last_number().saturating_add(1));
+        (first..=u64::MAX).find(|number| !self.taken.contains(number)).unwrap_or(first)
+    }
+
+    /// The record that a person created for `number` and that waits for its template. Numbers only go up: one that was
+    /// given before another release began has missed its turn.
+    #[must_use]
+    pub fn awaited(&self, number: u64) -> Option<&'a Release> {
+        let pending = |release: &&Release| release.status.phase == ReleasePhase::Pending;
+        let used = self.releases.iter().rev().find(|release| !pending(release)).map_or(0, |last| last.number);
+        self.releases.iter().filter(pending).find(|release| release.number == number && number > used)
+    }
+
     /// Hash of the template that a pod was made from.
     #[must_use]
     pub fn template_hash(&self, pod: &Pod) -> Option<&'a str> {
-        let set = self.replica_sets.iter().find(|set| set.uid == pod.replica_set)?;
-        Some(&set.template_hash)
+        pod.template_hash(self.replica_sets)
     }
 
     /// The arm of a pod while `release` is judged.
     #[must_use]
-    pub fn arm(&self, pod: &Pod, release: &Release) -> Phase {
+    pub fn arm(&self, pod: &Pod, release: &Release) -> Arm {
         let hash = self.template_hash(pod);
-        if hash.is_some() && hash == release.template_hash.as_deref() { Phase::Canary } else { Phase::Stable }
+        if hash.is_some() && hash == release.template_hash.as_deref() { Arm::Canary } else { Arm::Stable }
     }
 }

@@ -68,11 +68,11 @@ impl Host {
         self.register(|registry| registry.register("trimtab_build", "what this binary was built from", info));
     }
 
-    /// All metrics in OpenMetrics text.
+    /// All metrics in OpenMetrics text: what was registered several times, under other labels, is one family.
     pub fn metrics(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &locked(&self.shared.registry))?;
-        Ok(text)
+        Ok(one_family_each(&text))
     }
 
     /// Whether all readiness checks pass; otherwise one line for each that does not.
@@ -106,6 +106,34 @@ impl fmt::Debug for Host {
         f.debug_struct("Host").finish_non_exhaustive()
     }
 }
+
+/// Puts the samples of each family behind one header. Every queue and every watch has a collector of its own, each of which
+/// prints the header anew; readers of the format may refuse a family that comes twice.
+fn one_family_each(text: &str) -> String {
+    let mut order = Vec::new();
+    let mut families: BTreeMap<&str, (String, String)> = BTreeMap::new();
+    let mut current = "";
+    for line in text.lines().filter(|line| *line != END) {
+        let header = line.strip_prefix("# ");
+        current = header.and_then(|header| header.split(' ').nth(1)).unwrap_or(current);
+        let (headers, samples) = families.entry(current).or_insert_with(|| {
+            order.push(current);
+            Default::default()
+        });
+        if header.is_none() {
+            samples.extend([line, "\n"]);
+        } else if !headers.lines().any(|held| held == line) {
+            headers.extend([line, "\n"]);
+        }
+    }
+    let held = order.iter().filter_map(|name| families.get(name));
+    let mut merged: String = held.map(|(headers, samples)| format!("{headers}{samples}")).collect();
+    merged.extend([END, "\n"]);
+    merged
+}
+
+/// The last line of OpenMetrics text.
+const END: &str = "# EOF";
 
 fn verdict(checks: &Mutex<BTreeMap<&'static str, Check>>) -> Result<(), String> {
     // Copied out, so that a check may itself use the host.

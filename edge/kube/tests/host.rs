@@ -10,8 +10,13 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
-use trimtab_kube::CancellationToken;
 use trimtab_kube::host::{Host, stop_on_signals};
+use trimtab_kube::intern::Interner;
+use trimtab_kube::pod_row::PodProjection;
+use trimtab_kube::queue::Queue;
+use trimtab_kube::resource::{DEPLOYMENTS, PODS};
+use trimtab_kube::watch::{Scope, watch};
+use trimtab_kube::{Api, CancellationToken, Clock, Key};
 
 async fn get(host: &Host, path: &str) -> (StatusCode, String) {
     let request = Request::get(path).body(Empty::<bytes::Bytes>::new()).unwrap();
@@ -60,6 +65,42 @@ async fn metrics_are_open_metrics() {
     assert_eq!(status, StatusCode::OK);
     assert!(text.contains("trimtab_build_info{version=\"0.1.0\",commit=\"abcdef\"} 1\n"), "{text}");
     assert!(text.contains("trimtab_things_total 1\n") && text.ends_with("# EOF\n"), "{text}");
+}
+
+/// One header for all queues and all watches, and all their samples behind it.
+#[tokio::test]
+async fn what_is_registered_several_times_is_one_family() {
+    let host = Host::new();
+    let api = Api::new(
+        kube::Client::new(tower::service_fn(|_: Request<kube::client::Body>| never()), "default"),
+        "tester",
+    );
+    host.register(|registry| {
+        for name in ["services", "policies"] {
+            Queue::<Key>::new(name, Clock::system()).register(registry);
+        }
+        for resource in [PODS, DEPLOYMENTS] {
+            let projection = PodProjection::new(Interner::new());
+            watch(api.clone(), resource, Scope::all(), projection).status().register(registry);
+        }
+    });
+    let text = host.metrics().unwrap();
+    for name in
+        ["trimtab_queue_depth", "trimtab_queue_failures", "trimtab_watch_events", "trimtab_watch_healthy"]
+    {
+        for word in ["HELP", "TYPE"] {
+            assert_eq!(text.matches(&format!("# {word} {name} ")).count(), 1, "{text}");
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        let header = lines.iter().position(|line| line.starts_with(&format!("# TYPE {name} "))).unwrap();
+        assert!(lines[header + 1..=header + 2].iter().all(|line| line.starts_with(name)), "{text}");
+    }
+    assert!(text.contains("trimtab_watch_healthy{resource=\"pods\"} 0\n"), "{text}");
+    assert_eq!(text.matches("# EOF").count(), 1);
+}
+
+async fn never() -> Result<http::Response<kube::client::Body>, std::io::Error> {
+    std::future::pending().await
 }
 
 #[tokio::test]

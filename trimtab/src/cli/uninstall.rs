@@ -2,9 +2,8 @@
 
 use serde_json::Value;
 use trimtab_api::ManagedApp;
-use trimtab_control::apply::{put_back, remove_claim, return_fields};
-use trimtab_control::observed::{leaving_with, owns_template};
 use trimtab_control::resources::MANAGED_APPS;
+use trimtab_control::unclaim::{Progress, is_held, unclaim};
 use trimtab_delivery::names::CLAIM_ANNOTATION;
 use trimtab_kube::api::{Preconditions, Propagation, Selector};
 use trimtab_kube::intern::Interner;
@@ -14,12 +13,12 @@ use trimtab_kube::resource::{
 use trimtab_kube::watch::Project;
 use trimtab_kube::workload_rows::DeploymentProjection;
 use trimtab_kube::{ApiError, Resource};
+use trimtab_plan::{Copied, Kind, Object};
 
 use super::args::UninstallArgs;
 use super::deploy::pointer_segment;
 use super::exit::{Exit, Failure};
 use super::install::{Choices, NAMESPACE, objects};
-use super::rollback::template_of;
 use super::service::{Service, list, text};
 use super::session::Session;
 
@@ -169,27 +168,16 @@ async fn let_go(
         let row = projection.project(deployment.to_string().as_bytes()).map_err(|error| {
             Failure::error(format!("Deployment {namespace}/{name} cannot be read: {error}"))
         })?;
-        let held = leaving_with(&row, &[], &[]).held;
+        let held = is_held(&row);
         let template = if held { kept_template(session, namespace, name, app).await? } else { None };
         restored |= template.is_some();
         if mode == Mode::Rehearse {
             return Ok(restored);
         }
         // One step at a time, and the claim last: an interrupted removal is finished by the next one.
-        let step = if held {
-            // Held although its template was kept: admission's pause goes all the same.
-            let template = template.unwrap_or_else(|| row.template.value());
-            put_back(&session.api, &row, &template).await.map(drop)
-        } else if owns_template(&row) {
-            return_fields(&session.api, &row.identity.key).await.map(drop)
-        } else {
-            match remove_claim(&session.api, &row).await {
-                Ok(_) => return Ok(restored),
-                Err(error) => Err(error),
-            }
-        };
-        match step {
-            Ok(()) => {}
+        match unclaim(&session.api, &row, template).await {
+            Ok(Progress::Gone) => return Ok(restored),
+            Ok(Progress::Going) => {}
             Err(error @ (ApiError::Conflict { .. } | ApiError::Invalid { .. })) => last = error,
             Err(error) => return Err(error.into()),
         }
@@ -203,7 +191,7 @@ async fn kept_template(
     namespace: &str,
     name: &str,
     app: Option<&ManagedApp>,
-) -> Result<Option<Value>, Failure> {
+) -> Result<Option<Copied>, Failure> {
     let lost = || {
         Failure::error(format!("Deployment {namespace}/{name} is held, and no kept release is recorded: it would ship what was rejected"))
             .hint(format!("put the template that should run on it, then `kubectl annotate deployment {name} -n {namespace} {CLAIM_ANNOTATION}-`"))
@@ -214,5 +202,7 @@ async fn kept_template(
     if service.shows(kept) {
         return Ok(None);
     }
-    template_of(&session.api, namespace, kept).await.map(Some)
+    let template_hash = kept.spec.template_hash.clone().ok_or_else(lost)?;
+    let from = Object::new(Kind::AppRelease, namespace, kept.metadata.name.clone());
+    Ok(Some(Copied { from, pointer: "/spec/template", into: "/spec/template", template_hash }))
 }

@@ -1,10 +1,12 @@
 //! A settled service, and a rejected template that somebody applied again.
 
+use trimtab_workload::{AdmissionHold, Target};
+
 use super::claim::Refusal;
 use super::draft::{Draft, moved_to, owe};
 use super::{Pause, TEMPLATE_BYTES_MAX, Write, judging, rolling_back};
-use crate::names::{Claim, HELD_IMAGES_MAX, fits_claim, release_word};
-use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, Target};
+use crate::names::{HELD_IMAGES_MAX, fits_claim, release_word};
+use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot};
 
 /// Which rejections a claim is written for.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +44,7 @@ pub(super) fn held_images<'a>(snapshot: &Snapshot<'a>, rejections: Rejections<'a
 }
 
 /// Writes the claim where it is not what it should be.
-fn claim(draft: &mut Draft<'_>, target: &Target, claim: Claim, images: Vec<String>, pause: Pause) {
+fn claim(draft: &mut Draft<'_>, target: &Target, claim: AdmissionHold, images: Vec<String>, pause: Pause) {
     if target.claim != Some(claim) || target.held_images != images || pause == Pause::Clear {
         draft.write(Write::Claim { claim, images, pause });
     }
@@ -52,7 +54,7 @@ fn claim(draft: &mut Draft<'_>, target: &Target, claim: Claim, images: Vec<Strin
 pub(super) fn let_pass(draft: &mut Draft<'_>, target: &Target, rejections: Rejections<'_>) {
     let snapshot = draft.snapshot;
     let nothing = remembered(snapshot, rejections).is_empty();
-    let word = if nothing { Claim::Open } else { Claim::HoldChanges };
+    let word = if nothing { AdmissionHold::Open } else { AdmissionHold::HoldChanges };
     let pause = if target.held_by_admission() { Pause::Clear } else { Pause::Leave };
     claim(draft, target, word, held_images(snapshot, rejections), pause);
 }
@@ -81,7 +83,11 @@ pub(super) fn pass_unjudged(draft: &mut Draft<'_>, target: &Target) {
 /// first. What admission holds already stays held.
 pub(super) fn hold_changes(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     let images = held_images(draft.snapshot, Rejections::And(release));
-    let word = if target.claim == Some(Claim::Held) { Claim::Held } else { Claim::HoldChanges };
+    let word = if target.claim == Some(AdmissionHold::Held) {
+        AdmissionHold::Held
+    } else {
+        AdmissionHold::HoldChanges
+    };
     claim(draft, target, word, images, Pause::Leave);
 }
 
@@ -136,7 +142,7 @@ pub(super) fn hold(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     let others = target.paused_by_others().is_some();
     if !others {
         let images = held_images(draft.snapshot, Rejections::Known);
-        claim(draft, target, Claim::Held, images, Pause::Leave);
+        claim(draft, target, AdmissionHold::Held, images, Pause::Leave);
     }
     if others || release.status.held {
         return draft.waits(

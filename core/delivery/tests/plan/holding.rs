@@ -1,8 +1,8 @@
 //! A rejected template that comes again.
 
-use trimtab_delivery::names::Claim;
 use trimtab_delivery::plan::RESTORES_MAX;
 use trimtab_delivery::snapshot::{Keep, ReleasePhase};
+use trimtab_workload::AdmissionHold;
 
 use crate::check;
 use crate::service::{held, rejected};
@@ -24,7 +24,7 @@ fn is_held() {
         why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 --because ...`
         wake +720h
     ");
-    let unfinished = held().claim(Claim::HoldChanges);
+    let unfinished = held().claim(AdmissionHold::HoldChanges);
     check("a crash before the claim was written", &unfinished, "
         claim held pay:t2
         = Held: Healthy on v1 (v2 rejected)
@@ -127,7 +127,7 @@ fn what_ends_a_hold() {
     ",
     );
     let recorded = held().applies("t3").release(3, "t3", ReleasePhase::Judging).started().labelled();
-    let kept = held().release(3, "t3", ReleasePhase::Kept).applies("t3").claim(Claim::Open);
+    let kept = held().release(3, "t3", ReleasePhase::Kept).applies("t3").claim(AdmissionHold::Open);
     let kept = kept.target(|target| target.paused = false);
     check(
         "and once that is kept, the hold is over",
@@ -200,7 +200,7 @@ fn rejections_are_remembered() {
         wake +720h
     ",
     );
-    check("and held when it comes back", &later().applies("t2").paused(None).claim(Claim::Held), "
+    check("and held when it comes back", &later().applies("t2").paused(None).claim(AdmissionHold::Held), "
         event v2 Held: v2 was rejected and applied again by ci: held, no pod is touched
         v2 is RolledBack: rpc-errors: 30 % [Fail, held, started +0s, decided +0s, recovered +0s, restores 1]
         = Held: Healthy on v3 (v2 rejected)
@@ -225,7 +225,7 @@ fn rejections_are_remembered() {
         why the Deployment runs v3, which was kept -> nothing is due; waits for a change of its pod template
     ",
     );
-    let held = later().applies("t2").paused(None).claim(Claim::Held);
+    let held = later().applies("t2").paused(None).claim(AdmissionHold::Held);
     let mut waits = held.later(31 * 24 * 3600);
     waits.releases[1].status.held = true;
     check("and longer while the spec holds it: nothing ships because time passed", &waits, "

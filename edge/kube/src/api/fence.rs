@@ -1,58 +1,113 @@
 //! Whether this process may still write: the validity of a lease, judged by this machine's monotonic clock alone.
 
+use std::fmt;
+
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+/// One unbroken stretch of leadership. It rises with every acquisition, over all processes that compete for one lease: a
+/// process whose lease ran out and that got it again leads in another term, because somebody may have led in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Term(u64);
+
+impl Term {
+    /// The term as a number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "term {}", self.0)
+    }
+}
 
 /// A handle on leadership, cheap to clone. See [`crate::lease`] for who keeps it up to date.
 #[derive(Clone, Debug)]
 pub struct Leadership {
-    valid_until: watch::Receiver<Option<Instant>>,
+    standing: watch::Receiver<Standing>,
 }
 
 /// The other end of [`Leadership`], held by whoever renews the lease.
 #[derive(Debug)]
 pub(crate) struct LeadershipGrant {
-    valid_until: watch::Sender<Option<Instant>>,
+    standing: watch::Sender<Standing>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    /// The term that is current, or the last one that was.
+    term: Option<Term>,
+    /// The end of `term` unless it is extended; `None` when it was revoked.
+    valid_until: Option<Instant>,
+}
+
+impl Standing {
+    fn current(self) -> Option<Term> {
+        self.term.filter(|_| self.valid_until.is_some_and(|until| Instant::now() < until))
+    }
 }
 
 impl Leadership {
     /// A leadership nobody holds yet, and the end that grants it.
     pub(crate) fn vacant() -> (LeadershipGrant, Leadership) {
-        let (sender, receiver) = watch::channel(None);
-        (LeadershipGrant { valid_until: sender }, Leadership { valid_until: receiver })
+        let (sender, receiver) = watch::channel(Standing::default());
+        (LeadershipGrant { standing: sender }, Leadership { standing: receiver })
     }
 
     /// Leadership that never ends: one replica by construction, as in tests, demos and one-shot commands.
     pub fn always() -> Leadership {
-        Leadership { valid_until: watch::channel(Some(far_future())).1 }
+        let standing = Standing { term: Some(Term(0)), valid_until: Some(far_future()) };
+        Leadership { standing: watch::channel(standing).1 }
     }
 
     /// Whether a write may be sent right now. True only strictly before [`Leadership::valid_until`], so that a process
     /// that was frozen finds out by itself.
     pub fn is_leader(&self) -> bool {
-        self.valid_until().is_some_and(|until| Instant::now() < until)
+        self.term().is_some()
+    }
+
+    /// The term in which this process leads right now; `None` when it does not lead.
+    pub fn term(&self) -> Option<Term> {
+        self.standing.borrow().current()
     }
 
     /// Until when this process may write without another renewal; `None` when it does not lead.
     pub fn valid_until(&self) -> Option<Instant> {
-        *self.valid_until.borrow()
+        self.standing.borrow().valid_until
     }
 
-    /// Waits until this process leads. Never returns if the elector was stopped.
-    pub async fn gained(&self) {
-        let mut receiver = self.valid_until.clone();
-        while !self.is_leader() {
+    /// Waits until this process leads, and says in which term. Never returns if the elector was stopped.
+    pub async fn gained(&self) -> Term {
+        let mut receiver = self.standing.clone();
+        loop {
+            if let Some(term) = receiver.borrow_and_update().current() {
+                return term;
+            }
             if receiver.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// Waits until this process does not lead: the lease was released, taken, or ran out unrenewed.
+    /// Waits until the term that is current at the call is over; returns at once when there is none.
     pub async fn lost(&self) {
-        let mut receiver = self.valid_until.clone();
-        while self.is_leader() {
-            let until = (*receiver.borrow_and_update()).unwrap_or_else(Instant::now);
+        if let Some(term) = self.term() {
+            self.ended(term).await;
+        }
+    }
+
+    /// Waits until `term` is not current: the lease was released, taken, or ran out unrenewed. Returns as well when this
+    /// process has got the lease again since, in another term, however seldom the waiting task was run.
+    pub async fn ended(&self, term: Term) {
+        let mut receiver = self.standing.clone();
+        loop {
+            let standing = *receiver.borrow_and_update();
+            if standing.current() != Some(term) {
+                return;
+            }
+            let until = standing.valid_until.unwrap_or_else(Instant::now);
             tokio::select! {
                 biased;
                 changed = receiver.changed() => {
@@ -66,14 +121,103 @@ impl Leadership {
 }
 
 impl LeadershipGrant {
-    /// Leads until `until`, unless extended or revoked before.
-    pub(crate) fn grant(&self, until: Instant) {
-        self.valid_until.send_replace(Some(until));
+    /// Whether the granted term is current right now.
+    pub(crate) fn is_current(&self) -> bool {
+        self.standing.borrow().current().is_some()
+    }
+
+    /// Begins a term that ends at `until`, unless it is extended or revoked before. `transitions` is the lease's own count
+    /// of acquisitions: it makes terms rise over all processes. A lease that was deleted counts from the start again, so
+    /// that the last term of this process counts as well.
+    pub(crate) fn begin(&self, until: Instant, transitions: u64) {
+        self.standing.send_modify(|standing| {
+            let next = standing.term.map_or(0, |Term(last)| last.saturating_add(1));
+            *standing = Standing { term: Some(Term(next.max(transitions))), valid_until: Some(until) };
+        });
+    }
+
+    /// Makes the current term last until `until`. A term that is over stays so: others may have led since.
+    pub(crate) fn extend(&self, until: Instant) {
+        self.standing.send_if_modified(|standing| {
+            let goes_on = standing.current().is_some();
+            if goes_on {
+                standing.valid_until = Some(until);
+            }
+            goes_on
+        });
     }
 
     /// Stops leading at once.
     pub(crate) fn revoke(&self) {
-        self.valid_until.send_if_modified(|until| until.take().is_some());
+        self.standing.send_if_modified(|standing| standing.valid_until.take().is_some());
+    }
+}
+
+/// What an [`Api`](super::Api) asks before it sends a write.
+#[derive(Clone, Debug)]
+pub(crate) enum Fence {
+    /// Nothing: every write is sent.
+    Open,
+    /// That this process leads, in whatever term.
+    AnyTerm(Leadership),
+    /// That this process leads in the term.
+    OneTerm(Leadership, Term),
+}
+
+impl Fence {
+    /// The same fence, narrowed to one term. Without a leadership there is no term: nothing is sent any more.
+    pub(crate) fn in_term(&self, term: Term) -> Fence {
+        match self {
+            Fence::Open => Fence::OneTerm(Leadership::vacant().1, term),
+            Fence::AnyTerm(leadership) | Fence::OneTerm(leadership, _) => {
+                Fence::OneTerm(leadership.clone(), term)
+            }
+        }
+    }
+
+    /// What a write that begins now may be sent under.
+    pub(crate) fn permit(&self) -> Permit<'_> {
+        match self {
+            Fence::Open => Permit::Always,
+            Fence::AnyTerm(leadership) => match leadership.term() {
+                Some(term) => Permit::During(leadership, term),
+                None => Permit::Never,
+            },
+            Fence::OneTerm(leadership, term) => Permit::During(leadership, *term),
+        }
+    }
+}
+
+/// When one request may be under way, its retries and the waits between them included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Permit<'a> {
+    Always,
+    Never,
+    During(&'a Leadership, Term),
+}
+
+impl Permit<'_> {
+    /// Whether the request may be sent right now.
+    pub(crate) fn holds(self) -> bool {
+        match self {
+            Permit::Always => true,
+            Permit::Never => false,
+            Permit::During(leadership, term) => leadership.term() == Some(term),
+        }
+    }
+
+    /// `work`, or `None` once the permit has ended. The permit is looked at first: a process that was frozen must not
+    /// send, when it wakes up, what it was about to send.
+    pub(crate) async fn cut<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        match self {
+            Permit::Always => Some(work.await),
+            Permit::Never => None,
+            Permit::During(leadership, term) => tokio::select! {
+                biased;
+                () = leadership.ended(term) => None,
+                done = work => Some(done),
+            },
+        }
     }
 }
 
@@ -94,7 +238,7 @@ mod tests {
     async fn validity_ends_by_itself() {
         let (grant, leadership) = Leadership::vacant();
         assert!(!leadership.is_leader());
-        grant.grant(Instant::now() + 10 * SECOND);
+        grant.begin(Instant::now() + 10 * SECOND, 0);
         leadership.gained().await;
         let started = Instant::now();
         leadership.lost().await;
@@ -105,7 +249,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn revoking_wakes_those_who_wait() {
         let (grant, leadership) = Leadership::vacant();
-        grant.grant(Instant::now() + 10 * SECOND);
+        grant.begin(Instant::now() + 10 * SECOND, 0);
         let started = Instant::now();
         let waiting = tokio::spawn({
             let leadership = leadership.clone();
@@ -120,11 +264,46 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn leadership_outlives_its_elector_only_until_the_deadline() {
         let (grant, leadership) = Leadership::vacant();
-        grant.grant(Instant::now() + 5 * SECOND);
+        grant.begin(Instant::now() + 5 * SECOND, 0);
         drop(grant);
         let started = Instant::now();
         leadership.lost().await;
         assert_eq!(started.elapsed().as_secs(), 5);
         assert!(Leadership::always().is_leader());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lapse_and_a_new_grant_is_another_term_however_late_it_is_looked_at() {
+        let (grant, leadership) = Leadership::vacant();
+        grant.begin(Instant::now() + 10 * SECOND, 3);
+        let first = leadership.gained().await;
+        assert_eq!(first.number(), 3);
+        let mut waiting = std::pin::pin!(leadership.ended(first));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        tokio::time::sleep(5 * SECOND).await;
+        grant.extend(Instant::now() + 10 * SECOND);
+        assert_eq!(leadership.term(), Some(first), "a renewal goes on");
+        tokio::time::sleep(10 * SECOND).await;
+        grant.extend(Instant::now() + 10 * SECOND);
+        assert_eq!(leadership.term(), None, "a term that is over cannot be extended");
+        // A lease that was deleted counts from the start again.
+        grant.begin(Instant::now() + 10 * SECOND, 0);
+        assert_eq!(leadership.term(), Some(Term(4)));
+        assert!(futures::poll!(&mut waiting).is_ready(), "the first term is over although somebody leads");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revoked_term_is_not_the_next_one() {
+        let (grant, leadership) = Leadership::vacant();
+        grant.begin(Instant::now() + 10 * SECOND, 0);
+        let first = leadership.gained().await;
+        let fence = Fence::AnyTerm(leadership.clone());
+        let (narrow, any) = (fence.in_term(first), fence.permit());
+        grant.revoke();
+        assert!(!any.holds() && !narrow.permit().holds() && !fence.permit().holds());
+        grant.begin(Instant::now() + 10 * SECOND, 7);
+        assert!(fence.permit().holds(), "any term will do for what begins now");
+        assert!(!any.holds() && !narrow.permit().holds(), "what began in the first term has ended with it");
+        assert!(!Fence::Open.in_term(first).permit().holds(), "without a leadership there is no term");
     }
 }

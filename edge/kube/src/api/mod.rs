@@ -1,7 +1,8 @@
 //! Reads and writes, as raw JSON: foreign objects are never squeezed through a type that might drop a field.
 //!
 //! `Api` is the only way out of the process towards Kubernetes. It counts every request, retries a bounded number of
-//! times without chance, and, when [fenced](Api::fenced), refuses to write without a valid lease.
+//! times without chance, and, when [fenced](Api::fenced), neither sends a write nor waits for
+//! its answer without a valid lease.
 
 mod connect;
 mod counters;
@@ -20,8 +21,9 @@ pub use self::connect::ConnectError;
 pub use self::counters::{RequestCounters, RequestKind};
 pub(crate) use self::error::Status;
 pub use self::error::{ApiError, Cause, Target};
-pub use self::fence::Leadership;
+use self::fence::Fence;
 pub(crate) use self::fence::LeadershipGrant;
+pub use self::fence::{Leadership, Term};
 pub use self::patch::{Force, Patch, Preconditions, Propagation, Selector};
 pub(crate) use self::send::{Attempts, Call, Query, Stream, chain};
 use crate::resource::{PODS, Resource};
@@ -38,14 +40,14 @@ pub struct Api {
     client: kube::Client,
     field_manager: &'static str,
     counters: RequestCounters,
-    fence: Option<Leadership>,
+    fence: Fence,
 }
 
 impl Api {
     /// An API over any client, in particular one whose service is a simulated API server.
     /// `field_manager` owns the fields this handle writes; one per concern.
     pub fn new(client: kube::Client, field_manager: &'static str) -> Api {
-        Api { client, field_manager, counters: RequestCounters::default(), fence: None }
+        Api { client, field_manager, counters: RequestCounters::default(), fence: Fence::Open }
     }
 
     /// The same connection and counters, writing in another manager's name.
@@ -53,10 +55,16 @@ impl Api {
         Api { field_manager, ..self.clone() }
     }
 
-    /// The same connection, but every mutating call first checks that the lease is still valid by this machine's
-    /// monotonic clock, and fails with [`ApiError::Fenced`] when it is not.
+    /// The same connection, but a mutating call is sent only in the term that was current when it began, by this machine's
+    /// monotonic clock. It fails with [`ApiError::Fenced`] when there is none, and no attempt of it outlives the term: one
+    /// that is cut off for that has an [unknown outcome](ApiError::outcome_unknown).
     pub fn fenced(&self, leadership: Leadership) -> Api {
-        Api { fence: Some(leadership), ..self.clone() }
+        Api { fence: Fence::AnyTerm(leadership), ..self.clone() }
+    }
+
+    /// The same [fenced](Api::fenced) API, but for one term alone: what was decided in a term is not written in another.
+    pub fn in_term(&self, term: Term) -> Api {
+        Api { fence: self.fence.in_term(term), ..self.clone() }
     }
 
     /// The namespace used when none is given: the context's, or `default`.

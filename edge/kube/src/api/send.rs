@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 
+use super::fence::Permit;
 use super::{Api, ApiError, Selector, Status, Target};
 use crate::resource::push_escaped;
 
@@ -88,24 +89,34 @@ pub(crate) type Stream = Body;
 impl Api {
     /// Sends `call`, again where that is safe, and returns the whole body of a successful answer.
     pub(crate) async fn bytes(&self, call: Call) -> Result<Bytes, ApiError> {
+        let permit = if call.method == Method::GET { Permit::Always } else { self.fence.permit() };
         let mut delay = RETRY_DELAY_MIN;
         for _ in 1..ATTEMPTS_MAX {
-            let error = match self.attempt(&call).await {
+            let error = match self.attempt(&call, permit).await {
                 Err(error) if call.attempts.again_after(&error) => error,
                 result => return result,
             };
             let wait = error.retry_after().unwrap_or(delay).clamp(delay, RETRY_DELAY_MAX);
             tracing::debug!(%error, ?wait, "request failed, trying again");
-            tokio::time::sleep(wait).await;
+            // Where the lease ends meanwhile, the next attempt is refused at once.
+            permit.cut(tokio::time::sleep(wait)).await;
             delay = (delay * 2).min(RETRY_DELAY_MAX);
         }
-        self.attempt(&call).await
+        self.attempt(&call, permit).await
     }
 
-    async fn attempt(&self, call: &Call) -> Result<Bytes, ApiError> {
-        let result = match tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(call)).await {
-            Ok(result) => result,
-            Err(_) => Err(transport(&call.target, format!("nothing within {} s", REQUEST_TIMEOUT.as_secs()))),
+    async fn attempt(&self, call: &Call, permit: Permit<'_>) -> Result<Bytes, ApiError> {
+        let result = if permit.holds() {
+            let exchange = tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(call));
+            match permit.cut(exchange).await {
+                Some(Ok(result)) => result,
+                Some(Err(_)) => {
+                    Err(transport(&call.target, format!("nothing within {} s", REQUEST_TIMEOUT.as_secs())))
+                }
+                None => Err(transport(&call.target, "nothing before the lease ended".to_owned())),
+            }
+        } else {
+            Err(ApiError::Fenced { target: call.target.clone() })
         };
         self.count(call, result.as_ref().err());
         result
@@ -129,7 +140,6 @@ impl Api {
 
     async fn open(&self, call: &Call) -> Result<Response<Body>, ApiError> {
         let request = request(call)?;
-        self.check_fence(call)?;
         let response =
             self.client.send(request).await.map_err(|error| transport(&call.target, chain(&error)))?;
         if response.status().is_success() {
@@ -139,16 +149,6 @@ impl Api {
         let retry_after = retry_after(response.headers());
         let body = collect(&call.target, response.into_body()).await.unwrap_or_default();
         Err(Status::read(code, &body).into_error(call.target.clone(), retry_after))
-    }
-
-    fn check_fence(&self, call: &Call) -> Result<(), ApiError> {
-        let reading = call.method == Method::GET;
-        match &self.fence {
-            Some(leadership) if !reading && !leadership.is_leader() => {
-                Err(ApiError::Fenced { target: call.target.clone() })
-            }
-            _ => Ok(()),
-        }
     }
 
     fn count(&self, call: &Call, error: Option<&ApiError>) {

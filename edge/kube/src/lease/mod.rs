@@ -4,6 +4,9 @@
 //! change, and takes over only a whole lease duration later. The leader counts its own validity from the instant it
 //! *sent* the renewal that was accepted, and stops earlier than anybody may take over. While all machines' clocks run at
 //! about the same rate, no two [`Leadership`]s are valid at once, however long a process was frozen.
+//!
+//! Every acquisition begins a [`Term`](crate::api::Term), also that of a process whose own lease ran out: what was decided
+//! before is not written after.
 
 mod record;
 
@@ -22,7 +25,7 @@ use crate::resource::{Key, LEASES};
 /// Writes of unknown fate remembered. More cannot be under way within one lease duration.
 const ATTEMPTS_MAX: usize = 16;
 
-/// Which lease to compete for, as whom, and how patiently.
+/// Which lease to compete for, as whom, and in which times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseConfig {
     /// Namespace and name of the Lease; it is created if missing.
@@ -39,7 +42,7 @@ pub struct LeaseConfig {
 }
 
 impl LeaseConfig {
-    /// The usual patience: lease 15 s, renewal 10 s, retry 2 s.
+    /// The usual times: lease 15 s, renewal 10 s, retry 2 s.
     pub fn new(key: Key, identity: impl Into<String>) -> LeaseConfig {
         LeaseConfig {
             key,
@@ -129,15 +132,16 @@ impl Elector {
             return true;
         }
         // The holder's own promise counts, if it is longer than ours.
-        let patience = record.duration.max(self.config.lease_duration);
-        self.seen.as_ref().is_some_and(|(_, since)| since.elapsed() >= patience)
+        let timeout = record.duration.max(self.config.lease_duration);
+        self.seen.as_ref().is_some_and(|(_, since)| since.elapsed() >= timeout)
     }
 
     async fn write(&mut self, held: Option<(&Value, &Record)>) -> Result<(), ApiError> {
         let sent = Instant::now();
         let now = self.clock.now();
         let ours = held.is_some_and(|(_, record)| self.is_ours(record));
-        let keeping = if ours { Keeping::Yes } else { Keeping::No };
+        // A lease that ran out unrenewed is acquired anew although nobody else took it: its term is over.
+        let keeping = if ours && self.grant.is_current() { Keeping::Yes } else { Keeping::No };
         let spec = record::claim(&self.config, now, held.map(|(_, record)| record), keeping);
         if self.ours.len() == ATTEMPTS_MAX {
             self.ours.remove(0);
@@ -146,8 +150,13 @@ impl Elector {
         match self.store(held, spec).await {
             Ok(stored) => {
                 self.ours.drain(..self.ours.len() - 1);
-                self.observe(&stored);
-                self.grant.grant(sent + self.config.renew_deadline);
+                let transitions = self.observe(&stored).transitions();
+                let until = sent + self.config.renew_deadline;
+                match keeping {
+                    // Too late where the term ended before the answer came: the next round acquires.
+                    Keeping::Yes => self.grant.extend(until),
+                    Keeping::No => self.grant.begin(until, u64::try_from(transitions).unwrap_or(0)),
+                }
                 Ok(())
             }
             Err(error) => {

@@ -32,7 +32,8 @@ impl Record {
         Record { holder, duration: Duration::from_secs(seconds).min(DURATION_LONGEST), spec }
     }
 
-    fn transitions(&self) -> i64 {
+    /// How often the lease was acquired after it was created.
+    pub(super) fn transitions(&self) -> i64 {
         self.spec["leaseTransitions"].as_i64().unwrap_or(0)
     }
 }

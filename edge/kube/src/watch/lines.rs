@@ -11,7 +11,7 @@ use crate::api::{Stream, chain};
 pub(crate) const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// Silence after which a connection is taken for dead. Servers send a bookmark about every minute.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(150);
 
 /// What the next read gave.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,8 +46,8 @@ impl Lines {
             if let Some(line) = self.buffered() {
                 return line;
             }
-            match tokio::time::timeout(IDLE_TIMEOUT, self.body.frame()).await {
-                Err(_) => return Line::Broken(format!("nothing heard for {} s", IDLE_TIMEOUT.as_secs())),
+            match tokio::time::timeout(SILENCE_MAX, self.body.frame()).await {
+                Err(_) => return Line::Broken(format!("nothing heard for {} s", SILENCE_MAX.as_secs())),
                 Ok(None) => return Line::End,
                 Ok(Some(Err(error))) => return Line::Broken(chain(&error)),
                 Ok(Some(Ok(frame))) => {

@@ -18,6 +18,9 @@ use crate::resource::Resource;
 /// After how many seconds the server is asked to end a watch connection; below the five minutes many proxies allow.
 const CONNECTION_SECONDS: u64 = 290;
 
+/// A connection that the server has not ended after this is cut: nobody may be left at its other end.
+const CONNECTION_MAX: Duration = Duration::from_secs(CONNECTION_SECONDS + 60);
+
 /// First and longest wait between attempts.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 const BACKOFF_LONGEST: Duration = Duration::from_secs(30);
@@ -46,11 +49,18 @@ pub(super) fn events<P: Project>(
         page_items: LIST_PAGE_ITEMS,
         phase: Phase::List { token: String::new() },
         pending: VecDeque::new(),
+        fulfils: 0,
+        delivered: false,
     };
     futures::stream::unfold(machine, |mut machine| async move {
         loop {
             if let Some(event) = machine.pending.pop_front() {
+                machine.delivered |= matches!(event, Event::Ready);
                 return Some((event, machine));
+            }
+            if std::mem::take(&mut machine.delivered) {
+                // Whoever asks for the next event has taken in the last.
+                machine.status.fulfilled(machine.fulfils);
             }
             machine.advance().await;
         }
@@ -69,6 +79,10 @@ struct Machine<P: Project> {
     phase: Phase,
     /// What has been read but not delivered: at most one list page and its marks.
     pending: VecDeque<Event<P::Row>>,
+    /// The last wish for a new listing that came before the latest one began.
+    fulfils: u64,
+    /// The end of a listing was handed out, and the next event has not been asked for.
+    delivered: bool,
 }
 
 enum Phase {
@@ -87,17 +101,32 @@ struct Connection {
 
 impl<P: Project> Machine<P> {
     async fn advance(&mut self) {
+        // What is cut off below leaves this behind: the first page of a new listing.
         let phase = std::mem::replace(&mut self.phase, Phase::List { token: String::new() });
-        self.phase = match phase {
+        if let Phase::List { .. } = phase {
+            // Not cut off: a listing that never comes to its end would help nobody.
+            self.phase = self.step(phase).await;
+            return;
+        }
+        let resync = self.status.wish_after(self.fulfils);
+        tokio::select! {
+            biased;
+            () = resync => {}
+            next = self.step(phase) => self.phase = next,
+        }
+    }
+
+    async fn step(&mut self, phase: Phase) -> Phase {
+        match phase {
             Phase::List { token } => self.list(token).await,
             Phase::Connect { version } => self.connect(version).await,
             Phase::Follow { version, connection } => self.follow(version, connection).await,
-        };
+        }
     }
 
     async fn list(&mut self, token: String) -> Phase {
         if token.is_empty() {
-            self.status.listing();
+            self.fulfils = self.status.listing();
         }
         let namespace = self.scope.namespace.as_deref();
         let call = list_call(self.resource, namespace, &self.scope.selector, self.page_items, &token);
@@ -122,6 +151,7 @@ impl<P: Project> Machine<P> {
     /// Delivers one page. Fails only on pages that are no pages; objects that cannot be read are skipped.
     fn take_page(&mut self, token: &str, body: &Bytes) -> Result<Phase, String> {
         let page = Page::read(body)?;
+        self.status.page();
         if token.is_empty() {
             self.pending.push_back(Event::Reset);
         }
@@ -175,7 +205,11 @@ impl<P: Project> Machine<P> {
     }
 
     async fn follow(&mut self, version: String, mut connection: Box<Connection>) -> Phase {
-        let line = connection.lines.next().await;
+        let ending = connection.since + CONNECTION_MAX;
+        let line = tokio::time::timeout_at(ending, connection.lines.next()).await;
+        let line = line.unwrap_or_else(|_| {
+            Line::Broken(format!("not ended by the server within {} s", CONNECTION_MAX.as_secs()))
+        });
         if connection.since.elapsed() >= HEALTHY_AFTER {
             self.backoff.reset();
         }
@@ -183,6 +217,7 @@ impl<P: Project> Machine<P> {
             Line::Whole(line) => self.hear(&line, version, connection).await,
             Line::End => {
                 // Servers end every watch after a while; that is no failure, but never a reason to spin either.
+                self.status.disconnected();
                 let delay = self.backoff.delay(None);
                 tokio::time::sleep(delay).await;
                 Phase::Connect { version }

@@ -1,7 +1,8 @@
 //! A lean watch: bytes in, rows out; full objects are never built.
 //!
 //! The stream of [`watch`] never ends and never fails. Whatever goes wrong on the way is retried with a growing,
-//! chance-free delay, counted, logged, and visible through [`WatchStatus`]; what comes out is only this grammar:
+//! chance-free delay, counted, logged, and visible through [`WatchStatus`], which also takes the wish to
+//! [list anew](WatchStatus::resync); what comes out is only this grammar:
 //!
 //! ```text
 //! ( Reset  (Init | Unreadable)*  Ready  (Apply | Delete | Unreadable)* )*      a Reset may also cut a listing short
@@ -20,7 +21,7 @@ use futures::Stream;
 use futures::stream::BoxStream;
 
 pub(crate) use self::backoff::Backoff;
-pub use self::status::{WatchCounts, WatchStatus};
+pub use self::status::{HEALTHY_WITHIN, WatchCounts, WatchHealth, WatchStatus};
 use crate::api::{Api, Selector};
 use crate::resource::{Key, Resource};
 
@@ -109,7 +110,7 @@ pub struct Watch<R> {
 }
 
 impl<R> Watch<R> {
-    /// A handle that outlives the stream's owner: synced or not, last error, counts.
+    /// A handle that outlives the stream's owner: healthy or not, last error, counts, and the wish for a new listing.
     pub fn status(&self) -> WatchStatus {
         self.status.clone()
     }

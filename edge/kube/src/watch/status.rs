@@ -1,17 +1,25 @@
-//! How a watch is doing, for readiness, metrics and people.
+//! How a watch is doing, for readiness, metrics and people; and the wish that it lists anew.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::resource::Resource;
 use crate::sync::locked;
+
+/// How long after the server's last word a watch without a connection still counts as healthy: long enough to reconnect a
+/// few times, short enough that nobody decides on what was true long ago. With a connection, silence is bounded by
+/// [`SILENCE_MAX`](super::lines::SILENCE_MAX), which cuts it.
+pub const HEALTHY_WITHIN: Duration = Duration::from_secs(60);
 
 /// What happened on one watch since it began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,11 +38,42 @@ pub struct WatchCounts {
     pub expired: u64,
 }
 
+/// Whether what a watch shows may be decided on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchHealth {
+    /// It was listed, and is connected or was until a moment ago.
+    Healthy,
+    /// What it shows may be long gone.
+    Unhealthy {
+        /// Since when.
+        since: Instant,
+        /// What is wrong, in lower case.
+        why: String,
+    },
+}
+
+impl WatchHealth {
+    /// Whether it is healthy.
+    pub fn is_healthy(&self) -> bool {
+        *self == WatchHealth::Healthy
+    }
+}
+
 struct State {
     counts: WatchCounts,
+    began: Instant,
     synced: bool,
+    connected: bool,
     last_error: Option<String>,
     heard: Option<Instant>,
+}
+
+/// Wishes for a new listing, numbered as they come.
+struct Resyncs {
+    /// The last wish.
+    wanted: watch::Sender<u64>,
+    /// The last wish that a complete listing has fulfilled.
+    fulfilled: watch::Sender<u64>,
 }
 
 /// A shared view of one watch, cheap to clone.
@@ -42,12 +81,21 @@ struct State {
 pub struct WatchStatus {
     resource: &'static Resource,
     state: Arc<Mutex<State>>,
+    resyncs: Arc<Resyncs>,
 }
 
 impl WatchStatus {
     pub(crate) fn new(resource: &'static Resource) -> WatchStatus {
-        let state = State { counts: WatchCounts::default(), synced: false, last_error: None, heard: None };
-        WatchStatus { resource, state: Arc::new(Mutex::new(state)) }
+        let state = State {
+            counts: WatchCounts::default(),
+            began: Instant::now(),
+            synced: false,
+            connected: false,
+            last_error: None,
+            heard: None,
+        };
+        let resyncs = Resyncs { wanted: watch::channel(0).0, fulfilled: watch::channel(0).0 };
+        WatchStatus { resource, state: Arc::new(Mutex::new(state)), resyncs: Arc::new(resyncs) }
     }
 
     /// What is watched.
@@ -71,29 +119,87 @@ impl WatchStatus {
         locked(&self.state).heard
     }
 
+    /// Whether what the watch shows may be decided on.
+    pub fn health(&self) -> WatchHealth {
+        let state = locked(&self.state);
+        let error = || state.last_error.clone();
+        let Some(heard) = state.heard.filter(|_| state.synced) else {
+            let why = error().unwrap_or_else(|| "not listed yet".to_owned());
+            return WatchHealth::Unhealthy { since: state.began, why };
+        };
+        if state.connected || heard.elapsed() < HEALTHY_WITHIN {
+            return WatchHealth::Healthy;
+        }
+        let why = error().unwrap_or_else(|| format!("nothing heard for {} s", heard.elapsed().as_secs()));
+        WatchHealth::Unhealthy { since: heard + HEALTHY_WITHIN, why }
+    }
+
+    /// Has everything listed anew by a consistent read, and waits until a listing that began after the call has been taken
+    /// in: what the watch shows then is no older than the call. Never returns while the server cannot be listed.
+    pub async fn resync(&self) {
+        let mut ours = 0;
+        self.resyncs.wanted.send_modify(|wanted| {
+            *wanted += 1;
+            ours = *wanted;
+        });
+        let mut fulfilled = self.resyncs.fulfilled.subscribe();
+        // Cannot fail: `self` keeps the sender alive.
+        let _ = fulfilled.wait_for(|fulfilled| *fulfilled >= ours).await;
+    }
+
     /// All counts.
     pub fn counts(&self) -> WatchCounts {
         locked(&self.state).counts.clone()
     }
 
-    /// Exposes the counts as `trimtab_watch_*_total{resource}`.
+    /// Exposes counts and health as `trimtab_watch_*{resource}`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(self.clone()));
     }
 
-    pub(crate) fn listing(&self) {
-        locked(&self.state).counts.lists += 1;
+    /// A listing begins. Returns the last wish that it fulfils, once it is complete.
+    pub(crate) fn listing(&self) -> u64 {
+        let mut state = locked(&self.state);
+        state.counts.lists += 1;
+        state.connected = false;
+        *self.resyncs.wanted.borrow()
+    }
+
+    /// Waits for a wish after `number`.
+    pub(crate) fn wish_after(&self, number: u64) -> impl Future<Output = ()> + Send + use<> {
+        let mut wanted = self.resyncs.wanted.subscribe();
+        let keeps_the_sender = self.resyncs.clone();
+        async move {
+            let _ = wanted.wait_for(|wanted| *wanted > number).await;
+            drop(keeps_the_sender);
+        }
+    }
+
+    /// The listing that fulfils `wish` was taken in.
+    pub(crate) fn fulfilled(&self, wish: u64) {
+        self.resyncs.fulfilled.send_if_modified(|fulfilled| std::mem::replace(fulfilled, wish) != wish);
+    }
+
+    /// A page of a listing came.
+    pub(crate) fn page(&self) {
+        locked(&self.state).heard = Some(Instant::now());
     }
 
     pub(crate) fn listed(&self) {
         let mut state = locked(&self.state);
         state.synced = true;
         state.last_error = None;
-        state.heard = Some(Instant::now());
     }
 
     pub(crate) fn connected(&self) {
-        locked(&self.state).counts.connections += 1;
+        let mut state = locked(&self.state);
+        state.counts.connections += 1;
+        state.connected = true;
+        state.heard = Some(Instant::now());
+    }
+
+    pub(crate) fn disconnected(&self) {
+        locked(&self.state).connected = false;
     }
 
     pub(crate) fn event(&self) {
@@ -112,11 +218,14 @@ impl WatchStatus {
         tracing::warn!(resource = %self.resource, problem, "watch interrupted, trying again");
         let mut state = locked(&self.state);
         state.counts.errors += 1;
+        state.connected = false;
         state.last_error = Some(problem);
     }
 
     pub(crate) fn expired(&self) {
-        locked(&self.state).counts.expired += 1;
+        let mut state = locked(&self.state);
+        state.counts.expired += 1;
+        state.connected = false;
     }
 }
 
@@ -139,11 +248,23 @@ impl Collector for WatchStatus {
             ("trimtab_watch_expired", "times everything was listed again after a 410", counts.expired),
         ];
         let resource = self.resource.to_string();
+        let labels = [("resource", resource.as_str())];
         for (name, help, count) in series {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            let labels = [("resource", resource.as_str())];
             ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
         }
-        Ok(())
+        let (healthy, unhealthy_for) = match self.health() {
+            WatchHealth::Healthy => (1_i64, 0.0),
+            WatchHealth::Unhealthy { since, .. } => (0, since.elapsed().as_secs_f64()),
+        };
+        let help = "1 while what the watch shows may be decided on";
+        let mut metric = encoder.encode_descriptor("trimtab_watch_healthy", help, None, MetricType::Gauge)?;
+        ConstGauge::new(healthy).encode(metric.encode_family(&labels)?)?;
+        let (name, help) = (
+            "trimtab_watch_unhealthy_seconds",
+            "for how long the watch has been unhealthy; 0 while it is not",
+        );
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(unhealthy_for).encode(metric.encode_family(&labels)?)
     }
 }
