@@ -58,8 +58,6 @@ pub struct AppFacts {
 pub struct ReleaseFacts {
     /// The service.
     pub app: Arc<str>,
-    /// Which incarnation of the object.
-    pub uid: Uid,
     record: Record,
 }
 
@@ -68,7 +66,12 @@ enum Record {
     /// An [`AppRelease`]: its release is under way, or its status may be written again.
     Whole(Packed),
     /// Kept, and everybody was told: a service falls back to it by number.
-    Kept { number: u64, template_hash: Option<Box<str>>, target_uid: Option<Uid>, unsure: Option<Unsure> },
+    Kept {
+        number: u64,
+        template_hash: Option<Box<str>>,
+        target_uid: Option<Arc<Uid>>,
+        unsure: Option<Unsure>,
+    },
 }
 
 /// What is kept of a release that the evidence could not tell about: it is watched on.
@@ -101,7 +104,7 @@ impl ReleaseRow {
     /// What a plan looks at, and which object it was read from.
     #[must_use]
     pub fn release(&self) -> Release {
-        Release { uid: self.object.uid.to_string(), version: self.resource_version, ..self.object.release() }
+        Release { version: self.resource_version, ..self.object.release() }
     }
 }
 
@@ -113,7 +116,7 @@ impl ReleaseFacts {
             Record::Whole(packed) => convert::release(&reread(packed)),
             Record::Kept { number, template_hash, target_uid, unsure } => Release {
                 number: *number,
-                target_uid: target_uid.map(|uid| uid.to_string()),
+                target_uid: target_uid.as_ref().map(ToString::to_string),
                 template_hash: template_hash.as_deref().map(str::to_owned),
                 status: ReleaseStatus {
                     phase: ReleasePhase::Kept,
@@ -213,20 +216,19 @@ impl Project for Releases {
     fn project(&self, object: &[u8]) -> Result<ReleaseRow, ProjectError> {
         let wire: AppRelease = serde_json::from_slice(object)?;
         let meta = &wire.metadata;
-        let uid = meta.uid.parse().map_err(|error| ProjectError(format!("{error}")))?;
         let key = Key::new(self.0.text(&meta.namespace), meta.name.as_str());
         let app = self.0.text(&wire.spec.app);
         let resource_version = version(meta)?;
-        Ok(OwnRow { key, resource_version, object: ReleaseFacts { app, uid, record: record(wire)? } })
+        Ok(OwnRow { key, resource_version, object: ReleaseFacts { app, record: record(wire, &self.0)? } })
     }
 }
 
-fn record(mut wire: AppRelease) -> Result<Record, ProjectError> {
+fn record(mut wire: AppRelease, interner: &Interner) -> Result<Record, ProjectError> {
     let release = convert::release(&wire);
     let status = &release.status;
     let told = status.told.iter().all(|told| is_over(&told.state));
     // What is no uid is kept as it is written.
-    let target_uid = release.target_uid.as_deref().map(str::parse).transpose();
+    let target_uid = release.target_uid.as_deref().map(str::parse::<Uid>).transpose();
     if told
         && status.phase == ReleasePhase::Kept
         && !status.held
@@ -235,6 +237,8 @@ fn record(mut wire: AppRelease) -> Result<Record, ProjectError> {
     {
         let unsure = Unsure::of(&release);
         let template_hash = release.template_hash.map(String::into_boxed_str);
+        // All releases of a service were released to one Deployment, nearly always.
+        let target_uid = target_uid.map(|uid| interner.uid(uid));
         return Ok(Record::Kept { number: release.number, template_hash, target_uid, unsure });
     }
     wire.spec.template = None;
@@ -245,6 +249,7 @@ fn record(mut wire: AppRelease) -> Result<Record, ProjectError> {
         wire.status.rules.clear();
     }
     let created = wire.metadata.creation_timestamp;
-    let metadata = ObjectMeta { creation_timestamp: created, ..ObjectMeta::default() };
+    let uid = std::mem::take(&mut wire.metadata.uid);
+    let metadata = ObjectMeta { uid, creation_timestamp: created, ..ObjectMeta::default() };
     Ok(Record::Whole(pack(&metadata, &wire.spec, &wire.status)?))
 }

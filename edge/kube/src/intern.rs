@@ -97,6 +97,7 @@ struct Pools {
     owners: Pool<Owner>,
     containers: Pool<ContainerSpec>,
     templates: Pool<Template>,
+    uids: Pool<Uid>,
 }
 
 impl Interner {
@@ -139,6 +140,11 @@ impl Interner {
         locked(&self.pools).templates.share(&*template, || template.clone())
     }
 
+    /// The shared copy of a UID that many rows name.
+    pub fn uid(&self, uid: Uid) -> Arc<Uid> {
+        locked(&self.pools).uids.share(&uid, || Arc::new(uid))
+    }
+
     /// How many different values are held, used or not.
     pub fn len(&self) -> usize {
         let pools = locked(&self.pools);
@@ -147,6 +153,7 @@ impl Interner {
             + pools.owners.held.len()
             + pools.containers.held.len()
             + pools.templates.held.len()
+            + pools.uids.held.len()
     }
 
     /// Whether nothing is held.

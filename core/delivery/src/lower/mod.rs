@@ -68,7 +68,8 @@ impl Lowering<'_> {
                 let release = self.release(*number)?;
                 Some(plan::Write::Delete {
                     object: self.record(*number),
-                    when: Precondition::uid(release.uid.clone()),
+                    // Another object of that name has another version.
+                    when: Precondition::version(release.version),
                 })
             }
             Write::Event { number, happening, note } => Some(self.event(*number, *happening, note)),

@@ -31,7 +31,11 @@ pub(super) fn adopt_baseline(draft: &mut Draft<'_>, target: &Target) {
     }
     let number = draft.snapshot.free_number(target.revision.unwrap_or(1));
     draft.decided(
-        "no release of this Deployment is recorded",
+        if draft.snapshot.releases.is_empty() {
+            "no release is recorded"
+        } else {
+            "no release of this Deployment is recorded"
+        },
         format!("records what runs as {}", release_word(number)),
     );
     draft.write(Write::CreateRelease(NewRelease {

@@ -64,7 +64,7 @@ fn taken_numbers_are_passed_over() {
         "
         create v2 t1 by ci: was running when the service was claimed
         = Unclaimed: Claiming
-        why no release of this Deployment is recorded -> records what runs as v2
+        why no release is recorded -> records what runs as v2
     ",
     );
 }

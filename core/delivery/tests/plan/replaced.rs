@@ -42,6 +42,9 @@ fn what_was_kept_or_rejected_says_nothing_about_it() {
         &replaced(settled()),
         "
         create v2 t1 by ci: was running when the service was claimed
+        label pay-t1-0 stable
+        label pay-t1-1 stable
+        label pay-t1-2 stable
         = Unclaimed: Claiming
         why no release of this Deployment is recorded -> records what runs as v2
     ",
