@@ -18,6 +18,8 @@ use crate::service::{Service, finding, unclaimed};
 
 /// Rounds of plan and progress after which a calm cluster must be quiet.
 const ROUNDS_MAX: usize = 150;
+/// A story that has nothing to do for as long as this is over.
+const QUIET_AFTER: SignedDuration = SignedDuration::from_hours(24);
 const PROGRESS_DEADLINE: SignedDuration = SignedDuration::from_secs(600);
 
 /// One service in a cluster.
@@ -359,7 +361,8 @@ impl Cluster {
             exceeded.then(|| "has timed out progressing".to_owned());
     }
 
-    /// Nobody touches anything any more: plans, progress and time take turns until all is quiet.
+    /// Nobody touches anything any more: plans, progress and time take turns until all is quiet. What only waits for a
+    /// rejection to be forgotten is quiet.
     pub(crate) fn calm(&mut self) {
         for _ in 0..ROUNDS_MAX {
             let plan = self.plan();
@@ -376,6 +379,9 @@ impl Cluster {
             else {
                 return;
             };
+            if next.duration_since(self.service.now) > QUIET_AFTER {
+                return;
+            }
             self.pass(next.duration_since(self.service.now));
         }
         panic!("not quiet after {ROUNDS_MAX} rounds: {:#?}", self.plan());
