@@ -266,7 +266,7 @@ fn name_of(path: &str) -> Name {
     name
 }
 
-fn below(module: &Name, child: impl ToString) -> Name {
+fn below(module: &Name, child: &(impl ToString + ?Sized)) -> Name {
     module.iter().cloned().chain([child.to_string()]).collect()
 }
 
