@@ -7,8 +7,8 @@ use trimtab_delivery::names::{APP_LABEL, Claim, MANAGER, PHASE_LABEL, Phase, rel
 use trimtab_delivery::plan::{AppStatus, NewRelease, Pause};
 use trimtab_delivery::snapshot::{Happening, ReleaseStatus};
 use trimtab_kube::api::{Patch, Preconditions, Propagation};
+use trimtab_kube::kinds::DeploymentRow;
 use trimtab_kube::resource::{DEPLOYMENTS, EVENTS, PODS};
-use trimtab_kube::workload_rows::DeploymentRow;
 use trimtab_kube::{Api, ApiError, Key};
 
 use crate::convert;

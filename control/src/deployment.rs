@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use trimtab_delivery::names::{CLAIM_ANNOTATION, Claim, RELEASE_ANNOTATION};
 use trimtab_kube::api::Patch;
-use trimtab_kube::workload_rows::DeploymentRow;
+use trimtab_kube::kinds::DeploymentRow;
 
 /// What is written.
 #[derive(Clone, Copy, Debug)]

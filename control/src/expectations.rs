@@ -1,15 +1,13 @@
 //! Reading our own writes: a plan is only made on stores that have seen them.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::Instant;
-use trimtab_kube::Key;
+use trimtab_kube::expectations::{self, UNSEEN_TIMEOUT};
+use trimtab_kube::resource::DEPLOYMENTS;
+use trimtab_kube::{Key, Resource};
 
-/// How long a write may stay unseen before it is no longer waited for: its watch has then lost more than a moment.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::resources::{APP_RELEASES, MANAGED_APPS};
 
 /// Which kind of object was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,55 +20,39 @@ pub enum Kind {
     Deployment,
 }
 
-/// Our last write of each object that the stores have not shown yet.
-#[derive(Debug, Default)]
-pub struct Expectations {
-    unseen: Mutex<BTreeMap<(Kind, Key), Unseen>>,
-}
+impl Kind {
+    const ALL: [Kind; 3] = [Kind::App, Kind::Release, Kind::Deployment];
 
-#[derive(Clone, Copy, Debug)]
-struct Unseen {
-    resource_version: u64,
-    since: Instant,
-}
-
-impl Expectations {
-    /// Remembers that `key` was written at `resource_version`.
-    fn wrote(&self, kind: Kind, key: Key, resource_version: u64) {
-        let unseen = Unseen { resource_version, since: Instant::now() };
-        self.lock().insert((kind, key), unseen);
-    }
-
-    /// Remembers a write by what the server answered to it.
-    pub fn wrote_answer(&self, kind: Kind, key: Key, answer: &Value) {
-        let version = answer.pointer("/metadata/resourceVersion").and_then(Value::as_str);
-        if let Some(version) = version.and_then(|version| version.parse().ok()) {
-            self.wrote(kind, key, version);
+    fn resource(self) -> &'static Resource {
+        match self {
+            Kind::App => MANAGED_APPS,
+            Kind::Release => APP_RELEASES,
+            Kind::Deployment => DEPLOYMENTS,
         }
     }
+}
 
-    /// Whether a store is still behind any of our last writes. `seen` answers for the objects that matter with the version
-    /// that the store shows (`Some(None)`: no such object yet), and `None` for the others. What was seen, and what was
-    /// waited for long enough, is forgotten.
+/// Our last write of each object that the stores have not shown yet.
+#[derive(Debug, Default)]
+pub struct Expectations(expectations::Expectations);
+
+impl Expectations {
+    /// Remembers a write by what the server answered to it.
+    pub fn wrote_answer(&self, kind: Kind, key: Key, answer: &Value) {
+        self.0.wrote_answer(kind.resource(), key, answer);
+    }
+
+    /// Whether a store is still behind any of our last writes; see [`expectations::Expectations::is_any_behind`].
     pub fn is_any_behind(&self, seen: impl Fn(Kind, &Key) -> Option<Option<u64>>) -> bool {
-        let mut behind = false;
-        self.lock().retain(|(kind, key), unseen| {
-            let Some(shown) = seen(*kind, key) else { return true };
-            let waits = shown.is_none_or(|version| version < unseen.resource_version)
-                && unseen.since.elapsed() < PATIENCE;
-            behind |= waits;
-            waits
-        });
-        behind
+        self.0.is_any_behind(|resource, key| {
+            let kind = Kind::ALL.into_iter().find(|kind| kind.resource() == resource)?;
+            seen(kind, key)
+        })
     }
 
     /// When to stop waiting, seen from now.
     #[must_use]
     pub fn patience(&self) -> Duration {
-        PATIENCE
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Kind, Key), Unseen>> {
-        self.unseen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        UNSEEN_TIMEOUT
     }
 }

@@ -20,7 +20,6 @@ pub mod manager;
 pub mod measure;
 mod notice;
 pub mod observed;
-mod packed;
 pub mod reconcile;
 pub mod resources;
 pub mod rows;

@@ -12,12 +12,12 @@ use trimtab_delivery::names::{
 };
 use trimtab_delivery::snapshot::{App, Pod, Release, ReleaseStatus, ReplicaSet, Settings, Snapshot, Target};
 use trimtab_kube::intern::ContainerRole;
-use trimtab_kube::pod_row::{PodProjection, PodRow};
-use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, REPLICA_SETS};
-use trimtab_kube::watch::{Event, Project, Row};
-use trimtab_kube::workload_rows::{
+use trimtab_kube::kinds::pod::{PodProjection, PodRow};
+use trimtab_kube::kinds::{
     DeploymentProjection, DeploymentRow, HpaProjection, ReplicaSetProjection, ReplicaSetRow, Strategy,
 };
+use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, REPLICA_SETS};
+use trimtab_kube::watch::{Event, Project, Row};
 use trimtab_kube::{Api, ApiError, Key, Moment, Store};
 
 use crate::cluster::{Cluster, target_key};

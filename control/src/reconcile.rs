@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use trimtab_delivery::judge::Arms;
 use trimtab_delivery::{Plan, Report, plan};
 use trimtab_kube::api::Leadership;
-use trimtab_kube::pod_row::PodRow;
+use trimtab_kube::kinds::pod::PodRow;
 use trimtab_kube::queue::Queue;
 use trimtab_kube::watch::Row;
 use trimtab_kube::{Api, ApiError, Clock, Key};

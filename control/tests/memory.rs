@@ -18,10 +18,10 @@ use trimtab_control::rows::{Apps, Releases};
 use trimtab_delivery::judge::{Answer, Query};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_kube::intern::Interner;
-use trimtab_kube::pod_row::PodProjection;
+use trimtab_kube::kinds::pod::PodProjection;
+use trimtab_kube::kinds::{DeploymentProjection, ReplicaSetProjection};
 use trimtab_kube::queue::Queue;
 use trimtab_kube::watch::{Event, Project, Row as _};
-use trimtab_kube::workload_rows::{DeploymentProjection, ReplicaSetProjection};
 use trimtab_kube::{CancellationToken, Clock, Key, Store};
 
 #[global_allocator]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use trimtab_kube::intern::Interner;
-use trimtab_kube::pod_row::{PodProjection, PodRow};
+use trimtab_kube::kinds::pod::{PodProjection, PodRow};
 use trimtab_kube::resource::PODS;
 use trimtab_kube::watch::{Event, Row, Scope, WatchCounts, watch as follow};
 use trimtab_kube::{Api, Key, Store, Uid};

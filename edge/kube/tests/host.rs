@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 use trimtab_kube::host::{Host, stop_on_signals};
 use trimtab_kube::intern::Interner;
-use trimtab_kube::pod_row::PodProjection;
+use trimtab_kube::kinds::pod::PodProjection;
 use trimtab_kube::queue::Queue;
 use trimtab_kube::resource::{DEPLOYMENTS, PODS};
 use trimtab_kube::watch::{Scope, watch};

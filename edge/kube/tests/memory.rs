@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use trimtab_kube::Uid;
 use trimtab_kube::intern::Interner;
-use trimtab_kube::pod_row::{PodProjection, PodRow};
+use trimtab_kube::kinds::pod::{PodProjection, PodRow};
+use trimtab_kube::kinds::{DeploymentProjection, DeploymentRow, ReplicaSetProjection, ReplicaSetRow};
 use trimtab_kube::store::Rows;
 use trimtab_kube::watch::{Event, Project};
-use trimtab_kube::workload_rows::{DeploymentProjection, DeploymentRow, ReplicaSetProjection, ReplicaSetRow};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

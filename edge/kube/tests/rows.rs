@@ -6,12 +6,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use trimtab_kube::intern::{ContainerRole, Interner};
-use trimtab_kube::pod_row::{PodPhase, PodProjection, PodRow};
-use trimtab_kube::resource::{DEPLOYMENTS, Key};
+use trimtab_kube::kinds::pod::{PodPhase, PodProjection, PodRow};
+use trimtab_kube::kinds::{DeploymentProjection, HpaProjection, ReplicaSetProjection, Strategy};
+use trimtab_kube::resource::Key;
 use trimtab_kube::watch::{Project, Row};
-use trimtab_kube::workload_rows::{
-    DeploymentProjection, HpaProjection, JsonProjection, ReplicaSetProjection, Strategy,
-};
 use trimtab_units::IntOrPercent;
 
 fn metadata(name: &str) -> Value {
@@ -222,17 +220,6 @@ fn an_autoscaler_keeps_its_target_and_bounds() {
 }
 
 #[test]
-fn our_own_kinds_stay_whole() {
-    let projection = JsonProjection::new(DEPLOYMENTS, Interner::new());
-    let row = projection.project(deployment().to_string().as_bytes()).unwrap();
-    let object: Value = row.read().unwrap();
-    assert_eq!((&object["apiVersion"], &object["kind"]), (&json!("apps/v1"), &json!("Deployment")));
-    assert_eq!(object["spec"], deployment()["spec"]);
-    assert!(object["metadata"].get("managedFields").is_none());
-    assert!(projection.project(b"7").is_err() && projection.project(b"").is_err());
-}
-
-#[test]
 fn pods_of_one_set_share_everything_but_their_names() {
     let projection = PodProjection::new(Interner::new());
     let [first, second] =
@@ -259,7 +246,7 @@ proptest! {
             let _ = PodProjection::new(interner.clone()).project(&bytes);
             let _ = DeploymentProjection::new(interner.clone()).project(&bytes);
             let _ = HpaProjection::new(interner.clone()).project(&bytes);
-            let cut_is_refused = !cut || JsonProjection::new(DEPLOYMENTS, interner.clone()).project(&bytes).is_err();
+            let cut_is_refused = !cut || DeploymentProjection::new(interner.clone()).project(&bytes).is_err();
             prop_assert!(cut_is_refused);
         }
     }

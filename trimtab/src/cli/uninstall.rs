@@ -11,7 +11,7 @@ use trimtab_kube::resource::{
     CRDS, DEPLOYMENTS, MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS, PDBS,
 };
 use trimtab_kube::watch::Project;
-use trimtab_kube::workload_rows::DeploymentProjection;
+use trimtab_kube::kinds::DeploymentProjection;
 use trimtab_kube::{ApiError, Resource};
 
 use super::args::UninstallArgs;
