@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use trimtab_delivery::judge::binding::{askable_at, questions, unbound};
+use trimtab_delivery::arms;
 use trimtab_delivery::snapshot::Snapshot;
+use trimtab_judge::Arms;
+use trimtab_judge::binding::{askable_at, questions, unbound};
 use trimtab_kube::Key;
 use trimtab_kube::queue::Queue;
 
-use crate::evidence::Measure;
+use crate::measurements::Measure;
 
 /// How long a rule that found no series waits for the next look: somebody has to add a metric meanwhile.
 const UNBOUND_AGAIN: Duration = Duration::from_secs(3600);
@@ -59,13 +61,14 @@ impl Bindings {
     /// Asks about the service that claims `target`. Returns whether anything is known now, and when to ask again.
     pub async fn check(&self, target: &Key, snapshot: &Snapshot<'_>) -> (bool, Option<Timestamp>) {
         let now = snapshot.now;
-        let Some((about, askable_at)) = about(target, snapshot).zip(askable_at(snapshot)) else {
+        let Some((about, askable_at)) = about(target, snapshot).zip(askable_at(snapshot.pods)) else {
             return (false, None);
         };
         if now < askable_at {
             return (false, Some(askable_at));
         }
-        let asked = questions(snapshot);
+        let arms = snapshot.current().map(|current| arms::of(snapshot, current, &Arms::default()));
+        let asked = arms.map(|arms| questions(&snapshot.settings.rules, &arms, now)).unwrap_or_default();
         let answers = join_all(asked.iter().map(|question| self.measure.ask(&question.query))).await;
         let answers: Vec<_> = asked.into_iter().zip(answers).collect();
         let found = unbound(&snapshot.settings.rules, &answers);

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use trimtab_kube::expectations::Expectations;
 pub use trimtab_kube::kinds::Watches;
 use trimtab_kube::kinds::{AppRow, Changed, Namespaces, PodRow, Stores};
 use trimtab_kube::queue::Queue;
@@ -39,11 +40,22 @@ impl Cluster {
         Self::default()
     }
 
-    /// Starts to watch. Every change marks the Deployments that it concerns.
+    /// Starts to watch. Every change marks the Deployments that it concerns; what was written to an object that is deleted
+    /// is not waited for.
     #[must_use]
-    pub fn watch(&self, api: &Api, dirty: &Dirty, dirty_policies: &Dirty) -> Watches {
+    pub fn watch(
+        &self,
+        api: &Api,
+        dirty: &Dirty,
+        dirty_policies: &Dirty,
+        expectations: &Expectations,
+    ) -> Watches {
         let (cluster, dirty, dirty_policies) = (self.clone(), dirty.clone(), dirty_policies.clone());
+        let expectations = expectations.clone();
         self.stores.watch(api, &Namespaces::All, move |changed| {
+            if let Some((resource, key)) = changed.deleted() {
+                expectations.forget(resource, key);
+            }
             if let Changed::Policy(old, new) = changed {
                 both(old, new).for_each(|row| dirty_policies.mark(row.key().clone()));
             }

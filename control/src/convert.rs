@@ -1,80 +1,10 @@
 //! Between wire types and the core's values. No decision is taken here.
 
-use serde_json::{Map, Value, json};
-use trimtab_api::condition::{Condition, merge_conditions};
-use trimtab_api::managed_app::{ManagedAppStatus, RejectedRelease};
-use trimtab_delivery::finding::Finding;
+use trimtab_api::condition::Condition;
+use trimtab_api::managed_app::ManagedAppStatus;
 use trimtab_delivery::plan::{self, AppPhase, AppStatus, Rejected};
-use trimtab_delivery::snapshot::{ReleaseStatus, Told};
-pub use trimtab_kube::kinds::app_release::{RATIO_MAX, release, verdict_word};
-
-/// The merge patch that makes a record's status say `after`. What did not change since `before` is left as it is: rows do not
-/// keep all of a finished release.
-#[must_use]
-pub fn release_status_patch(before: &ReleaseStatus, after: &ReleaseStatus) -> Value {
-    let (known, mut patch) = (status_fields(before), status_fields(after));
-    // A record without a status reads as if it had a phase.
-    patch.retain(|field, value| field == "phase" || known.get(field) != Some(value));
-    json!({"status": patch})
-}
-
-/// Every field of a status that is patched; `null` removes one.
-fn status_fields(status: &ReleaseStatus) -> Map<String, Value> {
-    let all = json!({
-        "phase": status.phase.word(),
-        "summary": status.summary,
-        "verdict": status.verdict.map(verdict_word),
-        "lowEvidence": status.low_evidence.then_some(true),
-        "held": status.held.then_some(true),
-        "startedAt": status.started_at,
-        "readyAt": status.ready_at,
-        "decidedAt": status.decided_at,
-        "recoveredAt": status.recovered_at,
-        "restores": (status.restores > 0).then_some(status.restores),
-        "needsHuman": status.needs_human.then_some(true),
-        "harmed": status.harmed,
-    });
-    let mut fields = all.as_object().cloned().unwrap_or_default();
-    // An empty list means "as it was", not "none".
-    if !status.findings.is_empty() {
-        fields.insert("rules".to_owned(), status.findings.iter().map(rule_evidence).collect());
-    }
-    if !status.told.is_empty() {
-        fields.insert("notifications".to_owned(), status.told.iter().map(told_value).collect());
-    }
-    fields
-}
-
-fn rule_evidence(finding: &Finding) -> Value {
-    let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
-    let mut object = Map::new();
-    let mut set = |key: &str, value: Value| object.insert(key.to_owned(), value);
-    set("name", json!(finding.rule));
-    set("verdict", json!(verdict_word(finding.verdict)));
-    set("summary", json!(finding.summary));
-    if let Some(reason) = finding.state.reason() {
-        set("reason", json!(reason));
-    }
-    set("canaryBad", json!(finding.counts.canary_bad));
-    set("canaryTotal", json!(rounded(finding.counts.canary_total)));
-    set("stableBad", json!(finding.counts.stable_bad));
-    set("stableTotal", json!(rounded(finding.counts.stable_total)));
-    // JSON has no infinity: an open end is left at the largest ratio that is ever told.
-    let finite = |value: f64| rounded(value.min(RATIO_MAX));
-    if let Some(ratio) = finding.ratio {
-        set("ratio", json!([finite(ratio.estimate), finite(ratio.low), finite(ratio.high)]));
-    }
-    if let Some(evidence) = finding.evidence {
-        set("evidence", json!([finite(evidence.log10), finite(evidence.threshold_log10)]));
-    }
-    Value::Object(object)
-}
-
-/// One entry of a release's outbox.
-#[must_use]
-pub fn told_value(told: &Told) -> Value {
-    json!({"event": told.event.word(), "destination": told.destination, "state": told.state, "at": told.at})
-}
+use trimtab_delivery::snapshot::Transition;
+pub use trimtab_kube::kinds::app_release::release;
 
 /// The status of a service as the core knows it.
 #[must_use]
@@ -109,38 +39,13 @@ pub fn app_status(wire: &ManagedAppStatus) -> AppStatus {
     }
 }
 
-/// The wire form of a service's status; `old` gives the transition times of conditions that did not change.
+/// Since when each condition of a service says what it says.
 #[must_use]
-pub fn wire_app_status(status: &AppStatus, old: &ManagedAppStatus, now: jiff::Timestamp) -> ManagedAppStatus {
-    let conditions = status
-        .conditions
-        .iter()
-        .map(|condition| Condition {
-            kind: condition.kind.clone(),
-            status: if condition.holds { "True" } else { "False" }.to_owned(),
-            reason: condition.reason.clone(),
-            message: condition.message.clone(),
-            last_transition_time: None,
-            observed_generation: Some(status.observed_generation),
-        })
-        .collect();
-    ManagedAppStatus {
-        observed_generation: Some(status.observed_generation),
-        phase: status.phase.word().to_owned(),
-        summary: status.summary.clone(),
-        target_uid: status.target_uid.clone(),
-        current: status.current,
-        in_flight: status.in_flight,
-        last_release: status.last_release,
-        rejected: status
-            .rejected
-            .iter()
-            .map(|rejected| RejectedRelease {
-                number: rejected.number,
-                template_hash: rejected.template_hash.clone(),
-                at: rejected.at,
-            })
-            .collect(),
-        conditions: merge_conditions(&old.conditions, conditions, now),
-    }
+pub fn transitions(wire: &ManagedAppStatus) -> Vec<Transition> {
+    let transition = |condition: &Condition| Transition {
+        kind: condition.kind.clone(),
+        holds: condition.status == "True",
+        at: condition.last_transition_time,
+    };
+    wire.conditions.iter().map(transition).collect()
 }

@@ -9,21 +9,21 @@
 //! **Invariants.** A write happens only because a plan says so. A plan is made only on stores that have seen our own last
 //! write of each object. One broken object never stops another's release.
 
-pub mod apply;
 pub mod bindings;
 pub mod cluster;
 pub mod convert;
-mod deployment;
-pub mod evidence;
-pub mod expectations;
+mod execute;
 pub mod manager;
 pub mod measure;
+pub mod measurements;
 mod notice;
 pub mod observed;
+pub mod outbox;
 pub mod reconcile;
 pub mod resources;
 pub mod rows;
-pub mod tell;
+pub mod standing;
+pub mod unclaim;
 
 pub use manager::{ManagerOptions, Parts, run};
 pub use observed::{Measured, NOTHING_MEASURED, Observed, observe};

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use trimtab_api::condition::{Condition, merge_conditions};
 use trimtab_api::resolve::check_policy;
-use trimtab_kube::api::{Leadership, Patch};
+use trimtab_kube::api::Patch;
+use trimtab_kube::expectations::Expectations;
 use trimtab_kube::host::Host;
 use trimtab_kube::lease::{LeaseConfig, elect};
 use trimtab_kube::queue::Queue;
@@ -17,12 +18,12 @@ use trimtab_providers::http::HttpTransport;
 
 use crate::bindings::Bindings;
 use crate::cluster::{Cluster, target_key};
-use crate::evidence::{Evidence, Measure};
-use crate::expectations::Expectations;
+use crate::measurements::{Measure, Measurements};
+use crate::outbox::Outbox;
 use crate::reconcile::Shell;
 use crate::resources::FLEET_POLICIES;
 use crate::rows::PolicyRow;
-use crate::tell::Teller;
+use crate::standing::{HELD_AGAIN, Hold, Standing};
 
 /// Services decided at one time. One is measured while others are, and the API server is spared.
 const RECONCILES_AT_ONCE: usize = 16;
@@ -64,18 +65,28 @@ pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken)
     let dirty_policies: Queue<Key> = Queue::new("policies", clock.clone());
     let unasked: Queue<Key> = Queue::new("bindings", clock.clone());
     let cluster = Cluster::new();
-    let watches = cluster.watch(&api, &dirty, &dirty_policies);
-    register(&host, &cluster, &watches.statuses, &dirty, &api);
+    let expectations = Expectations::default();
+    let watches = cluster.watch(&api, &dirty, &dirty_policies, &expectations);
     let fenced = api.fenced(leadership.clone());
+    let measurements = Measurements::new(measure.clone(), clock.clone(), dirty.clone());
+    let standing = Standing::new(leadership.clone(), watches.statuses.clone());
+    register(
+        &host,
+        &cluster,
+        &standing,
+        &watches.statuses,
+        &[&dirty, &dirty_policies, &unasked, measurements.queue()],
+        &api,
+    );
     let shell = Shell {
         cluster: cluster.clone(),
         api: fenced.clone(),
         clock: clock.clone(),
-        leadership: leadership.clone(),
-        evidence: Evidence::new(measure.clone()),
+        standing: standing.clone(),
+        measurements: measurements.clone(),
         bindings: Bindings::new(measure, unasked.clone()),
-        teller: Teller::new(transport, clock.clone(), options.namespace, dirty.clone()),
-        expectations: Expectations::default(),
+        outbox: Outbox::new(fenced.clone(), transport, clock.clone(), options.namespace, dirty.clone()),
+        expectations,
     };
     // The lease outlives the last write: it is given back only once nothing of ours is under way.
     let after_writes = CancellationToken::new();
@@ -84,11 +95,12 @@ pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken)
         let stopped = std::pin::pin!(stop.cancelled());
         select(synced, stopped).await;
         let services = dirty.run(RECONCILES_AT_ONCE, stop.clone(), |key| shell.reconcile(key));
-        let policies =
-            dirty_policies.run(1, stop.clone(), |key| policy_status(&cluster, &fenced, &clock, key));
+        let policies = dirty_policies
+            .run(1, stop.clone(), |key| policy_status(&cluster, &fenced, &standing, &clock, key));
         let bindings = unasked.run(CHECKS_AT_ONCE, stop.clone(), |key| shell.check_bindings(key, &dirty));
-        let takeover = mark_all_when_leading(&cluster, &dirty, &dirty_policies, &leadership, &stop);
-        join4(services, policies, bindings, takeover).await;
+        let takeover = take_over(&cluster, &dirty, &dirty_policies, &shell, &stop);
+        let measuring = measurements.run(stop.clone());
+        join(join4(services, policies, bindings, takeover), measuring).await;
         after_writes.cancel();
     };
     let watching = async {
@@ -99,17 +111,21 @@ pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken)
     join(join(work, watching), elector.run(after_writes.clone())).await;
 }
 
-/// A new leader decides about everything once: what its predecessor left undone has no event of its own.
-async fn mark_all_when_leading(
+/// A new leader reads everything anew and then decides about everything once: what its predecessor left undone has no event
+/// of its own.
+async fn take_over(
     cluster: &Cluster,
     dirty: &Queue<Key>,
     dirty_policies: &Queue<Key>,
-    leadership: &Leadership,
+    shell: &Shell,
     stop: &CancellationToken,
 ) {
     loop {
-        let gained = async {
-            leadership.gained().await;
+        let term = async {
+            let term = shell.standing.leadership().gained().await;
+            // Evidence is a function of the samples: another leader may have judged meanwhile, on other rules.
+            shell.measurements.forget_all();
+            shell.standing.read_anew(term).await;
             for app in cluster.apps.read().iter() {
                 dirty.mark(target_key(app));
             }
@@ -121,26 +137,38 @@ async fn mark_all_when_leading(
             for policy in cluster.policies.read().iter() {
                 dirty_policies.mark(policy.key().clone());
             }
-            leadership.lost().await;
+            term
         };
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = gained => {}
+            () = async { shell.standing.leadership().ended(term.await).await } => {}
         }
     }
 }
 
-fn register(host: &Host, cluster: &Cluster, statuses: &[WatchStatus], dirty: &Queue<Key>, api: &Api) {
-    let synced = cluster.clone();
+fn register(
+    host: &Host,
+    cluster: &Cluster,
+    standing: &Standing,
+    statuses: &[WatchStatus],
+    queues: &[&Queue<Key>],
+    api: &Api,
+) {
+    let (synced, standing) = (cluster.clone(), standing.clone());
     host.ready_when("watches", move || {
-        if synced.synced() { Ok(()) } else { Err("not every kind has been listed yet".to_owned()) }
+        if !synced.synced() {
+            return Err("not every kind has been listed yet".to_owned());
+        }
+        standing.unhealthy().map_or(Ok(()), |why| Err(format!("{why}; decisions are held")))
     });
     host.register(|registry| {
         for status in statuses {
             status.register(registry);
         }
-        dirty.register(registry);
+        for queue in queues {
+            queue.register(registry);
+        }
         api.counters().register(registry);
     });
 }
@@ -149,9 +177,16 @@ fn register(host: &Host, cluster: &Cluster, statuses: &[WatchStatus], dirty: &Qu
 async fn policy_status(
     cluster: &Cluster,
     api: &Api,
+    standing: &Standing,
     clock: &Clock,
     key: Key,
 ) -> Result<Option<Timestamp>, ApiError> {
+    let term = match standing.may_decide() {
+        Ok(term) => term,
+        Err(Hold::Elsewhere) => return Ok(None),
+        Err(Hold::Unhealthy(_)) => return Ok(clock.now().checked_add(HELD_AGAIN).ok()),
+    };
+    let api = api.in_term(term);
     let Some(row) = cluster.policies.get(&key) else { return Ok(None) };
     let status = &row.object.status;
     let generation = row.object.metadata.generation;

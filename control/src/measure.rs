@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use trimtab_delivery::judge::{Answer, Failure, Query};
+use trimtab_judge::{Answer, Failure, Query};
 use trimtab_providers::ProviderError;
 use trimtab_providers::prometheus::Prometheus;
 
-use crate::evidence::Measure;
+use crate::measurements::Measure;
 
 /// Asks a Prometheus server.
 pub struct PrometheusMeasure(pub Arc<Prometheus>);

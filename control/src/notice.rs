@@ -1,13 +1,13 @@
 //! What people are told, from what is known about a release.
 
 use trimtab_delivery::names::release_word;
-use trimtab_delivery::rule::{Rule, RuleKind};
 use trimtab_delivery::snapshot::{Happening, Release, Told};
+use trimtab_judge::rule::{Rule, RuleKind};
 use trimtab_notify::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
 use trimtab_stats::Verdict;
 
 use crate::observed::{NOTHING_MEASURED, Observed};
-use crate::tell::sequence;
+use crate::outbox::sequence;
 
 /// The message about one event of a release.
 pub(crate) fn notice(observed: &Observed, release: &Release, told: &Told, key: &str) -> Notice {
@@ -20,7 +20,7 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &Told, key: &
     });
     let recovery =
         status.recovered_at.zip(status.started_at).map(|(end, start)| end.duration_since(start).as_secs());
-    let mut findings: Vec<&trimtab_delivery::finding::Finding> = status.findings.iter().collect();
+    let mut findings: Vec<&trimtab_judge::finding::Finding> = status.findings.iter().collect();
     findings.sort_by_key(|finding| finding.verdict != Verdict::Fail);
     Notice {
         key: key.to_owned(),
@@ -49,7 +49,7 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &Told, key: &
     }
 }
 
-fn finding(finding: &trimtab_delivery::finding::Finding, rules: &[Rule]) -> Finding {
+fn finding(finding: &trimtab_judge::finding::Finding, rules: &[Rule]) -> Finding {
     let counts = &finding.counts;
     let whole = |total: f64| (total > 0.0).then_some(total.round() as u64);
     // Only ratio rules count requests; the exposure of the others is time, which is no total of events.

@@ -6,19 +6,21 @@ use jiff::Timestamp;
 use serde_json::Value;
 use trimtab_api::ManagedApp;
 use trimtab_api::resolve::{Policies, Reach, reaches, settings};
-use trimtab_delivery::finding::Finding;
 use trimtab_delivery::names::{
-    CLAIM_ANNOTATION, Claim, MANAGER, Phase, RELEASE_ANNOTATION, parse_release_word,
+    CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, parse_release_word, release_object,
 };
-use trimtab_delivery::snapshot::{App, Pod, Release, ReleaseStatus, ReplicaSet, Settings, Snapshot, Target};
+use trimtab_delivery::records::{Sifted, sift, taken_from};
+use trimtab_delivery::snapshot::{App, Settings, Snapshot};
+use trimtab_judge::finding::Finding;
 use trimtab_kube::intern::ContainerRole;
-use trimtab_kube::kinds::pod::{PodProjection, PodRow};
+use trimtab_kube::kinds::pod::{ContainerRow, PodPhase, PodProjection, PodRow, Termination};
 use trimtab_kube::kinds::{
     DeploymentProjection, DeploymentRow, HpaProjection, ReplicaSetProjection, ReplicaSetRow, Strategy,
 };
 use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, REPLICA_SETS};
 use trimtab_kube::watch::{Event, Project, Row};
 use trimtab_kube::{Api, ApiError, Key, Moment, Store};
+use trimtab_workload::{AdmissionHold, Arm, ContainerReport, End, Pod, ReplicaSet, Target, service_image};
 
 use crate::cluster::{Cluster, target_key};
 use crate::convert;
@@ -30,12 +32,15 @@ use crate::rows::{AppRow, Apps, PoliciesOf, Releases};
 pub struct Measured {
     /// Findings on the release that is judged.
     pub findings: Vec<Finding>,
+    /// Since when a question about it is open.
+    pub measuring_since: Option<Timestamp>,
     /// Rules that find no series, where it was asked.
     pub unbound: Option<Vec<String>>,
 }
 
 /// What is measured where nobody measures.
-pub static NOTHING_MEASURED: Measured = Measured { findings: Vec::new(), unbound: None };
+pub static NOTHING_MEASURED: Measured =
+    Measured { findings: Vec::new(), measuring_since: None, unbound: None };
 
 /// One service as it was seen.
 #[derive(Clone, Debug)]
@@ -52,12 +57,35 @@ pub struct Observed {
     pub deployment: Option<Arc<DeploymentRow>>,
     /// Where its events are told.
     pub reaches: Vec<Reach>,
-    /// Uids of the releases' objects, by number.
-    pub release_uids: Vec<(u64, String)>,
     target: Option<Target>,
     replica_sets: Vec<ReplicaSet>,
     pods: Vec<Pod>,
-    releases: Vec<Release>,
+    records: Records,
+}
+
+/// What is recorded of a service.
+#[derive(Clone, Debug)]
+struct Records {
+    sifted: Sifted,
+    /// Numbers whose names something else holds.
+    taken: Vec<u64>,
+}
+
+impl Records {
+    fn gather(cluster: &Cluster, row: &AppRow, app: &App, target: Option<&Target>) -> Self {
+        let rows = cluster.releases.read();
+        let found = rows.at(row.key()).map(|row| (row.key().name.to_string(), row.release())).collect();
+        let revision = target.and_then(|target| target.revision).unwrap_or_default();
+        let sifted = sift(&app.name, app.status.last_release.unwrap_or_default().max(revision), found);
+        let held = |number: u64| {
+            let key = Key::new(row.key().namespace.clone(), release_object(&app.name, number));
+            rows.get(&key).is_some() || rows.is_unreadable(&key)
+        };
+        let last = sifted.releases.last().map_or(0, |release| release.number);
+        let firsts = [last.saturating_add(1), revision.max(last.saturating_add(1))];
+        let taken = firsts.into_iter().flat_map(|first| taken_from(first, held)).collect();
+        Self { sifted, taken }
+    }
 }
 
 impl Observed {
@@ -76,29 +104,9 @@ impl Observed {
         let (replica_sets, pods) = deployment.as_ref().map(|d| arms(cluster, d)).unwrap_or_default();
         let autoscaler =
             cluster.autoscalers.read().at(&target_key).next().map(|hpa| hpa.identity.key.name.to_string());
-        let target = deployment.as_ref().map(|d| target(d, &wire, autoscaler));
-        let mut found: Vec<(Release, String)> = cluster
-            .releases
-            .read()
-            .at(row.key())
-            .map(|row| (row.object.release(), row.object.uid.to_string()))
-            .collect();
-        found.sort_by_key(|(release, _)| release.number);
-        let release_uids = found.iter().map(|(release, uid)| (release.number, uid.clone())).collect();
-        let releases = found.into_iter().map(|(release, _)| release).collect();
-        Self {
-            app,
-            wire,
-            target_key,
-            settings,
-            deployment,
-            reaches,
-            release_uids,
-            target,
-            replica_sets,
-            pods,
-            releases,
-        }
+        let target = deployment.as_ref().map(|d| target(d, wire.spec.container.as_deref(), autoscaler));
+        let records = Records::gather(cluster, row, &app, target.as_ref());
+        Self { app, wire, target_key, settings, deployment, reaches, target, replica_sets, pods, records }
     }
 
     /// What a plan looks at.
@@ -111,23 +119,13 @@ impl Observed {
             target: self.target.as_ref(),
             replica_sets: &self.replica_sets,
             pods: &self.pods,
-            releases: &self.releases,
+            releases: &self.records.sifted.releases,
+            refused: &self.records.sifted.refused,
+            taken: &self.records.taken,
             findings: &measured.findings,
+            measuring_since: measured.measuring_since,
             unbound: measured.unbound.as_deref(),
         }
-    }
-
-    /// Status of release `number` as the store knows it; that of a new record where there is none.
-    #[must_use]
-    pub fn release_status(&self, number: u64) -> ReleaseStatus {
-        let known = self.releases.iter().find(|release| release.number == number);
-        known.map(|release| release.status.clone()).unwrap_or_default()
-    }
-
-    /// Uid of the object of release `number`.
-    #[must_use]
-    pub fn release_uid(&self, number: u64) -> Option<&str> {
-        self.release_uids.iter().find(|(n, _)| *n == number).map(|(_, uid)| uid.as_str())
     }
 }
 
@@ -155,11 +153,15 @@ fn app_and_settings(
         generation: wire.metadata.generation,
         problems,
         status: convert::app_status(&wire.status),
+        uid: wire.metadata.uid.clone(),
+        version: row.resource_version(),
+        transitions: convert::transitions(&wire.status),
     };
     (app, settings)
 }
 
-fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> Target {
+/// The Deployment as a decision sees it; `container` names the service container where it is not the first.
+pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: Option<String>) -> Target {
     let identity = &row.identity;
     let progressing = row.conditions.iter().find(|condition| &*condition.kind == "Progressing");
     let exceeded = progressing.filter(|condition| &*condition.reason == "ProgressDeadlineExceeded");
@@ -168,10 +170,11 @@ fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> 
     Target {
         name: identity.key.name.to_string(),
         uid: identity.uid.to_string(),
+        version: identity.resource_version,
         generation: identity.generation,
         observed_generation: row.observed_generation,
         template_hash: row.template.hash.to_string(),
-        image: service_image(&row.template.value(), app.spec.container.as_deref()).unwrap_or_default(),
+        image: service_image(&row.template.value(), container).unwrap_or_default(),
         template_manager: writers
             .into_iter()
             .find(|manager| *manager != MANAGER)
@@ -180,22 +183,17 @@ fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> 
         replicas: i32::try_from(row.replicas).unwrap_or(i32::MAX),
         paused: row.paused,
         paused_by: row.paused_manager.as_deref().filter(|manager| *manager != MANAGER).map(str::to_owned),
-        claim: identity.annotation(CLAIM_ANNOTATION).map(Claim::parse),
+        claim: identity.annotation(CLAIM_ANNOTATION).map(AdmissionHold::parse),
         release_annotation: identity.annotation(RELEASE_ANNOTATION).and_then(parse_release_word),
+        has_release_annotation: identity.annotation(RELEASE_ANNOTATION).is_some(),
+        has_annotations: identity.has_annotations,
         recreate: row.strategy == Strategy::Recreate,
         owner,
         autoscaler,
         progress_deadline_exceeded: exceeded.map(|condition| condition.message.to_string()),
+        rolled_out: progressing.is_some_and(|condition| &*condition.reason == "NewReplicaSetAvailable"),
         revision: row.revision,
     }
-}
-
-/// Image of the service container of a pod template: the named one, or the first.
-#[must_use]
-pub fn service_image(template: &Value, container: Option<&str>) -> Option<String> {
-    let containers = template.pointer("/spec/containers")?.as_array()?;
-    let named = |c: &&Value| container.is_none_or(|name| c.get("name").and_then(Value::as_str) == Some(name));
-    containers.iter().find(named)?.get("image")?.as_str().map(str::to_owned)
 }
 
 fn arms(cluster: &Cluster, deployment: &DeploymentRow) -> (Vec<ReplicaSet>, Vec<Pod>) {
@@ -219,38 +217,35 @@ fn replica_set(row: &ReplicaSetRow) -> ReplicaSet {
 }
 
 fn pod(row: &PodRow) -> Pod {
-    let lasting = || row.containers.iter().filter(|container| container.spec.role != ContainerRole::Init);
-    let crash = lasting()
-        .filter_map(|c| c.terminated.as_ref().or(c.last_termination.as_ref()))
-        .max_by_key(|end| end.finished);
-    Pod {
+    let reports: Vec<ContainerReport<'_>> = row.containers.iter().map(container).collect();
+    let ended = matches!(row.phase, PodPhase::Succeeded | PodPhase::Failed);
+    let pod = Pod {
         name: row.key.name.to_string(),
         uid: row.uid.to_string(),
         replica_set: row.owner.as_ref().map(|owner| owner.uid.to_string()).unwrap_or_default(),
-        phase: row.phase_label().and_then(Phase::parse),
-        ready: row.ready_since.is_some(),
+        arm: row.phase_label().and_then(Arm::parse),
+        ready: row.ready_since.is_some() && !ended,
         deleting: row.deletion.is_some(),
+        ended,
         started_at: row.started.map(Moment::timestamp),
-        restarts: lasting()
-            .filter(|c| c.restarts > 0)
-            .map(|c| (c.spec.name.to_string(), c.restarts))
-            .collect(),
-        // A pod that is being deleted ends its containers on purpose.
-        terminated: lasting()
-            .filter(|c| row.deletion.is_none() && c.terminated.is_some())
-            .map(|c| c.spec.name.to_string())
-            .collect(),
-        last_crash: crash.map(|end| match &*end.reason {
-            reason @ ("Error" | "Completed") => format!("{reason}, exit code {}", end.exit_code),
-            reason => reason.to_owned(),
-        }),
-        waiting: row
-            .containers
-            .iter()
-            .find_map(|c| c.waiting.as_deref())
-            .filter(|why| *why != "ContainerCreating")
-            .map(str::to_owned),
+        ..Pod::default()
+    };
+    pod.reported(&reports)
+}
+
+fn container(row: &ContainerRow) -> ContainerReport<'_> {
+    ContainerReport {
+        name: &row.spec.name,
+        is_init: row.spec.role == ContainerRole::Init,
+        restarts: row.restarts,
+        end: row.terminated.as_deref().map(end),
+        last_end: row.last_termination.as_deref().map(end),
+        waiting: row.waiting.as_deref(),
     }
+}
+
+fn end(end: &Termination) -> End<'_> {
+    End { reason: &end.reason, exit_code: end.exit_code, at: end.finished.map(Moment::timestamp) }
 }
 
 /// One service read straight from the API, for commands: the same values that the manager decides on. `None` when there is

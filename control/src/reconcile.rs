@@ -2,24 +2,33 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use trimtab_delivery::judge::Arms;
-use trimtab_delivery::{Plan, Report, plan};
-use trimtab_kube::api::Leadership;
-use trimtab_kube::kinds::pod::PodRow;
-use trimtab_kube::queue::Queue;
+use serde_json::Value;
+use trimtab_delivery::{Report, lower, plan};
+use trimtab_kube::api::Term;
+use trimtab_kube::expectations::{Expectations, UNSEEN_TIMEOUT};
+use trimtab_kube::queue::{Failed, Queue};
+use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_kube::watch::Row;
-use trimtab_kube::{Api, ApiError, Clock, Key};
+use trimtab_kube::{Api, Clock, Key};
 
-use crate::apply::{self, Writer};
 use crate::bindings::Bindings;
 use crate::cluster::{Cluster, target_key};
-use crate::evidence::Evidence;
-use crate::expectations::{Expectations, Kind};
+use crate::execute::Executor;
+use crate::measurements::{Looked, Measurements};
 use crate::observed::{Measured, NOTHING_MEASURED, Observed};
+use crate::outbox::Outbox;
+use crate::resources::{APP_RELEASES, MANAGED_APPS};
 use crate::rows::AppRow;
-use crate::tell::Teller;
+use crate::standing::{HELD_AGAIN, Hold, Standing};
+use crate::unclaim::unclaimed;
+use trimtab_plan::concern::{DELIVERY, UNCLAIM};
+use trimtab_plan::{Concern, Copied, Kind, Plan, check};
+
+/// How long a claim that no service names is kept before the next look, while a `ManagedApp` beside it cannot be read.
+const UNREADABLE_AGAIN: Duration = Duration::from_secs(60);
 
 /// What every reconcile needs.
 pub struct Shell {
@@ -29,14 +38,14 @@ pub struct Shell {
     pub api: Api,
     /// Time.
     pub clock: Clock,
-    /// Whether this process may write.
-    pub leadership: Leadership,
+    /// Whether this process may decide.
+    pub standing: Standing,
     /// Evidence about releases under way.
-    pub evidence: Evidence,
+    pub measurements: Measurements,
     /// Whether the rules of settled services find their series.
     pub bindings: Bindings,
     /// Messages to people.
-    pub teller: Teller,
+    pub outbox: Outbox,
     /// Our own writes that the stores have not shown yet.
     pub expectations: Expectations,
 }
@@ -46,63 +55,96 @@ impl Shell {
     ///
     /// # Errors
     /// The first write that failed; everything after it was left for the next attempt.
-    pub async fn reconcile(&self, target: Key) -> Result<Option<Timestamp>, ApiError> {
-        if !self.leadership.is_leader() {
-            return Ok(None);
-        }
+    pub async fn reconcile(&self, target: Key) -> Result<Option<Timestamp>, Failed> {
+        let term = match self.standing.may_decide() {
+            Ok(term) => term,
+            Err(Hold::Elsewhere) => return Ok(None),
+            Err(Hold::Unhealthy(why)) => {
+                tracing::warn!(deployment = %target, why, "holds its decisions");
+                return Ok(self.clock.now().checked_add(HELD_AGAIN).ok());
+            }
+        };
         let services: Vec<Arc<AppRow>> = self.cluster.apps.read().at(&target).cloned().collect();
         if services.is_empty() {
             self.bindings.forget(&target);
-            self.let_go(&target).await?;
-            return Ok(None);
+            self.measurements.forget_target(&target);
+            self.outbox.forget(&target, &[]);
+            return self.unclaim(&target, term).await;
         }
         let mut wake_at = None;
         for service in services {
-            wake_at = earliest(wake_at, self.service(&service).await?);
+            wake_at = earliest(wake_at, self.service(&service, term).await?);
         }
         Ok(wake_at)
     }
 
-    async fn service(&self, row: &Arc<AppRow>) -> Result<Option<Timestamp>, ApiError> {
+    async fn service(&self, row: &Arc<AppRow>, term: Term) -> Result<Option<Timestamp>, Failed> {
         if self.is_behind(row) {
-            return Ok(self.clock.now().checked_add(self.expectations.patience()).ok());
+            return Ok(self.clock.now().checked_add(UNSEEN_TIMEOUT).ok());
         }
-        let (measured, next_look) = self.look(row).await;
-        // Measuring takes time: the plan is made on what is true after it.
-        let Some(row) = self.cluster.apps.get(row.key()) else { return Ok(None) };
-        let observed = Observed::gather(&self.cluster, &row);
+        let observed = Observed::gather(&self.cluster, row);
         let now = self.clock.now();
-        let (plan, report) = plan(&observed.snapshot(now, &measured));
-        self.log(row.key(), &plan, &report);
-        let writer = Writer { api: &self.api, expectations: &self.expectations, observed: &observed, now };
-        writer.apply(&plan.writes).await?;
-        writer.app_status(&plan.status).await?;
-        if plan.writes.is_empty() {
-            self.teller.tell(&writer).await?;
+        let looked = self.look(row, &observed, now);
+        if looked.wait_a_moment {
+            return Ok(looked.next);
         }
-        Ok(earliest(plan.wake_at, next_look))
+        let unbound = self.bindings.known(&observed.target_key, &observed.snapshot(now, &NOTHING_MEASURED));
+        let Looked { findings, measuring_since, next: next_look, .. } = looked;
+        let measured = Measured { findings, measuring_since, unbound };
+        let snapshot = observed.snapshot(now, &measured);
+        let (decided, report) = plan(&snapshot);
+        let mut due = lower(&snapshot, &decided);
+        if decided.writes.is_empty() {
+            due.writes.extend(self.outbox.advance(&observed, &snapshot));
+        }
+        self.outbox.forget(&observed.target_key, &self.outbox.open_entries(&observed, &snapshot));
+        let notify =
+            |key: &str, destination: &str| self.outbox.hand_over(&observed, &snapshot, key, destination);
+        self.log(row.key(), &due, &report);
+        let wake_at = earliest(due.wake_at, next_look);
+        self.carry_out(&due, term, &DELIVERY, &notify)
+            .await
+            .map_err(|failed| Failed { wake_at, ..failed })?;
+        Ok(wake_at)
     }
 
-    /// What is measured about the service, and when to look again.
-    async fn look(&self, row: &Arc<AppRow>) -> (Measured, Option<Timestamp>) {
-        let observed = Observed::gather(&self.cluster, row);
-        let snapshot = observed.snapshot(self.clock.now(), &NOTHING_MEASURED);
-        let judged = snapshot.judged();
-        self.evidence.forget(row.key(), judged.map(|release| release.number));
-        let (findings, next_look) = match judged {
-            Some(release) => {
-                let pods = |before: &Arms| {
-                    let observed = Observed::gather(&self.cluster, row);
-                    let snapshot = observed.snapshot(self.clock.now(), &NOTHING_MEASURED);
-                    (Arms::of(&snapshot, release, before), snapshot.now)
-                };
-                let (findings, next_look) = self.evidence.look(row.key(), &snapshot, release, pods).await;
-                (findings, Some(next_look))
+    /// Carries out a plan that its concern may carry out; another one is a fault of ours, and changes nothing.
+    async fn carry_out(
+        &self,
+        due: &Plan,
+        term: Term,
+        concern: &Concern,
+        notify: &(dyn Fn(&str, &str) + Send + Sync),
+    ) -> Result<(), Failed> {
+        if let Err(breach) = check(due, concern) {
+            return Err(Failed::from(format!("a plan was not carried out: {breach}; please report this")));
+        }
+        let api = self.api.in_term(term);
+        let executor =
+            Executor { api: &api, expectations: &self.expectations, known: &|copy| self.known(copy), notify };
+        Ok(executor.carry_out(due).await?)
+    }
+
+    /// The template of a Deployment or a ReplicaSet, where a store holds it.
+    fn known(&self, copy: &Copied) -> Option<Value> {
+        let key = Key::new(copy.from.namespace.as_deref()?, copy.from.name.as_str());
+        match copy.from.kind {
+            Kind::Deployment => Some(self.cluster.deployments.get(&key)?.template.value()),
+            Kind::ReplicaSet => Some(self.cluster.replica_sets.get(&key)?.template.value()),
+            _ => None,
+        }
+    }
+
+    /// What is known about the release that is judged.
+    fn look(&self, row: &AppRow, observed: &Observed, now: Timestamp) -> Looked {
+        let snapshot = observed.snapshot(now, &NOTHING_MEASURED);
+        match snapshot.judged() {
+            Some(release) => self.measurements.look(row.key(), &observed.target_key, &snapshot, release),
+            None => {
+                self.measurements.forget(row.key());
+                Looked::default()
             }
-            None => (Vec::new(), None),
-        };
-        let unbound = self.bindings.known(&target_key(row), &snapshot);
-        (Measured { findings, unbound }, next_look)
+        }
     }
 
     /// Asks whether the rules of whatever claims the Deployment `target` find their series. Returns when to ask again.
@@ -115,7 +157,7 @@ impl Shell {
         dirty: &Queue<Key>,
     ) -> Result<Option<Timestamp>, Infallible> {
         let service = self.cluster.apps.read().at(&target).next().cloned();
-        let Some(service) = service.filter(|_| self.leadership.is_leader()) else {
+        let Some(service) = service.filter(|_| self.standing.may_decide().is_ok()) else {
             // Whoever leads next, perhaps this process again, asks anew.
             self.bindings.forget(&target);
             return Ok(None);
@@ -135,56 +177,47 @@ impl Shell {
         let deployments = self.cluster.deployments.read();
         let target = target_key(row);
         let prefix = format!("{}-v", row.key().name);
-        self.expectations.is_any_behind(|kind, key| match kind {
-            Kind::App => (key == row.key()).then(|| Some(row.resource_version())),
-            Kind::Deployment => {
+        self.expectations.is_any_behind(|resource, key| {
+            if resource == MANAGED_APPS {
+                (key == row.key()).then(|| Some(row.resource_version()))
+            } else if resource == DEPLOYMENTS {
                 (*key == target).then(|| deployments.get(key).map(|row| row.resource_version()))
-            }
-            Kind::Release => {
+            } else if resource == APP_RELEASES {
                 let ours = key.namespace == row.key().namespace && key.name.starts_with(&prefix);
                 ours.then(|| releases.get(key).map(|row| row.resource_version()))
+            } else {
+                None
             }
         })
     }
 
-    /// Releases a Deployment that is claimed and that no service names.
-    async fn let_go(&self, target: &Key) -> Result<(), ApiError> {
-        let Some(deployment) = self.cluster.deployments.get(target) else { return Ok(()) };
-        let claim = deployment.identity.annotation(trimtab_delivery::names::CLAIM_ANNOTATION);
-        if claim.is_none()
-            || self.expectations.is_any_behind(|kind, key| {
-                (kind == Kind::Deployment && key == target).then(|| Some(deployment.resource_version()))
+    /// Unclaims a Deployment that is claimed and that no service names.
+    async fn unclaim(&self, target: &Key, term: Term) -> Result<Option<Timestamp>, Failed> {
+        let Some(deployment) = self.cluster.deployments.get(target) else { return Ok(None) };
+        if deployment.identity.annotation(trimtab_delivery::names::CLAIM_ANNOTATION).is_none()
+            || self.expectations.is_any_behind(|resource, key| {
+                (resource == DEPLOYMENTS && key == target).then(|| Some(deployment.resource_version()))
             })
         {
-            return Ok(());
+            return Ok(None);
         }
-        let sets = self.cluster.replica_sets.read().at(&deployment.identity.uid).cloned().collect::<Vec<_>>();
-        let running = sets.iter().max_by_key(|set| (set.status.available, set.revision));
-        let held = deployment.paused && deployment.paused_manager.is_none();
-        let template = running
-            .filter(|set| held && set.template.hash != deployment.template.hash)
-            .map(|set| set.template.value());
-        tracing::info!(deployment = %target, restored = template.is_some(), "releases a Deployment that no ManagedApp names");
-        // The claim goes last: whoever finds it finishes what is left of this.
-        let labelled: Vec<Arc<PodRow>> = {
-            let pods = self.cluster.pods.read();
-            let all = sets.iter().flat_map(|set| pods.at(&set.identity.uid));
-            all.filter(|pod| pod.phase_label().is_some()).cloned().collect()
-        };
-        for pod in labelled {
-            let uid = pod.uid.to_string();
-            apply::set_phase_label(&self.api, target.namespace(), &pod.key.name, &uid, None).await?;
+        // Whom it claims is unknown, and may be this one.
+        if let Some(app) = self.cluster.apps.read().unreadable_in(&target.namespace).next() {
+            tracing::warn!(deployment = %target, managed_app = %app, "keeps a claim that no ManagedApp names: one of its namespace cannot be read; `kubectl get managedapp -o yaml` shows it");
+            return Ok(self.clock.now().checked_add(UNREADABLE_AGAIN).ok());
         }
-        let answer = apply::unclaim(&self.api, &deployment, template).await?;
-        self.expectations.wrote_answer(Kind::Deployment, target.clone(), &answer);
-        Ok(())
+        let due = unclaimed(&self.cluster, &deployment);
+        tracing::info!(deployment = %target, writes = due.writes.len(), "unclaims a Deployment that no ManagedApp names");
+        self.carry_out(&due, term, &UNCLAIM, &|_, _| {}).await?;
+        Ok(None)
     }
 
-    fn log(&self, service: &Key, plan: &Plan, report: &Report) {
-        for write in &plan.writes {
-            tracing::info!(%service, ?write, "writes");
+    fn log(&self, service: &Key, due: &Plan, report: &Report) {
+        for write in &due.writes {
+            let object = write.object().map(ToString::to_string).unwrap_or_default();
+            tracing::info!(%service, verb = write.verb(), object, "writes");
         }
-        if !plan.writes.is_empty() {
+        if !due.is_quiet() {
             tracing::debug!(%service, report = report.text(), "why");
         }
     }

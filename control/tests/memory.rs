@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use trimtab_control::bindings::Bindings;
 use trimtab_control::cluster::Cluster;
-use trimtab_control::evidence::Measure;
-use trimtab_control::expectations::{Expectations, Kind};
+use trimtab_control::measurements::Measure;
 use trimtab_control::observed::{NOTHING_MEASURED, Observed};
+use trimtab_control::resources::MANAGED_APPS;
 use trimtab_control::rows::{Apps, Releases};
-use trimtab_delivery::judge::{Answer, Query};
 use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_judge::{Answer, Query};
+use trimtab_kube::expectations::Expectations;
 use trimtab_kube::intern::Interner;
 use trimtab_kube::kinds::pod::PodProjection;
 use trimtab_kube::kinds::{DeploymentProjection, ReplicaSetProjection};
@@ -238,8 +239,7 @@ async fn decide_all(queue: &Queue<Key>) {
 /// The status of every service written and seen.
 fn write_and_see(expectations: &Expectations) {
     for app in 0..SERVICES {
-        let answer = json!({"metadata": {"resourceVersion": "9000001"}});
-        expectations.wrote_answer(Kind::App, Key::new(team(app), service(app)), &answer);
+        expectations.wrote(MANAGED_APPS, Key::new(team(app), service(app)), 9_000_001);
     }
     assert!(!expectations.is_any_behind(|_, _| Some(Some(9_000_001))));
 }

@@ -1,9 +1,10 @@
 //! Alert expressions, as owners write them.
 
 use trimtab_promql::{
-    EvalOptions, Expr, Labels, METRIC_NAME, MatchOp, Matcher, MemorySource, Sample, Selector, evaluate,
-    inject, parse, parse_counter_selector, selectors,
+    Expr, Labels, METRIC_NAME, MatchOp, Matcher, Sample, Selector, inject, parse, parse_counter_selector,
+    selectors,
 };
+use trimtab_promql_eval::{EvalOptions, MemorySource, evaluate};
 
 /// The pods of the arm that is judged, and one beside it.
 const OURS: [&str; 2] = ["pay-abc-x1", "pay-abc-y2"];

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use trimtab_kube::intern::{Interner, Template};
 use trimtab_kube::kinds::pod::PodProjection;
-use trimtab_kube::watch::{Project, Row};
 use trimtab_kube::kinds::{DeploymentProjection, HpaProjection, ReplicaSetProjection};
+use trimtab_kube::watch::{Project, Row};
 use trimtab_units::{canonical, template_hash};
 
 /// Every object becomes a row or a short complaint, the same one each time; a template is kept as it was, and has one name

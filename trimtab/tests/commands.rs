@@ -246,8 +246,13 @@ async fn what_a_person_rolled_back_is_kept_under_a_new_number() {
         (&old["spec"]["decision"]["verdict"], &new["spec"]["decision"]["verdict"]),
         (&json!("RollBack"), &json!("Keep"))
     );
-    assert_eq!(new["spec"]["templateHash"], old["spec"]["templateHash"]);
+    assert_eq!(new["spec"]["rollbackTo"], 128);
+    assert_eq!(new["spec"]["template"], json!(null), "what is released is recorded by the manager");
+    let ledger = shop.sim.ledger().into_iter().filter(|entry| entry.user == "bob" && entry.changed);
+    let changed: Vec<String> = ledger.map(|entry| format!("{} {}", entry.verb, entry.name)).collect();
+    assert_eq!(changed, ["create payments-v129", "patch payments"], "the decision first");
     assert_eq!(image(&shop.deployment()), "payments:2");
+    assert_eq!(shop.deployment()["metadata"]["annotations"]["trimtab.dev/release"], "v129");
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use trimtab_api::resolve::{Policies, settings};
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
 use trimtab_delivery::plan::{AppPhase, Plan};
 use trimtab_delivery::report::{Report, Step};
-use trimtab_delivery::rule::built_in;
+use trimtab_judge::rule::built_in;
 
 fn check(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -103,7 +103,7 @@ fn what_a_held_service_waits_for() {
         service: "shop/payments".to_owned(),
         summary: "Healthy on v127 (v128 rejected)".to_owned(),
         steps: vec![step],
-        findings: Vec::new(),
+        ..Report::default()
     };
     let release = rolled_back();
     let explained = Explained {

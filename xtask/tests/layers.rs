@@ -12,7 +12,8 @@ const TASKS: &str = "xtask";
 /// The binary, whose feature `demo` is the one way in which something that ships contains a model of a cluster.
 const BINARY: &str = "trimtab";
 /// Crates that tests below `proof` may use, each with its reason.
-const MODELS_IN_TESTS: [(&str, &str, &str); 3] = [
+const MODELS_IN_TESTS: [(&str, &str, &str); 4] = [
+    ("trimtab-judge", "trimtab-promql-eval", "a judge is tested on what its questions evaluate to"),
     ("trimtab", "trimtab-sim", "the command line is tested against the simulated API"),
     ("trimtab", "trimtab-world", "the command line is tested against the simulated API"),
     ("trimtab-control", "trimtab-sim", "a shell is tested against the simulated API"),

@@ -1,14 +1,11 @@
 //! What the tree must look like.
 
-use xtask::{markdown, source, workspace};
+use xtask::{markdown, workspace};
 
-/// Lines of a module before its tests.
+/// Lines of a file below a `src/`, its tests included.
 const MODULE_LINES_MAX: usize = 400;
-/// Modules that are longer, each with its reason.
-const LONG_MODULES: [(&str, &str); 2] = [
-    ("proof/sim/src/validate.rs", "one short check per kind, and a reader looks for the kind"),
-    ("proof/sim/src/write.rs", "the one path that every write takes, whatever verb it came by"),
-];
+/// Files that are longer, and how long they are. The number may only fall; whoever makes it fall writes the lower one here.
+const LONG_MODULES: [(&str, usize); 0] = [];
 
 /// Traces of one person's machine. Each is written in two parts, so that this file is not one of them.
 const MACHINE_WORDS: [(&str, &str); 8] = [
@@ -43,13 +40,18 @@ fn check(complaints: &[String]) {
 #[test]
 fn modules_fit_in_a_head() {
     let mut complaints = Vec::new();
-    for file in files(|file| file.ends_with(".rs") && !source::is_test_file(file)) {
-        let lines = source::without_tests(&read(&file)).lines().count();
-        let excused = LONG_MODULES.iter().any(|(long, _)| *long == file);
-        if lines > MODULE_LINES_MAX && !excused {
-            complaints.push(format!("{file}: {lines} lines before its tests; at most {MODULE_LINES_MAX}"));
-        } else if lines <= MODULE_LINES_MAX && excused {
-            complaints.push(format!("{file}: is short by now; take it off LONG_MODULES"));
+    for file in files(|file| file.ends_with(".rs") && file.contains("/src/")) {
+        let lines = read(&file).lines().count();
+        let known = LONG_MODULES.iter().find(|(long, _)| *long == file).map(|(_, lines)| *lines);
+        match known {
+            Some(known) if lines < known => {
+                complaints.push(format!("{file}: {lines} lines by now; write that into LONG_MODULES"));
+            }
+            _ if lines > known.unwrap_or(MODULE_LINES_MAX) => {
+                complaints
+                    .push(format!("{file}: {lines} lines; at most {}", known.unwrap_or(MODULE_LINES_MAX)));
+            }
+            _ => {}
         }
     }
     check(&complaints);

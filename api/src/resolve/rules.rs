@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trimtab_delivery::rule::{
+use trimtab_judge::rule::{
     AlertRule, ArmLabel, CrashesRule, EventsRule, Origin, RatioRule, RatioSource, Rule, RuleKind,
     TOLERATE_DEFAULT, built_in,
 };
@@ -75,7 +75,7 @@ fn arms(spec: Option<&ArmsSpec>, path: &str, problems: &mut Vec<Problem>) -> Arm
     let label = |default: &str| spec.label.clone().unwrap_or_else(|| default.to_owned());
     let arms = match spec.by.as_str() {
         "Pod" | "" => ArmLabel::Pod(label("pod")),
-        "Phase" => ArmLabel::Phase(label("trimtab_dev_phase")),
+        "Phase" => ArmLabel::Arm(label("trimtab_dev_phase")),
         other => {
             problems.push(Problem::new(
                 format!("{path}.arms.by"),
@@ -84,7 +84,7 @@ fn arms(spec: Option<&ArmsSpec>, path: &str, problems: &mut Vec<Problem>) -> Arm
             ArmLabel::default()
         }
     };
-    let (ArmLabel::Pod(name) | ArmLabel::Phase(name)) = &arms;
+    let (ArmLabel::Pod(name) | ArmLabel::Arm(name)) = &arms;
     let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !first || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         problems.push(Problem::new(
@@ -233,7 +233,7 @@ pub(super) fn duration(text: &str, path: &str, max: Duration, problems: &mut Vec
     match parsed.map(Duration::try_from) {
         Ok(Ok(duration)) if duration <= max => duration,
         Ok(Ok(_)) => {
-            let cause = format!("`{text}` is longer than {}", trimtab_delivery::report::duration_words(max));
+            let cause = format!("`{text}` is longer than {}", trimtab_units::duration_words(max));
             problems.push(Problem::new(path, cause));
             Duration::ZERO
         }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use trimtab_delivery::rule::Origin;
 use trimtab_delivery::snapshot::{Notify, Settings, Strategy};
+use trimtab_judge::rule::Origin;
 use trimtab_units::GoDuration;
 
 use super::rules::{duration, merge_rules};

@@ -28,7 +28,7 @@ fn resolved(app: &ManagedApp, policies: &[FleetPolicy]) -> Vec<String> {
         "{} {} watch {} alpha {} history {}",
         settings.target,
         settings.strategy.word(),
-        trimtab_delivery::report::duration_words(settings.watch),
+        trimtab_units::duration_words(settings.watch),
         settings.alpha,
         settings.history,
     )];

@@ -4,79 +4,15 @@
 pub const GROUP: &str = "trimtab.dev";
 /// Field manager and event source of the delivery controller.
 pub const MANAGER: &str = "trimtab-delivery";
-/// Annotation on a claimed Deployment; its values are the variants of [`Claim`]. Removing it releases the Deployment.
+/// Annotation on a claimed Deployment; its values are the words of [`trimtab_workload::AdmissionHold`]. Removing it releases
+/// the Deployment.
 pub const CLAIM_ANNOTATION: &str = "trimtab.dev/claim";
 /// Annotation on a Deployment naming the release that a human action already numbered, such as `v128`.
 pub const RELEASE_ANNOTATION: &str = "trimtab.dev/release";
 /// Label on a release naming its service.
 pub const APP_LABEL: &str = "trimtab.dev/app";
-/// Label on a pod telling its arm while a release is judged: see [`Phase`].
-pub const PHASE_LABEL: &str = "trimtab.dev/phase";
 /// Label that the Deployment controller puts on ReplicaSets and pods.
 pub const POD_TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
-
-/// What a claim asks of the admission policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// Changes pass; nothing is different from an unclaimed Deployment.
-    Open,
-    /// A changed template is paused as it is written, until Trimtab has compared it with the rejected ones.
-    HoldChanges,
-    /// The template in the spec is a rejected one: paused, whoever writes.
-    Held,
-}
-
-impl Claim {
-    /// The annotation's value.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::HoldChanges => "hold-changes",
-            Self::Held => "held",
-        }
-    }
-
-    /// Reads the annotation's value; an unknown word counts as [`Claim::Open`], the value that holds nothing.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "hold-changes" => Self::HoldChanges,
-            "held" => Self::Held,
-            _ => Self::Open,
-        }
-    }
-}
-
-/// The arm of a pod, as its [`PHASE_LABEL`] says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Runs the release being judged.
-    Canary,
-    /// Runs a release that was kept.
-    Stable,
-}
-
-impl Phase {
-    /// The label's value.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Canary => "canary",
-            Self::Stable => "stable",
-        }
-    }
-
-    /// Reads the label's value.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "canary" => Some(Self::Canary),
-            "stable" => Some(Self::Stable),
-            _ => None,
-        }
-    }
-}
 
 /// The object name of release `number` of service `app`: `payments-v128`. Deterministic, so one intent makes one object.
 #[must_use]

@@ -1,17 +1,22 @@
 //! A release of a service: what people asked of it, and what became of it.
 
 use jiff::Timestamp;
+use trimtab_judge::finding::Finding;
 use trimtab_stats::Verdict;
-
-use crate::finding::Finding;
 
 /// A release of the service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Release {
+    /// Uid of its record.
+    pub uid: String,
+    /// Version of the record that this was read from.
+    pub version: u64,
     /// Its number.
     pub number: u64,
     /// Hash of its template; `None` while a person has numbered a release that the cluster has not shown yet.
     pub template_hash: Option<String>,
+    /// Uid of the Deployment that it was released to; `None` where its record does not tell.
+    pub target_uid: Option<String>,
     /// Its image.
     pub image: String,
     /// Who released it.
@@ -34,6 +39,18 @@ impl Release {
             && self.status.verdict == Some(Verdict::Undecided)
             && self.decision.is_none()
             && self.rollback_to.is_none()
+    }
+
+    /// Whether it was released to another Deployment than the one with `uid`.
+    #[must_use]
+    pub fn is_foreign_to(&self, uid: &str) -> bool {
+        self.target_uid.as_deref().is_some_and(|own| own != uid)
+    }
+
+    /// The decision of a person to keep it, if there is one.
+    #[must_use]
+    pub fn keep_decision(&self) -> Option<&Decision> {
+        self.decision.as_ref().filter(|decision| decision.keep == Keep::Keep)
     }
 }
 

@@ -2,11 +2,9 @@
 //! and messages.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use trimtab_stats::verdict::Verdict;
-
-use crate::finding::{Finding, FindingState};
+use trimtab_judge::finding::Finding;
+use trimtab_workload::Claim;
 
 /// Why the plan beside it is what it is.
 #[must_use = "an unread report helps nobody"]
@@ -18,6 +16,8 @@ pub struct Report {
     pub summary: String,
     /// The steps that led to the plan, in order.
     pub steps: Vec<Step>,
+    /// Who acts on the workload.
+    pub acting: Claim,
     /// What the rules found.
     pub findings: Vec<Finding>,
 }
@@ -47,30 +47,4 @@ impl Report {
         }
         text
     }
-}
-
-/// A finding in one line: rule, verdict, and what was measured.
-#[must_use]
-pub fn finding_line(finding: &Finding) -> String {
-    let word = match (&finding.state, finding.verdict) {
-        (FindingState::Judged, Verdict::Fail) => "FAIL",
-        (FindingState::Judged, Verdict::Pass) => "PASS",
-        (FindingState::Judged, Verdict::Undecided) => "undecided",
-        (state, _) => state.reason().unwrap_or("undecided"),
-    };
-    format!("{} {word}: {}", finding.rule, finding.summary)
-}
-
-/// A duration as people say it: `5m`, `1h30m`, `45s`.
-#[must_use]
-pub fn duration_words(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (hours, minutes, rest) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
-    let mut words = String::new();
-    for (count, unit) in [(hours, 'h'), (minutes, 'm'), (rest, 's')] {
-        if count > 0 {
-            let _ = write!(words, "{count}{unit}");
-        }
-    }
-    if words.is_empty() { "0s".to_owned() } else { words }
 }

@@ -1,9 +1,6 @@
-//! What decisions cost, counted by the allocator, which does not wobble as time does. One test: others would allocate
+//! What plans cost, counted by the allocator, which does not wobble as time does. One test: others would allocate
 //! beside it.
 
-#[path = "judge/lab.rs"]
-#[allow(dead_code, reason = "the judge's tests use more of it")]
-mod lab;
 #[path = "plan/service.rs"]
 #[allow(dead_code, reason = "the plan's tests use more of it")]
 mod service;
@@ -12,7 +9,7 @@ use std::alloc::System;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use trimtab_delivery::plan;
-use trimtab_delivery::rule::built_in;
+use trimtab_stats::Verdict;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -32,24 +29,17 @@ fn check(name: &str, most: usize, work: impl FnOnce()) {
 }
 
 #[test]
-fn decisions_allocate_little() {
+fn plans_allocate_little() {
     let settled = service::settled();
     check("a plan for a settled service", 24, || drop(plan(&settled.snapshot())));
 
-    let lab = lab::lab(built_in().swap_remove(0).kind).with(|lab| lab.rules = built_in());
-    let lab = lab.traffic(300.0, (12.0, 0.01), (12.0, 0.01));
-    let mut judging = service::out().later(200);
-    judging.findings = lab.findings(&[200.0]);
+    let judging = service::out().later(200);
+    let judging = ["rpc-errors", "panics-and-crashes", "database-errors"]
+        .into_iter()
+        .fold(judging, |service, rule| service.finds(rule, Verdict::Undecided, "canary 24/2400 (1.0 %)"));
     check("a plan for a release in flight", 50, || drop(plan(&judging.snapshot())));
 
     let mut huge = service::judging().runs("t1", 900).runs("t2", 100);
     huge.findings = judging.findings.clone();
     check("a plan for a thousand pods", 160, || drop(plan(&huge.snapshot())));
-
-    let mut judge = lab.judge();
-    lab.look(&mut judge, 200.0);
-    let (needs, answers) = lab.questions(&judge, 201.0);
-    check("what a judge asks", 6500, || drop(judge.needs(lab::instant(201.0))));
-    let answers = needs.into_iter().zip(answers).collect();
-    check("taking in the answers", 1600, || judge.absorb(answers, lab::instant(201.0)));
 }

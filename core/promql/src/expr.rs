@@ -7,17 +7,23 @@ use promql_parser::label::{MatchOp, Matchers};
 use promql_parser::parser::{self, AtModifier, Expr as Ast, VectorSelector};
 
 use crate::matcher::is_closed_pattern;
+use crate::parse_error::ParseError;
 use crate::scan;
 
 /// Deepest tree of an expression: every walk over it may recurse.
 pub const MAX_DEPTH: usize = 128;
 
-/// Longest message about a text that is no expression, in characters.
-const MAX_MESSAGE_CHARS: usize = 300;
-
 /// A parsed PromQL expression. Prints as PromQL that Prometheus reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expr(pub(crate) Ast);
+
+impl Expr {
+    /// The tree, for an evaluator: this crate does not evaluate.
+    #[must_use]
+    pub fn syntax(&self) -> &Ast {
+        &self.0
+    }
+}
 
 impl fmt::Display for Expr {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,17 +56,6 @@ pub(crate) fn parse_printed(source: &str) -> Result<Ast, String> {
 /// The byte at which the first 'quoted' word of `message` stands in `source`; 0 when it quotes nothing from there.
 fn place_of_quoted(source: &str, message: &str) -> usize {
     message.split('\'').nth(1).filter(|word| !word.is_empty()).and_then(|word| source.find(word)).unwrap_or(0)
-}
-
-/// A message in one line: what it quotes of the source may hold line breaks, and be as long as the source.
-fn one_line(message: &str) -> String {
-    let blank = |character: char| character.is_whitespace() || character.is_control();
-    let words: Vec<&str> = message.split(blank).filter(|word| !word.is_empty()).collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(MAX_MESSAGE_CHARS) {
-        Some((end, _)) => format!("{}...", &line[..end]),
-        None => line,
-    }
 }
 
 /// Refuses what the grammar accepts but Prometheus does not, or what would not print back.
@@ -133,34 +128,3 @@ pub(crate) fn children_mut(ast: &mut Ast) -> Vec<&mut Ast> {
         Ast::Extension(_) => vec![],
     }
 }
-
-/// Why a text is not an expression, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    position: usize,
-    message: String,
-}
-
-impl ParseError {
-    pub(crate) fn at(position: usize, message: impl AsRef<str>) -> Self {
-        ParseError { position, message: one_line(message.as_ref()) }
-    }
-
-    /// The byte of the source at which the fault was noticed.
-    pub fn position(&self) -> usize {
-        self.position
-    }
-
-    /// What is wrong, in one line.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "invalid PromQL at byte {}: {}", self.position, self.message)
-    }
-}
-
-impl std::error::Error for ParseError {}

@@ -86,6 +86,13 @@ impl Matcher {
     }
 }
 
+/// The matchers of a parsed selector; see [`crate::Expr::syntax`].
+impl From<label::Matcher> for Matcher {
+    fn from(parsed: label::Matcher) -> Self {
+        Matcher(parsed)
+    }
+}
+
 impl fmt::Display for Matcher {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)

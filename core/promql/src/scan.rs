@@ -3,7 +3,7 @@
 
 use trimtab_units::GoDuration;
 
-use crate::expr::ParseError;
+use crate::parse_error::ParseError;
 
 /// Longest expression, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 4096;

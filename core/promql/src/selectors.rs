@@ -5,9 +5,10 @@ use std::fmt;
 use promql_parser::parser::{Expr as Ast, Offset, VectorSelector};
 use trimtab_units::GoDuration;
 
-use crate::expr::{Expr, ParseError, children, parse, parse_printed};
+use crate::expr::{Expr, children, parse, parse_printed};
 use crate::labels::METRIC_NAME;
 use crate::matcher::{Matcher, pinned_metric};
+use crate::parse_error::ParseError;
 
 /// One place where an expression reads series.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +24,7 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// All conditions, with the metric's name as the first one: what a [`crate::SeriesSource`] is asked.
+    /// All conditions, with the metric's name as the first one: what a source of series is asked.
     pub fn all_matchers(&self) -> Vec<Matcher> {
         let name = self.metric.iter().map(|metric| Matcher::equal(METRIC_NAME, metric));
         name.chain(self.matchers.iter().cloned()).collect()
@@ -75,7 +76,7 @@ fn collect(ast: &Ast, found: &mut Vec<Selector>) {
 }
 
 /// The scan admits no duration beyond what a `GoDuration` holds.
-pub(crate) fn to_duration(duration: std::time::Duration) -> GoDuration {
+fn to_duration(duration: std::time::Duration) -> GoDuration {
     GoDuration::try_from(duration).unwrap_or(GoDuration::from_nanos(i64::MAX))
 }
 

@@ -269,6 +269,20 @@ impl TryFrom<GoDuration> for Duration {
     }
 }
 
+/// A duration as people say it: `5m`, `1h30m`, `45s`.
+#[must_use]
+pub fn duration_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes, rest) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
+    let mut words = String::new();
+    for (count, unit) in [(hours, 'h'), (minutes, 'm'), (rest, 's')] {
+        if count > 0 {
+            words.push_str(&format!("{count}{unit}"));
+        }
+    }
+    if words.is_empty() { "0s".to_owned() } else { words }
+}
+
 /// Why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DurationError {

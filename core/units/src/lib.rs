@@ -1,4 +1,5 @@
-//! The values that people type and Kubernetes stores: durations, percentages, quantities, names and canonical JSON.
+//! The values that people type and Kubernetes stores: durations, percentages, quantities, names and canonical JSON, and text
+//! of others in one line.
 //!
 //! Every parser here is total: any text gives a value or an error that says what was wrong, never a panic, and
 //! what a type prints it also reads back. Nothing here knows a cluster, a clock or a file.
@@ -20,12 +21,13 @@
 pub mod canonical;
 mod duration;
 mod int_or_percent;
+pub mod line;
 pub mod names;
 mod percent;
 mod quantity;
 mod template_hash;
 
-pub use duration::{DurationError, GoDuration};
+pub use duration::{DurationError, GoDuration, duration_words};
 pub use int_or_percent::{Fenceposts, IntOrPercent, IntOrPercentError};
 pub use percent::{Percent, PercentError};
 pub use quantity::{Quantity, QuantityError, QuantityFormat};

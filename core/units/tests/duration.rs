@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use trimtab_units::GoDuration;
+use trimtab_units::{GoDuration, duration_words};
 
 fn check(text: &str, nanos: Option<i64>, printed: &str) {
     let parsed = text.parse::<GoDuration>();
@@ -119,4 +119,14 @@ proptest! {
         let text = duration.to_prometheus().unwrap();
         prop_assert_eq!(GoDuration::parse_prometheus(&text), Ok(duration));
     }
+}
+
+#[test]
+fn words_leave_out_what_is_zero() {
+    for (seconds, words) in
+        [(0, "0s"), (45, "45s"), (300, "5m"), (5400, "1h30m"), (3601, "1h1s"), (90_061, "25h1m1s")]
+    {
+        assert_eq!(duration_words(Duration::from_secs(seconds)), words);
+    }
+    assert_eq!(duration_words(Duration::from_millis(1999)), "1s", "people are told whole seconds");
 }

@@ -1,10 +1,9 @@
 //! Reading our own writes: a plan is only made on stores that have seen them.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::resource::{Key, Resource};
@@ -17,10 +16,10 @@ pub const UNSEEN_TIMEOUT: Duration = Duration::from_secs(30);
 const SWEEP_WRITES_MIN: usize = 256;
 
 /// Our last write of each object that the stores have not shown yet. Holds no more than twice the objects that are written
-/// within [`UNSEEN_TIMEOUT`].
-#[derive(Debug, Default)]
+/// within [`UNSEEN_TIMEOUT`]. Clones share it.
+#[derive(Clone, Debug, Default)]
 pub struct Expectations {
-    writes: Mutex<Writes>,
+    writes: Arc<Mutex<Writes>>,
 }
 
 #[derive(Debug, Default)]
@@ -42,10 +41,8 @@ impl Unseen {
 }
 
 impl Expectations {
-    /// Remembers a write by what the server answered to it.
-    pub fn wrote_answer(&self, resource: &'static Resource, key: Key, answer: &Value) {
-        let version = answer.pointer("/metadata/resourceVersion").and_then(Value::as_str);
-        let Some(resource_version) = version.and_then(|version| version.parse().ok()) else { return };
+    /// Remembers that `key` was written at `resource_version`.
+    pub fn wrote(&self, resource: &'static Resource, key: Key, resource_version: u64) {
         let mut writes = locked(&self.writes);
         if writes.unseen.len() >= writes.sweep_at.max(SWEEP_WRITES_MIN) {
             writes.unseen.retain(|_, unseen| unseen.is_waited_for());
@@ -89,23 +86,18 @@ impl Expectations {
 mod tests {
     use super::*;
     use crate::resource::{DEPLOYMENTS, PODS};
-    use serde_json::json;
-
-    fn answer(version: u64) -> Value {
-        json!({"metadata": {"resourceVersion": version.to_string()}})
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_write_is_waited_for_until_it_is_seen_deleted_or_too_old() {
         let (expectations, key) = (Expectations::default(), Key::new("shop", "a"));
         let behind = |shown| expectations.is_any_behind(|kind, _| (kind == DEPLOYMENTS).then_some(shown));
-        expectations.wrote_answer(DEPLOYMENTS, key.clone(), &answer(7));
-        expectations.wrote_answer(PODS, key.clone(), &answer(9));
+        expectations.wrote(DEPLOYMENTS, key.clone(), 7);
+        expectations.wrote(PODS, key.clone(), 9);
         assert!(behind(None) && behind(Some(6)) && !behind(Some(7)));
         assert_eq!(expectations.len(), 1, "what was not asked about is kept");
         expectations.forget(PODS, &key);
         assert!(expectations.is_empty());
-        expectations.wrote_answer(DEPLOYMENTS, key, &answer(8));
+        expectations.wrote(DEPLOYMENTS, key, 8);
         tokio::time::sleep(UNSEEN_TIMEOUT).await;
         assert!(!behind(Some(7)));
     }
@@ -114,7 +106,7 @@ mod tests {
     async fn what_nobody_asks_about_is_dropped_in_time() {
         let expectations = Expectations::default();
         for index in 0..5_000_u64 {
-            expectations.wrote_answer(PODS, Key::new("shop", index.to_string()), &answer(index));
+            expectations.wrote(PODS, Key::new("shop", index.to_string()), index);
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         assert!(expectations.len() <= SWEEP_WRITES_MIN, "{}", expectations.len());

@@ -6,6 +6,7 @@ use http::StatusCode;
 use trimtab_providers::http::TransportError;
 
 use crate::destination::{Destination, DestinationKind};
+use crate::slack;
 
 /// What follows from one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,16 +21,20 @@ pub(crate) enum Verdict {
     Unclear { why: String },
 }
 
-/// The meaning of a response that is no success. `said` is the beginning of its body.
+/// The meaning of a response that is no success. Of its body nothing is repeated but a word that Slack documents: a
+/// tenant reads the reason, and may have named a server that answers the manager and not them.
 pub(crate) fn of_refusal(
     destination: &Destination,
     status: StatusCode,
     asked: Option<Duration>,
-    said: &str,
+    body: &[u8],
 ) -> Verdict {
-    let said = destination.shown(said);
-    let colon = if said.is_empty() { "" } else { ": " };
-    let why = format!("{} answered status {}{colon}{said}", destination.name, status.as_u16());
+    let word = match destination.kind {
+        DestinationKind::Slack => slack::refusal_word(body),
+        DestinationKind::Webhook => None,
+    };
+    let word = word.map_or_else(String::new, |word| format!(" ({word})"));
+    let why = format!("{} answered status {}{word}", destination.name, status.as_u16());
     match status.as_u16() {
         // A gateway gave up waiting for whom it had passed the request on to.
         504 => after_sending(destination.kind, why),
@@ -41,13 +46,25 @@ pub(crate) fn of_refusal(
     }
 }
 
+/// A cause may quote a certificate or another byte of the answer, so only operators read it.
+const CAUSE: &str = "the manager's log has the cause";
+
 /// The meaning of no response.
 pub(crate) fn of_failure(destination: &Destination, error: &TransportError) -> Verdict {
-    let why = destination.shown(&error.to_string());
+    let name = &destination.name;
     match error {
-        TransportError::Refused { .. } => Verdict::Never { why },
-        TransportError::Connect { .. } | TransportError::File { .. } => Verdict::Later { why, asked: None },
-        TransportError::Broken { .. } => after_sending(destination.kind, why),
+        TransportError::Refused { .. } => {
+            let why = destination.shown(&error.to_string());
+            Verdict::Never {
+                why: format!("{why}; an operator allows a range with `trimtab manager --notify-allow`"),
+            }
+        }
+        TransportError::Connect { .. } | TransportError::File { .. } => {
+            Verdict::Later { why: format!("cannot connect to {name}; {CAUSE}"), asked: None }
+        }
+        TransportError::Broken { .. } => {
+            after_sending(destination.kind, format!("the connection to {name} broke; {CAUSE}"))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use trimtab_providers::secret::{SecretText, printable};
 use crate::notice::Notice;
 use crate::{slack, webhook};
 
-/// Longest text of a receiver that is kept, in bytes.
+/// Longest text of others that is kept or logged, in bytes.
 const ANSWER_BYTES: usize = 200;
 /// Shortest part of a URL that may be a token and is masked, in bytes.
 const TOKEN_BYTES: usize = 8;
@@ -106,7 +106,7 @@ impl Destination {
         Ok(request)
     }
 
-    /// Foreign text with this destination's secrets masked, short enough for a status.
+    /// Foreign text with this destination's secrets masked, short enough for a status or a line of the log.
     pub(crate) fn shown(&self, text: &str) -> String {
         let uri = self.uri().ok();
         let host = uri.as_ref().and_then(Uri::host);

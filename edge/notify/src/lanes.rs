@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tokio::time::Instant;
 
-use crate::sender::{Letter, SenderPolicy};
+use crate::letter::{Letter, SenderPolicy};
 
 /// A letter and when it was taken.
 pub(crate) type Waiting = (Letter, Instant);

@@ -7,6 +7,7 @@
 mod answer;
 mod destination;
 mod lanes;
+mod letter;
 mod notice;
 pub mod outbox;
 pub mod schedule;
@@ -16,6 +17,7 @@ pub mod webhook;
 mod words;
 
 pub use destination::{Destination, DestinationKind, NotifyError};
+pub use letter::{Letter, SenderPolicy};
 pub use notice::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
-pub use sender::{Letter, Outcome, OutcomeState, Sender, SenderPolicy};
+pub use sender::{Outcome, OutcomeState, Sender};
 pub use trimtab_providers::secret::SecretText;

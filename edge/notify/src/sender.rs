@@ -18,7 +18,7 @@ use trimtab_providers::http::{BodyStream, Collected, HttpTransport, collect, ret
 use crate::answer::{self, Verdict};
 use crate::destination::{Destination, NotifyError};
 use crate::lanes::{Admission, Lanes};
-use crate::notice::Notice;
+use crate::letter::{Letter, SenderPolicy};
 use crate::outbox::Change;
 use crate::schedule;
 
@@ -26,40 +26,6 @@ use crate::schedule;
 const WORDS_BYTES: usize = 4 * 1024;
 /// How long a refusal's body may take.
 const WORDS_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Limits of a sender.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SenderPolicy {
-    /// From connecting to the head of the response.
-    pub attempt_timeout: Duration,
-    /// Letters that may wait for one destination, the one on its way included.
-    pub waiting_per_destination: usize,
-    /// Letters that may wait in all.
-    pub waiting_in_all: usize,
-    /// Requests in flight. Only this many destinations that accept and then say nothing can slow the others,
-    /// and each by no more than the attempt's timeout.
-    pub attempts_at_once: usize,
-}
-
-impl Default for SenderPolicy {
-    fn default() -> Self {
-        Self {
-            attempt_timeout: Duration::from_secs(10),
-            waiting_per_destination: 1_000,
-            waiting_in_all: 10_000,
-            attempts_at_once: 256,
-        }
-    }
-}
-
-/// A notice on its way to one destination.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Letter {
-    /// What to tell.
-    pub notice: Notice,
-    /// Whom to tell.
-    pub destination: Destination,
-}
 
 /// What became of a letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,20 +182,25 @@ impl Shared {
         match tokio::time::timeout(timeout, self.transport.send(request)).await {
             Ok(Ok(response)) if response.status().is_success() => Verdict::Arrived,
             Ok(Ok(response)) => self.refusal(&letter.destination, response).await,
-            Ok(Err(error)) => answer::of_failure(&letter.destination, &error),
+            Ok(Err(error)) => {
+                let cause = letter.destination.shown(&error.to_string());
+                tracing::info!(destination = letter.destination.name, ?cause, "a message was not taken");
+                answer::of_failure(&letter.destination, &error)
+            }
             Err(_) => answer::of_timeout(&letter.destination, timeout),
         }
     }
 
-    /// A refusal's words help a reader and decide nothing: without them the status still stands.
+    /// A refusal's words help an operator and decide nothing: without them the status still stands.
     async fn refusal(&self, destination: &Destination, response: Response<BodyStream>) -> Verdict {
         let (head, body) = response.into_parts();
         let said = match tokio::time::timeout(WORDS_TIMEOUT, collect(body, WORDS_BYTES)).await {
-            Ok(Ok(Collected::Whole(bytes) | Collected::CutOff(bytes))) => {
-                self.transport.redact(&String::from_utf8_lossy(&bytes))
-            }
-            Ok(Err(_)) | Err(_) => String::new(),
+            Ok(Ok(Collected::Whole(bytes) | Collected::CutOff(bytes))) => bytes,
+            Ok(Err(_)) | Err(_) => Vec::new(),
         };
+        let words = destination.shown(&self.transport.redact(&String::from_utf8_lossy(&said)));
+        let status = head.status.as_u16();
+        tracing::info!(destination = destination.name, status, ?words, "a message was refused");
         answer::of_refusal(destination, head.status, retry_after(&head.headers), &said)
     }
 }

@@ -5,6 +5,7 @@
 //! is cut to fit.
 
 use serde_json::{Value, json};
+use trimtab_units::line::one_line;
 
 use crate::notice::{Finding, Notice};
 use crate::words;
@@ -26,6 +27,30 @@ const REASON_CHARACTERS: usize = 1_500;
 const FINDINGS_SHOWN: usize = 5;
 /// Longest line of one finding, in characters: all of those shown fit one section.
 const FINDING_CHARACTERS: usize = 500;
+
+/// What Slack's documentation says that an incoming webhook answers.
+const REFUSAL_WORDS: [&str; 15] = [
+    "action_prohibited",
+    "channel_is_archived",
+    "channel_not_found",
+    "invalid_payload",
+    "invalid_token",
+    "no_active_hooks",
+    "no_service",
+    "no_service_id",
+    "no_team",
+    "no_text",
+    "posting_to_general_channel_denied",
+    "rollup_error",
+    "team_disabled",
+    "too_many_attachments",
+    "user_not_found",
+];
+
+/// The documented word that a refusal's body is, if it is one.
+pub(crate) fn refusal_word(body: &[u8]) -> Option<&'static str> {
+    REFUSAL_WORDS.into_iter().find(|word| word.as_bytes() == body.trim_ascii())
+}
 
 /// The JSON body for the incoming webhook's URL.
 #[must_use]
@@ -101,21 +126,19 @@ fn footer(notice: &Notice) -> String {
     parts.join(" · ")
 }
 
-/// `text` with Slack's three control characters escaped, at most `limit` characters long after that: an
+/// `text` in one line, with Slack's three control characters escaped, at most `limit` characters long after that: an
 /// escape is kept whole or not at all, and an ellipsis marks a cut.
 fn fit(text: &str, limit: usize) -> String {
     let mut fitted = String::new();
     let mut length = 0;
     // Where to cut if the rest turns out not to fit: the last place that leaves room for the ellipsis.
     let mut cut_bytes = 0;
-    for character in text.chars() {
+    for character in one_line(text).chars() {
         let single = character.to_string();
         let piece = match character {
             '&' => "&amp;",
             '<' => "&lt;",
             '>' => "&gt;",
-            '\n' => "\n",
-            control if control.is_control() => " ",
             _ => &single,
         };
         length += piece.chars().count();
@@ -142,7 +165,7 @@ mod tests {
             ("plain", 10, "plain"),
             ("a<b>&c", 50, "a&lt;b&gt;&amp;c"),
             ("<!channel>", 50, "&lt;!channel&gt;"),
-            ("ab\u{7}\tc\nd", 50, "ab  c\nd"),
+            ("ab\tc\nd\u{202e}e\u{1b}", 50, "ab c d\u{fffd}e\u{fffd}"),
             ("abcdef", 6, "abcdef"),
             ("abcdefg", 6, "abcde…"),
             ("abc&def", 6, "abc…"),

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use trimtab_providers::secret::SecretText;
+use trimtab_units::line::one_line;
 
 use crate::notice::Notice;
 use crate::words;
@@ -31,7 +32,7 @@ pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 pub fn payload(notice: &Notice) -> Value {
     let mut body = json!(notice);
     body["apiVersion"] = json!("trimtab.dev/notice/v1");
-    body["text"] = json!(words::summary(notice));
+    body["text"] = json!(one_line(&words::summary(notice)));
     body
 }
 

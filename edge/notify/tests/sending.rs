@@ -161,7 +161,7 @@ async fn what_each_reaction_leads_to() {
         (vec![Stalls(404), ok.clone()], (Change::GaveUp, 1, "status 404"), (Change::GaveUp, 1, "status 404")),
         (
             vec![Status(410, "channel_is_archived")],
-            (Change::GaveUp, 1, "410: channel_is_archived"),
+            (Change::GaveUp, 1, "410 (channel_is_archived)"),
             (Change::GaveUp, 1, "check the destination"),
         ),
         (
@@ -188,18 +188,27 @@ async fn what_each_reaction_leads_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_echoed_secret_is_masked() {
-    let echo = "invalid token XyZcanaryToken signed with canary-signing-key";
-    let (outcome, _) = send_one(webhook(), &[Reaction::Status(400, echo)]).await;
-    let OutcomeState::GaveUp { why } = outcome.state else { panic!("{outcome:?}") };
-    assert!(why.contains("invalid token [redacted] signed with [redacted]"), "{why}");
+async fn nothing_of_an_answer_is_told() {
+    let body = "invalid_token for XyZcanaryToken, signed with canary-signing-key, at db.shop.svc";
+    for destination in [webhook(), slack()] {
+        for reaction in [Reaction::Status(400, body), Reaction::Breaks, Reaction::Unreachable] {
+            let (outcome, _) = send_one(destination.clone(), &[reaction]).await;
+            let (OutcomeState::GaveUp { why } | OutcomeState::Unknown { why }) = outcome.state else {
+                panic!("{outcome:?}")
+            };
+            for part in ["canary", "db.shop", "invalid_token", " by "] {
+                assert!(!why.contains(part), "{why}");
+            }
+            assert!(why.contains("status 400") || why.contains("the manager's log has the cause"), "{why}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_destination_is_given_up_after_hours_and_says_why() {
     let (outcome, attempts) = send_one(slack(), &[Reaction::Unreachable]).await;
     let OutcomeState::GaveUp { why } = outcome.state else { panic!("{outcome:?}") };
-    assert!(why.contains("cannot connect to hooks.slack.example"), "{why}");
+    assert!(why.contains("cannot connect to "), "{why}");
     assert!(why.contains(&format!("gave up after {attempts} attempts")) && attempts > 15, "{why}");
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use trimtab_units::line::is_unsafe;
 use zeroize::Zeroizing;
 
 /// What stands in place of a secret.
@@ -46,13 +47,13 @@ impl fmt::Display for SecretText {
     }
 }
 
-/// Makes text of a foreign server fit to show: no control characters, no URL user names, paths or queries, no
+/// Makes text of a foreign server fit to show: no control characters or marks of direction, no URL user names, paths or queries, no
 /// `Authorization` values, at most `limit_bytes` long.
 #[must_use]
 pub fn printable(text: &str, limit_bytes: usize) -> String {
     let mut words = Vec::new();
     let mut after_scheme = false;
-    for word in text.split(|character: char| character.is_whitespace() || character.is_control()) {
+    for word in text.split(|character: char| character.is_whitespace() || is_unsafe(character)) {
         if word.is_empty() {
             continue;
         }
@@ -101,7 +102,7 @@ mod tests {
     fn foreign_text_is_made_printable() {
         let table: &[(&str, usize, &str)] = &[
             ("parse error at char 5", 100, "parse error at char 5"),
-            ("a\n\tb\u{7}c", 100, "a b c"),
+            ("a\n\tb\u{7}c\u{202e}d", 100, "a b c d"),
             ("got Authorization: Bearer abc.def end", 100, "got Authorization: Bearer [redacted] end"),
             ("header \"basic dXNlcg==\"", 100, "header \"basic [redacted]"),
             ("Post \"http://u:p@h:9/x?token=1\": refused", 100, "Post \"http://h:9/… refused"),

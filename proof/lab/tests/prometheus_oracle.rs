@@ -1,4 +1,4 @@
-//! `trimtab_promql::evaluate` against a real Prometheus, over the same samples.
+//! `trimtab_promql_eval::evaluate` against a real Prometheus, over the same samples.
 
 #[path = "oracle/data.rs"]
 mod data;
@@ -19,7 +19,8 @@ use jiff::Timestamp;
 use trimtab_kube::clock::Clock;
 use trimtab_kube::rng::Rng;
 use trimtab_lab::{Case, Lab, LabOptions, Prometheus, PrometheusOptions, harness};
-use trimtab_promql::{EvalError, EvalOptions, EvalValue, MemorySource, evaluate, parse};
+use trimtab_promql::parse;
+use trimtab_promql_eval::{EvalError, EvalOptions, EvalValue, MemorySource, evaluate};
 
 /// Where the samples are scraped from.
 const TARGET: &str = "10.64.0.9:9100";
@@ -176,7 +177,7 @@ fn same(expression: &str, ours: &EvalValue, theirs: &EvalValue) -> bool {
         (EvalValue::Vector(ours), EvalValue::Vector(theirs)) => {
             let in_order = !expression.starts_with("sort")
                 || ours.iter().map(|item| &item.labels).eq(theirs.iter().map(|item| &item.labels));
-            let values = |items: &[trimtab_promql::InstantSample]| -> BTreeMap<_, _> {
+            let values = |items: &[trimtab_promql_eval::InstantSample]| -> BTreeMap<_, _> {
                 items.iter().map(|item| (item.labels.clone(), item.sample.value)).collect()
             };
             let (ours, theirs) = (values(ours), values(theirs));

@@ -6,12 +6,9 @@ use crate::crd::schema;
 use crate::failure::Cause;
 use crate::json::{at, integer, list, text};
 use crate::kinds::Kind;
+use crate::names::{NAME_BYTES_MAX, is_dns_label, is_dns_subdomain, is_label_value, is_qualified_name};
 use crate::selector::label_selector_matches;
 
-/// Longest name of most objects, in bytes.
-const NAME_BYTES_MAX: usize = 253;
-/// Longest DNS label, in bytes.
-const LABEL_BYTES_MAX: usize = 63;
 /// All annotations of an object together, in bytes.
 const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 
@@ -378,42 +375,5 @@ fn unchanged(field: &str, old: Option<&Value>, new: &Value, detail: &str, causes
         && at(old, field) != at(new, field)
     {
         causes.push(Cause::invalid(field, at(new, field), detail));
-    }
-}
-
-fn is_dns_label(name: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    name.len() <= LABEL_BYTES_MAX
-        && edge(name.chars().next())
-        && edge(name.chars().last())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-}
-
-fn is_dns_subdomain(name: &str) -> bool {
-    name.len() <= NAME_BYTES_MAX
-        && name.split('.').all(|part| {
-            let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-            edge(part.chars().next())
-                && edge(part.chars().last())
-                && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        })
-}
-
-fn is_label_value(value: &str) -> bool {
-    value.is_empty() || is_name_part(value)
-}
-
-fn is_name_part(value: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    value.len() <= LABEL_BYTES_MAX
-        && edge(value.chars().next())
-        && edge(value.chars().last())
-        && value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-}
-
-fn is_qualified_name(name: &str) -> bool {
-    match name.split_once('/') {
-        Some((prefix, rest)) => is_dns_subdomain(prefix) && is_name_part(rest),
-        None => is_name_part(name),
     }
 }

@@ -339,6 +339,9 @@ pub struct ManagerArgs {
     /// Longest that one query may take
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub prometheus_timeout: GoDuration,
+    /// Addresses inside the cluster that messages may be sent to, such as 10.96.7.1/32; may be given several times
+    #[arg(long, value_name = "CIDR")]
+    pub notify_allow: Vec<trimtab_providers::http::IpNet>,
     /// Where probes and metrics are served
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: std::net::SocketAddr,

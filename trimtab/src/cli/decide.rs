@@ -9,9 +9,9 @@ use trimtab_kube::ApiError;
 use trimtab_kube::api::Patch;
 
 use super::args::{AbortArgs, PromoteArgs};
-use super::deploy::{self, Decided, NewRecord};
+use super::deploy::NewRecord;
 use super::exit::{Exit, Failure};
-use super::rollback::{self, put_back};
+use super::put_back::{NOT_ROLLED_BACK, native, put_back, put_back_numbered, template_of};
 use super::service::{Service, Standing, phase};
 use super::session::Session;
 
@@ -71,7 +71,7 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
     let word = release_word(release.spec.number);
     let decided = decide(session, &service, release, Verdict::Keep, &args.because).await?;
     if phase(&decided) == ReleasePhase::RolledBack && !service.shows(&decided) {
-        let template = rollback::template_of(&session.api, &service.namespace, &decided).await?;
+        let template = template_of(&session.api, &service.namespace, &decided).await?;
         put_back(session, &service, &template, &json!({RELEASE_ANNOTATION: word})).await?;
         session.tell(&format!("{word} is deployed again"));
     }
@@ -86,21 +86,16 @@ async fn promote_again(
     release: &AppRelease,
     because: &str,
 ) -> Result<Exit, Failure> {
-    let template = rollback::template_of(&session.api, &service.namespace, release).await?;
-    // The template first: a record without it on the Deployment would be taken for one that somebody reverted. Until the
-    // record is there, the rejected template is held.
-    if !service.shows(release) {
-        put_back(session, service, &template, &json!({})).await?;
-    }
+    let template = template_of(&session.api, &service.namespace, release).await?;
     let actor = session.actor().await;
     let record = NewRecord {
         image: release.spec.image.clone().unwrap_or_default(),
         reason: Some(because.to_owned()),
-        rollback_to: None,
-        decided: Some(Decided { template, decision: decision(session, Verdict::Keep, &actor, because) }),
+        rollback_to: Some(release.spec.number),
+        decision: Some(decision(session, Verdict::Keep, &actor, because)),
         actor,
     };
-    let again = deploy::number(&session.api, service, &record).await?;
+    let again = put_back_numbered(session, service, &record, &template).await?;
     let (old, new) = (release_word(release.spec.number), release_word(again.spec.number));
     session.say(&format!("{} {new} kept by decision", service.name))?;
     session.tell(&format!("{new} is {old} again, which was rolled back by decision"));
@@ -153,7 +148,7 @@ pub async fn abort(session: &mut Session<'_>, args: &AbortArgs) -> Result<Exit, 
     let service = Service::read(&session.api, &session.namespace, &args.service).await?;
     match service.standing() {
         Standing::Claimed => abort_release(session, &service, args.because.as_deref()).await,
-        Standing::Unclaimed(_) => rollback::native(session, &service).await,
+        Standing::Unclaimed(_) => native(session, &service).await,
         Standing::Claiming => {
             Err(Failure::refused(format!("{} is being claimed: nothing is under way", service.name)))
         }
@@ -179,7 +174,7 @@ pub(super) async fn abort_release(
     let because = because.filter(|text| !text.trim().is_empty()).unwrap_or("no reason given");
     decide(session, service, release, Verdict::RollBack, because).await?;
     session.say(&format!("{} {word} aborted", service.name))?;
-    session.tell(rollback::NOT_ROLLED_BACK);
+    session.tell(NOT_ROLLED_BACK);
     Ok(Exit::Done)
 }
 

@@ -89,7 +89,7 @@ async fn claimed(
         reason: Some(args.reason.clone()).filter(|reason| !reason.is_empty()),
         rollback_to: None,
         actor: session.actor().await,
-        decided: None,
+        decision: None,
     };
     let release = number(&session.api, service, &record).await?;
     let word = release_word(release.spec.number);
@@ -146,14 +146,8 @@ pub(super) struct NewRecord {
     pub(super) reason: Option<String>,
     pub(super) rollback_to: Option<u64>,
     pub(super) actor: String,
-    /// What a person decided about a template that the Deployment holds already.
-    pub(super) decided: Option<Decided>,
-}
-
-/// A template, and the decision about it.
-pub(super) struct Decided {
-    pub(super) template: Value,
-    pub(super) decision: Value,
+    /// What a person decided about it beforehand.
+    pub(super) decision: Option<Value>,
 }
 
 impl NewRecord {
@@ -169,10 +163,8 @@ impl NewRecord {
         if let Some(reason) = &self.reason {
             spec["reason"] = json!(reason.chars().take(REASON_CHARS_MAX).collect::<String>());
         }
-        if let Some(decided) = &self.decided {
-            spec["template"] = decided.template.clone();
-            spec["templateHash"] = json!(template_hash(&decided.template).as_str());
-            spec["decision"] = decided.decision.clone();
+        if let Some(decision) = &self.decision {
+            spec["decision"] = decision.clone();
         }
         let owner = json!({
             "apiVersion": trimtab_api::API_VERSION, "kind": "ManagedApp", "name": app.metadata.name,

@@ -9,15 +9,16 @@ use trimtab_api::app_release::RuleEvidence;
 use trimtab_control::{Measured, NOTHING_MEASURED, convert, observe};
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
 use trimtab_delivery::plan::{AppPhase, Plan};
-use trimtab_delivery::report::{Report, duration_words};
-use trimtab_delivery::rule::{Rule, RuleKind};
+use trimtab_delivery::report::Report;
 use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_judge::rule::{Rule, RuleKind};
+use trimtab_units::duration_words;
 
 use super::args::ExplainArgs;
 use super::decide;
 use super::exit::{Exit, Failure};
 use super::history::{harmed, outcome};
-use super::output::{Form, Mood, Paint, objects};
+use super::output::{Form, Mood, Paint, objects, printable};
 use super::rules::what;
 use super::service;
 use super::session::Session;
@@ -52,7 +53,7 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
     let now = session.clock.now();
     let judged = observed.snapshot(now, &NOTHING_MEASURED).in_flight();
     let findings = judged.map(|release| release.status.findings.clone()).unwrap_or_default();
-    let measured = Measured { findings, unbound: None };
+    let measured = Measured { findings, ..NOTHING_MEASURED.clone() };
     let (plan, report) = trimtab_delivery::plan(&observed.snapshot(now, &measured));
     if matches!(session.form, Form::Json | Form::Yaml) {
         objects(session.out, session.form, &report_value(&plan, &report))?;
@@ -100,9 +101,9 @@ pub fn service_text(explained: &Explained<'_>, paint: Paint) -> String {
     let mut text =
         format!("{}  {}\n", report.service, paint.say(Mood::of_app(phase.word()), &report.summary));
     for step in &report.steps {
-        let _ = writeln!(text, "  saw {}\n    so it {}", step.saw, step.decided);
+        let _ = writeln!(text, "  saw {}\n    so it {}", printable(&step.saw), printable(&step.decided));
         if let Some(waits_for) = &step.waits_for {
-            let _ = writeln!(text, "    and waits for {waits_for}");
+            let _ = writeln!(text, "    and waits for {}", printable(waits_for));
         }
     }
     if let Some(wake_at) = plan.wake_at {
@@ -161,7 +162,7 @@ fn evidence(text: &mut String, rule: &RuleEvidence, known: Option<&Rule>, paint:
         let _ = writeln!(text, "      to pass   about {bad:.0} of the new pods' {:.0}", rule.canary_total);
     }
     if let Some([estimate, low, high]) = rule.ratio {
-        let _ = if high < convert::RATIO_MAX {
+        let _ = if high < trimtab_delivery::lower::RATIO_MAX {
             writeln!(text, "      ratio     {estimate:.2} ({low:.2} to {high:.2})")
         } else {
             writeln!(text, "      ratio     at least {low:.2}")
@@ -200,7 +201,7 @@ pub fn release_text(release: &AppRelease, rules: &[Rule], paint: Paint) -> Strin
     let mut text = format!("{} {word}  {}\n", spec.app, paint.say(mood, &words));
     let mut line = |label: &str, value: &str| {
         if !value.is_empty() {
-            let _ = writeln!(text, "  {label:<11} {}", super::output::printable(value));
+            let _ = writeln!(text, "  {label:<11} {}", printable(value));
         }
     };
     line("why", &status.summary);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use trimtab_api::resolve::{check_app, check_policy, merge_rules};
 use trimtab_api::rule::RuleSpec;
 use trimtab_api::{FleetPolicy, ManagedApp};
-use trimtab_delivery::rule::{Origin, RuleKind};
+use trimtab_judge::rule::{Origin, RuleKind};
 use trimtab_kube::Clock;
 use trimtab_providers::prometheus::{LabelPresence, Prometheus};
 
@@ -245,8 +245,8 @@ async fn ask(prometheus: &Prometheus, text: &str) -> Vec<Found> {
                     RuleKind::Crashes(crashes) => crashes.counters,
                     RuleKind::Alert(alert) => alert_selectors(&alert.expr),
                 };
-                let (trimtab_delivery::rule::ArmLabel::Pod(label)
-                | trimtab_delivery::rule::ArmLabel::Phase(label)) = rule.arms;
+                let (trimtab_judge::rule::ArmLabel::Pod(label) | trimtab_judge::rule::ArmLabel::Arm(label)) =
+                    rule.arms;
                 if let Some(cause) = unbound(prometheus, &alternatives, &label).await {
                     let path = format!("{path}[{index}]");
                     found.push(Found { line: document.line_of(&path), weight: Weight::Problem, path, cause });

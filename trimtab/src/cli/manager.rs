@@ -1,13 +1,13 @@
 //! `trimtab manager`: flags to parts, and then `trimtab_control` runs.
 
-use std::io::IsTerminal;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
-use trimtab_control::evidence::Measure;
 use trimtab_control::measure::{NoPrometheus, PrometheusMeasure};
+use trimtab_control::measurements::Measure;
 use trimtab_control::{ManagerOptions, Parts};
 use trimtab_delivery::names;
 use trimtab_kube::host::{Host, stop_on_signals};
@@ -17,6 +17,7 @@ use trimtab_providers::http::{
     TransportConfig,
 };
 use trimtab_providers::prometheus::{Prometheus, PrometheusConfig};
+use trimtab_units::line::one_line;
 
 use super::args::{Globals, LogFormat, ManagerArgs};
 use super::exit::{Exit, Failure};
@@ -34,7 +35,8 @@ pub async fn manager(args: ManagerArgs, globals: &Globals) -> Result<Exit, Failu
         .await
         .map_err(|error| Failure::error(error.to_string()))?;
     let measure = measure(&args)?;
-    let transport = transport(TransportConfig::new(EgressPolicy::guarded()))?;
+    let egress = EgressPolicy::Guarded { allowed: args.notify_allow.clone() };
+    let transport = transport(TransportConfig::new(egress))?;
     let host = Host::new();
     host.build_info(env!("CARGO_PKG_VERSION"), option_env!("TRIMTAB_COMMIT").unwrap_or("unknown"));
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
@@ -58,11 +60,29 @@ fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_writer(|| Lines(std::io::stderr()))
+        // Colour is made of control characters, which no line may hold.
+        .with_ansi(false);
     match format {
         LogFormat::Json => builder.json().init(),
         LogFormat::Text => builder.init(),
+    }
+}
+
+/// A log whose events stay on one line each, whatever text of others they repeat.
+struct Lines<W>(W);
+
+impl<W: Write> Write for Lines<W> {
+    /// An event comes as one write that ends its line.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
+        self.0.write_all(format!("{}{end}", one_line(line)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -117,4 +137,17 @@ pub(super) fn plain_prometheus(url: &str, matchers: &str) -> Result<Prometheus, 
     let settings =
         PrometheusConfig { scope: matchers.to_owned(), ..PrometheusConfig::new("prometheus", url) };
     Prometheus::new(transport(config)?, settings).map_err(|error| Failure::error(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_the_log_is_one_line() {
+        let mut log = Lines(Vec::new());
+        log.write_all("INFO image=v2\n{\"level\":\"ERROR\"}\u{1b}[2J\u{202e}\n".as_bytes()).unwrap();
+        let text = String::from_utf8(log.0).unwrap();
+        assert_eq!(text, "INFO image=v2 {\"level\":\"ERROR\"}\u{fffd}[2J\u{fffd}\n");
+    }
 }

@@ -13,6 +13,7 @@ pub mod lint;
 pub mod locate;
 pub mod manager;
 pub mod output;
+mod put_back;
 pub mod rollback;
 pub mod rules;
 pub mod service;

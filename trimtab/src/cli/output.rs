@@ -111,10 +111,11 @@ impl Paint {
     }
 }
 
-/// Text from the cluster without the characters that would move a terminal's cursor or change its state.
+/// Text from the cluster in one line, without what would move a terminal's cursor, turn its direction or change its
+/// state.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    trimtab_units::line::one_line(text)
 }
 
 /// One cell of a table.
@@ -128,7 +129,7 @@ impl Cell {
     /// Plain words.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self { text: printable(&text.into()).replace('\n', " "), mood: None }
+        Self { text: printable(&text.into()), mood: None }
     }
 
     /// Words with a sign.
@@ -230,7 +231,7 @@ mod tests {
 
     #[test]
     fn cluster_text_cannot_steer_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\rc"), "a\u{fffd}[2Jb\u{fffd}c");
+        assert_eq!(printable("a\x1b[2Jb\rc\nhealthy\u{202e}1v"), "a\u{fffd}[2Jb c healthy\u{fffd}1v");
         assert_eq!(Cell::text("two\nlines"), Cell::text("two lines"));
     }
 

@@ -5,9 +5,9 @@ use trimtab_api::resolve::{Policies, settings};
 use trimtab_api::rule::RuleSpec;
 use trimtab_api::{FleetPolicy, ManagedApp, ObjectMeta};
 use trimtab_control::resources::MANAGED_APPS;
-use trimtab_delivery::report::duration_words;
-use trimtab_delivery::rule::{Origin, Rule, RuleKind};
 use trimtab_delivery::snapshot::Settings;
+use trimtab_judge::rule::{Origin, Rule, RuleKind};
+use trimtab_units::duration_words;
 
 use super::exit::{Exit, Failure};
 use super::output::{Cell, Form, Paint, objects, table};

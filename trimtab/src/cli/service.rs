@@ -4,14 +4,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trimtab_api::resolve::Policies;
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
-use trimtab_control::observed::service_image;
 use trimtab_control::resources::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
-use trimtab_delivery::names::{APP_LABEL, release_word};
+use trimtab_delivery::names::{APP_LABEL, release_object, release_word};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_kube::api::Selector;
 use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_kube::{Api, ApiError, Resource};
 use trimtab_units::template_hash;
+use trimtab_workload::service_image;
 
 use super::exit::Failure;
 
@@ -90,23 +90,33 @@ impl Service {
         &self.deployment["spec"]["template"]
     }
 
+    /// Whether `release` was released to the Deployment as it is, as far as its record tells.
+    #[must_use]
+    pub fn is_own(&self, release: &AppRelease) -> bool {
+        let uid = text(&self.deployment, "/metadata/uid");
+        release.spec.target_uid.as_deref().is_none_or(|own| own == uid)
+    }
+
+    fn own(&self) -> impl DoubleEndedIterator<Item = &AppRelease> {
+        self.releases.iter().filter(|release| self.is_own(release))
+    }
+
     /// The release under way.
     #[must_use]
     pub fn in_flight(&self) -> Option<&AppRelease> {
-        self.releases.iter().rev().find(|release| phase(release).in_flight())
+        self.own().rev().find(|release| phase(release).in_flight())
     }
 
     /// The release that was kept last.
     #[must_use]
     pub fn current(&self) -> Option<&AppRelease> {
-        self.releases.iter().rev().find(|release| phase(release) == ReleasePhase::Kept)
+        self.own().rev().find(|release| phase(release) == ReleasePhase::Kept)
     }
 
     /// Releases rolled back since, ascending.
     pub fn rejected(&self) -> impl DoubleEndedIterator<Item = &AppRelease> {
         let kept = self.current().map_or(0, |release| release.spec.number);
-        self.releases
-            .iter()
+        self.own()
             .filter(move |release| release.spec.number > kept && phase(release) == ReleasePhase::RolledBack)
     }
 
@@ -190,6 +200,11 @@ pub fn phase(release: &AppRelease) -> ReleasePhase {
 pub async fn releases(api: &Api, namespace: &str, service: &str) -> Result<Vec<AppRelease>, Failure> {
     let of_service = Selector::all().labels(format!("{APP_LABEL}={service}"));
     let mut releases: Vec<AppRelease> = list(api, APP_RELEASES, Some(namespace), &of_service).await?;
+    // A label is anybody's to write; the name and the spec of a release say the same.
+    let is_own = |release: &AppRelease| {
+        release.spec.app == service && release.metadata.name == release_object(service, release.spec.number)
+    };
+    releases.retain(is_own);
     releases.sort_by_key(|release| release.spec.number);
     Ok(releases)
 }

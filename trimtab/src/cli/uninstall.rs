@@ -2,23 +2,23 @@
 
 use serde_json::Value;
 use trimtab_api::ManagedApp;
-use trimtab_control::apply::unclaim;
 use trimtab_control::resources::MANAGED_APPS;
+use trimtab_control::unclaim::unclaim;
 use trimtab_delivery::names::CLAIM_ANNOTATION;
 use trimtab_kube::api::{Preconditions, Propagation, Selector};
 use trimtab_kube::intern::Interner;
+use trimtab_kube::kinds::DeploymentProjection;
 use trimtab_kube::resource::{
     CRDS, DEPLOYMENTS, MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS, PDBS,
 };
 use trimtab_kube::watch::Project;
-use trimtab_kube::kinds::DeploymentProjection;
 use trimtab_kube::{ApiError, Resource};
+use trimtab_plan::{Copied, Kind, Object};
 
 use super::args::UninstallArgs;
 use super::deploy::pointer_segment;
 use super::exit::{Exit, Failure};
 use super::install::{Choices, NAMESPACE, objects};
-use super::rollback::template_of;
 use super::service::{Service, list, text};
 use super::session::Session;
 
@@ -174,7 +174,7 @@ async fn let_go(
             return Ok(restored);
         }
         match unclaim(&session.api, &row, template).await {
-            Ok(_) => return Ok(restored),
+            Ok(()) => return Ok(restored),
             Err(error @ (ApiError::Conflict { .. } | ApiError::Invalid { .. })) => last = error,
             Err(error) => return Err(error.into()),
         }
@@ -188,7 +188,7 @@ async fn kept_template(
     namespace: &str,
     name: &str,
     app: Option<&ManagedApp>,
-) -> Result<Option<Value>, Failure> {
+) -> Result<Option<Copied>, Failure> {
     let lost = || {
         Failure::error(format!("Deployment {namespace}/{name} is held, and no kept release is recorded: it would ship what was rejected"))
             .hint(format!("put the template that should run on it, then `kubectl annotate deployment {name} -n {namespace} {CLAIM_ANNOTATION}-`"))
@@ -199,5 +199,7 @@ async fn kept_template(
     if service.shows(kept) {
         return Ok(None);
     }
-    template_of(&session.api, namespace, kept).await.map(Some)
+    let template_hash = kept.spec.template_hash.clone().ok_or_else(lost)?;
+    let from = Object::new(Kind::AppRelease, namespace, kept.metadata.name.clone());
+    Ok(Some(Copied { from, pointer: "/spec/template", into: "/spec/template", template_hash }))
 }

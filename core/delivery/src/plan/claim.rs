@@ -1,6 +1,8 @@
 //! May this Deployment be claimed at all?
 
-use crate::snapshot::{Snapshot, Target};
+use trimtab_workload::Target;
+
+use crate::snapshot::Snapshot;
 
 /// Why a Deployment is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]

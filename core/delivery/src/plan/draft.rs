@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::claim::Refusal;
 use super::status::{self, Standing};
 use super::{Plan, Write};
+use crate::acting::acting;
 use crate::report::{Report, Step};
 use crate::snapshot::{Happening, Release, ReleasePhase, ReleaseStatus, Snapshot, Told};
 
@@ -85,6 +86,7 @@ impl<'a> Draft<'a> {
             service: format!("{}/{}", self.snapshot.app.namespace, self.snapshot.app.name),
             summary: status.summary.clone(),
             steps: self.steps,
+            acting: acting(self.snapshot),
             findings: self.snapshot.findings.to_vec(),
         };
         (Plan { writes: self.writes, status, wake_at: self.wake_at }, report)

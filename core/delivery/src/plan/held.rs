@@ -1,20 +1,24 @@
 //! A settled service, and a rejected template that somebody applied again.
 
+use trimtab_workload::{AdmissionHold, Target};
+
 use super::draft::{Draft, moved_to, owe};
 use super::{Pause, Write, judging, rolling_back};
-use crate::names::{Claim, release_word};
-use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Target};
+use crate::names::release_word;
+use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus};
 
 /// Whether `paused` is the admission policy's doing: it leaves no field manager, people and tools do.
 pub(super) fn held_by_admission(target: &Target) -> bool {
-    target.paused && target.paused_by.is_none() && target.claim.is_some_and(|claim| claim != Claim::Open)
+    target.paused
+        && target.paused_by.is_none()
+        && target.claim.is_some_and(|claim| claim != AdmissionHold::Open)
 }
 
 /// A release is about to be remembered as rejected: from then on its template must not pass admission, so the claim comes
 /// first.
 pub(super) fn hold_changes(draft: &mut Draft<'_>, target: &Target) {
-    if target.claim.is_none_or(|claim| claim == Claim::Open) {
-        draft.write(Write::Claim { claim: Claim::HoldChanges, pause: Pause::Leave });
+    if target.claim.is_none_or(|claim| claim == AdmissionHold::Open) {
+        draft.write(Write::Claim { claim: AdmissionHold::HoldChanges, pause: Pause::Leave });
     }
 }
 
@@ -32,7 +36,7 @@ pub(super) fn settle(draft: &mut Draft<'_>, target: &Target, current: &Release) 
         let status = ReleaseStatus { held: false, ..release.status.clone() };
         draft.release_status(release, status);
     }
-    let claim = if rejected.is_empty() { Claim::Open } else { Claim::HoldChanges };
+    let claim = if rejected.is_empty() { AdmissionHold::Open } else { AdmissionHold::HoldChanges };
     let pause = if held_by_admission(target) { Pause::Clear } else { Pause::Leave };
     if target.claim != Some(claim) || pause == Pause::Clear {
         draft.write(Write::Claim { claim, pause });
@@ -71,7 +75,7 @@ pub(super) fn hold(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         let status = ReleaseStatus { held: false, recovered_at: None, decided_at, ..status };
         return rolling_back::restore_with(draft, target, release, status);
     }
-    if target.paused_by.is_some() || (target.claim == Some(Claim::Held) && release.status.held) {
+    if target.paused_by.is_some() || (target.claim == Some(AdmissionHold::Held) && release.status.held) {
         return draft.waits(
             saw,
             "holds it; the pods of the previous release keep running",
@@ -87,8 +91,8 @@ pub(super) fn hold(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     status.held = true;
     owe(&mut status, draft.snapshot, Happening::Held);
     draft.release_status(release, status);
-    if target.claim != Some(Claim::Held) {
-        draft.write(Write::Claim { claim: Claim::Held, pause: Pause::Leave });
+    if target.claim != Some(AdmissionHold::Held) {
+        draft.write(Write::Claim { claim: AdmissionHold::Held, pause: Pause::Leave });
     }
     draft.decided(saw, note);
 }

@@ -1,22 +1,24 @@
 //! A release from its first pod to its verdict.
 
+use jiff::Timestamp;
+use trimtab_judge::finding::{Finding, finding_line};
 use trimtab_stats::verdict::Verdict;
+use trimtab_units::duration_words;
+use trimtab_workload::{AdmissionHold, Arm, Target};
 
 use super::draft::{Draft, moved_to, owe};
 use super::held::{held_by_admission, hold_changes};
-use super::verdict::{failed_rule, telemetry_lost, weigh};
-use super::{NewRelease, Pause, Write, rolling_back};
-use crate::finding::Finding;
-use crate::names::{Claim, release_word};
-use crate::report::{duration_words, finding_line};
+use super::verdict::{failed_rule, short_of_pods, telemetry_lost, weigh};
+use super::{NO_PROGRESS_MAX, NewRelease, Pause, Write, rolling_back};
+use crate::names::{release_object, release_word};
 use crate::snapshot::{
-    Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, Target, WATCH_ON, after,
+    Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, WATCH_ON, after,
 };
 
 /// What runs when a service is claimed becomes its first kept release, numbered like the Deployment's own revision so that
 /// `kubectl rollout history` and `trimtab history` speak of the same thing.
 pub(super) fn adopt_baseline(draft: &mut Draft<'_>, target: &Target) {
-    let newest_first = || draft.snapshot.releases.iter().rev();
+    let newest_first = || draft.snapshot.own_releases().rev();
     // A record that is under way here was never announced: it holds what ran a moment ago, whatever was written since.
     let recorded =
         draft.snapshot.in_flight().or_else(|| newest_first().find(|release| shows(release, target)));
@@ -27,8 +29,11 @@ pub(super) fn adopt_baseline(draft: &mut Draft<'_>, target: &Target) {
         draft.decided("what runs was not judged", format!("keeps it as {}", release_word(release.number)));
         return draft.release_status(release, status);
     }
-    let number = target.revision.unwrap_or(1).max(draft.snapshot.last_number() + 1);
-    draft.decided("no release is recorded", format!("records what runs as {}", release_word(number)));
+    let number = draft.snapshot.free_number(target.revision.unwrap_or(1));
+    draft.decided(
+        "no release of this Deployment is recorded",
+        format!("records what runs as {}", release_word(number)),
+    );
     draft.write(Write::CreateRelease(NewRelease {
         number,
         previous: None,
@@ -54,13 +59,13 @@ pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
         );
     }
     let previous = snapshot.current().map(|release| release.number);
-    let pending = |release: &&Release| release.status.phase == ReleasePhase::Pending;
-    // Numbers only go up: one that was given before another release began has missed its turn.
-    let used = snapshot.releases.iter().rev().find(|release| !pending(release)).map_or(0, |last| last.number);
-    let named =
-        |release: &&Release| target.release_annotation == Some(release.number) && release.number > used;
-    let numbered = snapshot.releases.iter().filter(pending).find(named);
-    let number = numbered.map_or(snapshot.last_number() + 1, |release| release.number);
+    let numbered = target.release_annotation.and_then(|number| snapshot.awaited(number));
+    let number = numbered.map_or_else(|| snapshot.free_number(1), |release| release.number);
+    let next = snapshot.last_number() + 1;
+    if numbered.is_none() && number > next {
+        let held = release_object(&snapshot.app.name, next);
+        draft.decided(format!("AppRelease {held} is no release of this service"), "takes another number");
+    }
     if let Some(old) = snapshot.in_flight() {
         supersede(draft, target, old, number);
     }
@@ -112,7 +117,7 @@ pub(super) fn judge(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         None => {}
     }
     if held_by_admission(target) {
-        draft.write(Write::Claim { claim: Claim::HoldChanges, pause: Pause::Clear });
+        draft.write(Write::Claim { claim: AdmissionHold::HoldChanges, pause: Pause::Clear });
         return draft.decided(
             "admission held the new template until it was compared with the rejected ones",
             "lets it through: it is not one of them",
@@ -125,16 +130,19 @@ pub(super) fn judge(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     if let Some(summary) = failure(snapshot, target) {
         return fail(draft, target, release, summary);
     }
-    if !is_out(snapshot, target, release) && target.replicas > 0 {
-        return waits_for_pods(draft, target, release);
-    }
+    // What was out once stays out: a pod that is lost later, or one that an autoscaler finds no room for, is no reason to
+    // judge for ever.
     let Some(ready_at) = release.status.ready_at else {
+        if !is_out(snapshot, target, release) && target.replicas > 0 {
+            return waits_for_pods(draft, target, release);
+        }
         let mut status = release.status.clone();
         status.ready_at = Some(snapshot.now);
         status.findings = snapshot.findings.to_vec();
         draft.release_status(release, status);
         draft.wake_at(after(snapshot.now, snapshot.settings.watch));
-        return draft.waits("all pods are ready", "judges on", until(snapshot));
+        let saw = short_of_pods(snapshot, target).unwrap_or_else(|| "all pods are ready".to_owned());
+        return draft.waits(saw, "judges on", until(snapshot));
     };
     conclude(draft, target, release, ready_at);
 }
@@ -153,9 +161,9 @@ fn start(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     draft.decided(format!("{word} is out"), format!("judges it against {back}"));
 }
 
-fn claim_beside(snapshot: &Snapshot<'_>, kept: Option<u64>) -> Claim {
+fn claim_beside(snapshot: &Snapshot<'_>, kept: Option<u64>) -> AdmissionHold {
     let remembered = snapshot.rejected().any(|release| kept.is_none_or(|number| release.number > number));
-    if remembered { Claim::HoldChanges } else { Claim::Open }
+    if remembered { AdmissionHold::HoldChanges } else { AdmissionHold::Open }
 }
 
 /// The reason to roll back, if there is one.
@@ -169,14 +177,14 @@ fn failure(snapshot: &Snapshot<'_>, target: &Target) -> Option<String> {
     // Until the Deployment controller has seen this template, the condition speaks of the one before.
     let seen = target.observed_generation >= target.generation;
     let stuck = target.progress_deadline_exceeded.as_ref().filter(|_| seen)?;
-    let why = snapshot.pods.iter().filter_map(|pod| pod.waiting.as_deref()).min();
+    let why = snapshot.pods.iter().filter(|pod| !pod.ended).filter_map(|pod| pod.waiting.as_deref()).min();
     Some(match why {
         Some(why) => format!("progress: {why}; {stuck}"),
         None => format!("progress: {stuck}"),
     })
 }
 
-/// Whether every pod of the Deployment runs the release and is available.
+/// Whether every pod of the Deployment runs the release and is available, or was, or no more will be.
 fn is_out(snapshot: &Snapshot<'_>, target: &Target, release: &Release) -> bool {
     let (mut new, mut old) = (0, 0);
     for set in snapshot.replica_sets {
@@ -186,7 +194,17 @@ fn is_out(snapshot: &Snapshot<'_>, target: &Target, release: &Release) -> bool {
             old += set.replicas;
         }
     }
-    target.observed_generation >= target.generation && new >= target.replicas && old == 0
+    let seen = target.observed_generation >= target.generation;
+    let complete = seen && old == 0 && (new >= target.replicas || target.rolled_out);
+    complete || stalls_at(snapshot, target, release).is_some_and(|at| snapshot.now >= at)
+}
+
+/// When a rollout counts as stalled; `None` while it is paused.
+fn stalls_at(snapshot: &Snapshot<'_>, target: &Target, release: &Release) -> Option<Timestamp> {
+    let started_at = release.status.started_at.filter(|_| !target.paused)?;
+    let new = snapshot.pods.iter().filter(|pod| snapshot.arm(pod, release) == Arm::Canary);
+    let last = new.filter_map(|pod| pod.started_at).fold(started_at, Timestamp::max);
+    Some(after(last, NO_PROGRESS_MAX))
 }
 
 fn waits_for_pods(draft: &mut Draft<'_>, target: &Target, release: &Release) {
@@ -207,6 +225,9 @@ fn waits_for_pods(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         ),
         _ => draft.waits(saw, "judges what there is", "the other pods"),
     }
+    if let Some(at) = stalls_at(snapshot, target, release) {
+        draft.wake_at(at);
+    }
 }
 
 fn until(snapshot: &Snapshot<'_>) -> String {
@@ -214,7 +235,7 @@ fn until(snapshot: &Snapshot<'_>) -> String {
 }
 
 /// All pods are out: is there time left, and if not, what do the findings come to?
-fn conclude(draft: &mut Draft<'_>, target: &Target, release: &Release, ready_at: jiff::Timestamp) {
+fn conclude(draft: &mut Draft<'_>, target: &Target, release: &Release, ready_at: Timestamp) {
     let snapshot = draft.snapshot;
     let judged = snapshot.settings.strategy.judges() && target.replicas > 0;
     let patience = if telemetry_lost(snapshot).is_some() { 2 } else { 1 };
@@ -222,10 +243,22 @@ fn conclude(draft: &mut Draft<'_>, target: &Target, release: &Release, ready_at:
     let deadline = after(ready_at, watch);
     if judged && snapshot.now < deadline {
         draft.wake_at(deadline);
+        if let Some(short) = short_of_pods(snapshot, target) {
+            draft.waits(short, "judges by the others", until(snapshot));
+        }
         for finding in snapshot.findings {
             draft.waits(finding_line(finding), "goes on judging", until(snapshot));
         }
         return;
+    }
+    // A verdict that an answer under way could change is not given before it: every question ends, if only in a failure.
+    if judged && let Some(since) = snapshot.measuring_since {
+        let asked = snapshot.now.duration_since(since).as_secs();
+        return draft.waits(
+            format!("the watch is over, and the metrics server was asked {asked} s ago"),
+            "decides when it answers",
+            "the answer, or the end of its timeout",
+        );
     }
     let (verdict, summary) = weigh(snapshot, target);
     keep(draft, release, verdict, summary);

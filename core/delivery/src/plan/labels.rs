@@ -1,9 +1,10 @@
-//! Phase labels on pods: `canary` on the new ones and `stable` on the old ones while a release is judged, and back.
+//! Arm labels on pods: `canary` on the new ones and `stable` on the old ones while a release is judged, and back.
+
+use trimtab_workload::{Arm, Pod};
 
 use super::Write;
 use super::draft::Draft;
-use crate::names::Phase;
-use crate::snapshot::{Pod, ReleasePhase};
+use crate::snapshot::ReleasePhase;
 
 /// Labels moved in one plan; the rest follows on the next event, so that a huge service cannot delay a rollback.
 const LABELS_PER_PLAN_MAX: usize = 50;
@@ -16,16 +17,16 @@ pub(super) fn label(draft: &mut Draft<'_>) {
     let wanted = |pod: &Pod| match (judged, draft.phase_in_flight()) {
         (Some(release), Some(ReleasePhase::Judging)) => Some(snapshot.arm(pod, release)),
         (Some(_), Some(_)) => None,
-        _ => pod.phase.filter(|phase| *phase == Phase::Canary).map(|_| Phase::Stable),
+        _ => pod.arm.filter(|arm| *arm == Arm::Canary).map(|_| Arm::Stable),
     };
-    let mut due: Vec<(&Pod, Phase)> = snapshot
+    let mut due: Vec<(&Pod, Arm)> = snapshot
         .pods
         .iter()
-        .filter(|pod| !pod.deleting)
-        .filter_map(|pod| wanted(pod).filter(|phase| pod.phase != Some(*phase)).map(|phase| (pod, phase)))
+        .filter(|pod| !pod.deleting && !pod.ended)
+        .filter_map(|pod| wanted(pod).filter(|arm| pod.arm != Some(*arm)).map(|arm| (pod, arm)))
         .collect();
     due.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-    for (pod, phase) in due.into_iter().take(LABELS_PER_PLAN_MAX) {
-        draft.write(Write::LabelPod { pod: pod.name.clone(), uid: pod.uid.clone(), phase });
+    for (pod, arm) in due.into_iter().take(LABELS_PER_PLAN_MAX) {
+        draft.write(Write::LabelPod { pod: pod.name.clone(), uid: pod.uid.clone(), arm });
     }
 }

@@ -14,10 +14,10 @@ mod verdict;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use trimtab_workload::{AdmissionHold, Arm};
 
 pub use status::{AppPhase, AppStatus, Condition, Rejected};
 
-use crate::names::{Claim, Phase};
 use crate::report::Report;
 use crate::snapshot::{Happening, ReleaseStatus, Snapshot};
 use draft::Draft;
@@ -28,6 +28,9 @@ use situation::{Situation, situation};
 pub const RESTORES_MAX: u32 = 5;
 /// How long a number given by a person waits for its template to appear on the Deployment.
 pub const PENDING_MAX: Duration = Duration::from_secs(120);
+/// How long a rollout may go on without a new pod before its release is judged by the pods that there are. Kubernetes gives
+/// up earlier, unless the Deployment's `progressDeadlineSeconds` tells it not to.
+pub const NO_PROGRESS_MAX: Duration = Duration::from_secs(3600);
 /// How long the previous release may take to run again before a person is asked.
 pub const RECOVERY_MAX: Duration = Duration::from_secs(600);
 
@@ -67,7 +70,7 @@ pub enum Write {
     /// Sets the claim annotation, and unpauses where `unpause` says so.
     Claim {
         /// The annotation's new value.
-        claim: Claim,
+        claim: AdmissionHold,
         /// Whether `spec.paused` is cleared in the same write.
         pause: Pause,
     },
@@ -76,14 +79,14 @@ pub enum Write {
         /// The release whose template is restored.
         number: u64,
     },
-    /// Sets the phase label of a pod.
+    /// Sets the label of a pod that tells its arm.
     LabelPod {
         /// Pod name.
         pod: String,
         /// Uid that the pod must have.
         uid: String,
         /// The label's value.
-        phase: Phase,
+        arm: Arm,
     },
     /// Forgets a release.
     DeleteRelease {
@@ -131,6 +134,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
     match claim::claimable(snapshot) {
         Err(refusal) => draft.refuse(refusal),
         Ok(target) => {
+            history::close_foreign(&mut draft, target);
             match situation(snapshot, target) {
                 Situation::Unknown => judging::adopt_baseline(&mut draft, target),
                 Situation::Settled(current) => held::settle(&mut draft, target, current),
@@ -140,6 +144,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
                 Situation::RollingBack(release) => rolling_back::restore(&mut draft, target, release),
                 Situation::Recovering(release) => rolling_back::recover(&mut draft, target, release),
                 Situation::Rejected(release) => held::hold(&mut draft, target, release),
+                Situation::Promised(promise) => rolling_back::keep_promise(&mut draft, promise),
             }
             labels::label(&mut draft);
             history::forget(&mut draft, target);

@@ -1,13 +1,16 @@
 //! A release that failed: the previous template comes back, and stays.
 
+use trimtab_workload::{Arm, Target};
+
 use super::draft::{Draft, moved_to, owe};
+use super::situation::Promise;
 use super::{RECOVERY_MAX, RESTORES_MAX, Write, held, judging};
-use crate::names::{Phase, release_word};
-use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Target, after};
+use crate::names::release_word;
+use crate::snapshot::{Happening, Release, ReleasePhase, ReleaseStatus, after};
 
 /// The Deployment still, or again, holds the failed template.
 pub(super) fn restore(draft: &mut Draft<'_>, target: &Target, release: &Release) {
-    if let Some(decision) = release.decision.as_ref().filter(|decision| decision.keep == Keep::Keep) {
+    if let Some(decision) = release.keep_decision() {
         return judging::keep_by_decision(draft, release, decision);
     }
     restore_with(draft, target, release, release.status.clone());
@@ -74,8 +77,29 @@ pub(super) fn bring_back(draft: &mut Draft<'_>, target: &Target, release: &Relea
     draft.decided(saw, format!("brings back {word}"));
 }
 
+/// A person decided to keep a template that the manager had put away before it saw the decision: the template comes back,
+/// a bounded number of times. It is kept as soon as the Deployment holds it again.
+pub(super) fn keep_promise(draft: &mut Draft<'_>, promise: Promise<'_>) {
+    let Promise { numbered, of } = promise;
+    let Some(decision) = numbered.keep_decision() else { return };
+    let word = release_word(of.number);
+    let saw = format!("{} decided to keep {word}: {}", decision.actor, decision.because);
+    if numbered.status.restores >= RESTORES_MAX {
+        return draft.waits(
+            saw,
+            "does nothing more: it was brought back too often",
+            "a change of the pod template",
+        );
+    }
+    restore_and_count(draft, numbered, of.number, numbered.status.clone());
+    draft.decided(saw, format!("brings back the template of {word}, which was taken away before"));
+}
+
 /// The previous template is back: wait for its pods, then close the record.
 pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    if release.keep_decision().is_some() && release.status.restores < RESTORES_MAX {
+        return keep_promise(draft, Promise { numbered: release, of: release });
+    }
     let snapshot = draft.snapshot;
     let word = release_word(release.number);
     let Some(current) = snapshot.current() else { return };
@@ -83,7 +107,7 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
     let left = snapshot
         .pods
         .iter()
-        .filter(|pod| !pod.deleting && snapshot.arm(pod, release) == Phase::Canary)
+        .filter(|pod| !pod.deleting && !pod.ended && snapshot.arm(pod, release) == Arm::Canary)
         .count();
     let available: i32 = snapshot
         .replica_sets

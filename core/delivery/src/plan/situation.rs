@@ -1,6 +1,8 @@
 //! Which of the few situations a claimed service is in: a pure reading of the snapshot, on which everything else branches.
 
-use crate::snapshot::{Release, ReleasePhase, Snapshot, Target};
+use trimtab_workload::Target;
+
+use crate::snapshot::{Release, ReleasePhase, Snapshot};
 
 /// Where a claimed service stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +23,26 @@ pub(super) enum Situation<'a> {
     Recovering(&'a Release),
     /// The Deployment holds a rejected template, and the service runs on the previous one.
     Rejected(&'a Release),
+    /// A person decided to keep a rejected template under a new number and wrote it; it was taken away again before the
+    /// decision was seen.
+    Promised(Promise<'a>),
+}
+
+/// A number that a person gave to a rejected template together with the decision to keep it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Promise<'a> {
+    /// The new number; its record has no template yet.
+    pub(super) numbered: &'a Release,
+    /// The release whose template is kept.
+    pub(super) of: &'a Release,
+}
+
+/// The promise that the Deployment's annotation names: its record may be seen before the template, or after it.
+fn promise<'a>(snapshot: &Snapshot<'a>, target: &Target) -> Option<Promise<'a>> {
+    let number = target.release_annotation?;
+    let numbered = snapshot.awaited(number).filter(|release| release.keep_decision().is_some())?;
+    let of = snapshot.own_releases().find(|release| Some(release.number) == numbered.rollback_to)?;
+    of.template_hash.as_ref().map(|_| Promise { numbered, of })
 }
 
 /// Reads the situation.
@@ -35,6 +57,14 @@ pub(super) fn situation<'a>(snapshot: &Snapshot<'a>, target: &Target) -> Situati
             None => Situation::Unknown,
         };
     };
+    if let Some(promise) = promise(snapshot, target) {
+        let other = snapshot.in_flight().is_some_and(|release| release.number != promise.of.number);
+        match (shows(promise.of), shows(current), other) {
+            (true, _, _) => return Situation::Fresh,
+            (false, true, false) => return Situation::Promised(promise),
+            _ => {}
+        }
+    }
     if let Some(release) = snapshot.in_flight() {
         let failed = release.status.phase == ReleasePhase::RollingBack;
         match (shows(release), shows(current), failed) {

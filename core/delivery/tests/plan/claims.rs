@@ -1,7 +1,7 @@
 //! Which Deployments are looked after, and how a service is taken over.
 
-use trimtab_delivery::names::Claim;
 use trimtab_delivery::snapshot::{ReleasePhase, Strategy};
+use trimtab_workload::AdmissionHold;
 
 use crate::check;
 use crate::service::{judging, settled, unclaimed};
@@ -153,6 +153,7 @@ fn the_first_release_is_what_runs() {
         label pay-t1-2 stable
         = Releasing: Releasing v2, judged against nothing yet
         why 0 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
 }
@@ -178,7 +179,7 @@ fn settled_services_cost_nothing() {
     );
     check(
         "a stale claim is corrected",
-        &settled().claim(Claim::Held),
+        &settled().claim(AdmissionHold::Held),
         "
         claim open
         = Healthy: Healthy on v1

@@ -5,12 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use trimtab_delivery::finding::FindingState;
-use trimtab_delivery::names::Claim;
 use trimtab_delivery::plan::Pause;
-use trimtab_delivery::snapshot::{Decision, Happening, Keep, Pod, Release, ReleasePhase, ReplicaSet, Target};
-use trimtab_delivery::{Plan, Write, plan};
+use trimtab_delivery::snapshot::{Decision, Happening, Keep, Release, ReleasePhase};
+use trimtab_delivery::{Plan, Write, lower, plan};
+use trimtab_judge::finding::FindingState;
+use trimtab_plan::check;
+use trimtab_plan::concern::DELIVERY;
 use trimtab_stats::Verdict;
+use trimtab_workload::{AdmissionHold, Pod, ReplicaSet, Target};
 
 use crate::service::{Service, finding, unclaimed};
 
@@ -30,6 +32,7 @@ pub(crate) struct Cluster {
     /// Templates for which pods were started while they were rejected.
     pub(crate) leaked: Vec<String>,
     pods_born: u32,
+    deployments_born: u32,
     rolling_since: Option<(String, Timestamp)>,
 }
 
@@ -42,6 +45,7 @@ impl Cluster {
             events: BTreeSet::new(),
             leaked: Vec::new(),
             pods_born: 100,
+            deployments_born: 0,
             rolling_since: None,
         }
     }
@@ -54,7 +58,12 @@ impl Cluster {
             .map(|verdict| finding("rpc-errors", verdict, FindingState::Judged, "as measured"))
             .into_iter()
             .collect();
-        plan(&self.service.snapshot()).0
+        let snapshot = self.service.snapshot();
+        let plan = plan(&snapshot).0;
+        if let Err(breach) = check(&lower(&snapshot, &plan), &DELIVERY) {
+            panic!("a plan that delivery must not carry out: {breach}\n{plan:#?}");
+        }
+        plan
     }
 
     /// Carries out the first `writes` of a plan; a manager that was not killed then writes the status.
@@ -95,17 +104,20 @@ impl Cluster {
                 }
             }
             Write::Restore { number } => {
-                let template =
-                    self.release(*number).template_hash.clone().expect("what is restored has a template");
+                let release = self.release(*number).clone();
+                let template = release.template_hash.expect("what is restored has a template");
+                let uid = self.service.target.as_ref().map(|target| target.uid.clone());
+                assert_eq!(release.target_uid, uid, "restores what was released to another Deployment");
                 assert!(!self.is_rejected(&template), "restores {template}, which was rejected");
                 let target = self.service.target.as_mut().expect("a restore is on a Deployment");
                 set_template(target, &template);
-                (target.paused, target.paused_by, target.claim) = (false, None, Some(Claim::HoldChanges));
+                (target.paused, target.paused_by, target.claim) =
+                    (false, None, Some(AdmissionHold::HoldChanges));
             }
-            Write::LabelPod { pod, uid, phase } => {
+            Write::LabelPod { pod, uid, arm } => {
                 let found =
                     self.service.pods.iter_mut().find(|other| other.name == *pod && other.uid == *uid);
-                found.expect("a plan labels pods that exist").phase = Some(*phase);
+                found.expect("a plan labels pods that exist").arm = Some(*arm);
             }
             Write::DeleteRelease { number } => {
                 self.service.releases.retain(|release| release.number != *number);
@@ -126,16 +138,23 @@ impl Cluster {
 
     /// A record with a template and no status is being judged.
     fn give_template(&mut self, number: u64, template: &str) {
+        let uid = self.service.target.as_ref().map(|target| target.uid.clone());
         let release = self.release(number);
+        release.target_uid = uid;
         release.template_hash = Some(template.to_owned());
         release.status.phase = ReleasePhase::Judging;
     }
 
     /// Whether records say that a template was rejected and no person said otherwise.
     pub(crate) fn is_rejected(&self, template: &str) -> bool {
-        let wanted = |release: &Release| release.decision.as_ref().is_some_and(|d| d.keep == Keep::Keep);
         let snapshot = self.service.snapshot();
-        let mut rejected = snapshot.rejected().filter(|release| !wanted(release));
+        let promised = |release: &Release| {
+            let again = |other: &Release| {
+                other.rollback_to == Some(release.number) && other.keep_decision().is_some()
+            };
+            release.keep_decision().is_some() || snapshot.releases.iter().any(again)
+        };
+        let mut rejected = snapshot.rejected().filter(|release| !promised(release));
         rejected.any(|release| release.template_hash.as_deref() == Some(template))
     }
 
@@ -145,8 +164,8 @@ impl Cluster {
         let old = target.clone();
         change(target);
         let hold = match old.claim {
-            Some(Claim::Held) => true,
-            Some(Claim::HoldChanges) => target.template_hash != old.template_hash,
+            Some(AdmissionHold::Held) => true,
+            Some(AdmissionHold::HoldChanges) => target.template_hash != old.template_hash,
             _ => false,
         };
         if self.admission && hold && !target.paused {
@@ -172,6 +191,39 @@ impl Cluster {
         self.others_write(|target| target.release_annotation = Some(number));
     }
 
+    /// A person keeps what was rolled back by decision: under a new number, first the record and then its template. Returns
+    /// the number.
+    pub(crate) fn promote_again(&mut self, rejected: u64) -> u64 {
+        let number = self.record_promise(rejected);
+        self.write_promise(rejected, number);
+        number
+    }
+
+    pub(crate) fn record_promise(&mut self, rejected: u64) -> u64 {
+        let number = self.service.snapshot().last_number() + 1;
+        let decision = Decision { keep: Keep::Keep, actor: "ana".into(), because: "so".into() };
+        self.service.releases.push(Release {
+            number,
+            rollback_to: Some(rejected),
+            decision: Some(decision),
+            created_at: Some(self.service.now),
+            ..Release::default()
+        });
+        number
+    }
+
+    pub(crate) fn write_promise(&mut self, rejected: u64, number: u64) {
+        let template =
+            self.release(rejected).template_hash.clone().expect("what was rejected has a template");
+        self.others_write(|target| {
+            if target.template_hash != template {
+                set_template(target, &template);
+                target.template_manager = "trimtab".into();
+            }
+            target.release_annotation = Some(number);
+        });
+    }
+
     /// A person decides about the newest release that there is something to decide about.
     pub(crate) fn decide(&mut self, keep: Keep) {
         let open = |release: &&mut Release| {
@@ -194,6 +246,8 @@ impl Cluster {
         if self.service.target.is_none() {
             let mut target = unclaimed().target.expect("a fresh service has one");
             set_template(&mut target, template);
+            self.deployments_born += 1;
+            target.uid = format!("uid-pay-{}", self.deployments_born);
             self.service.target = Some(target);
         }
     }

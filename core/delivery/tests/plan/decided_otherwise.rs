@@ -1,8 +1,8 @@
 //! A release that a person, or another template, decides about.
 
-use trimtab_delivery::names::Claim;
 use trimtab_delivery::snapshot::{Keep, ReleasePhase};
 use trimtab_stats::Verdict;
+use trimtab_workload::AdmissionHold;
 
 use crate::check;
 use crate::service::{judging, out, rejected, settled};
@@ -148,7 +148,7 @@ fn is_replaced() {
         = Releasing: Releasing v3, judged against v1 (v2 rejected)
         why admission held the new template until it was compared with the rejected ones -> lets it through: it is not one of them
     ");
-    check("beside a claim that holds it", &announced.claim(Claim::Held), "
+    check("beside a claim that holds it", &announced.claim(AdmissionHold::Held), "
         claim hold-changes, unpause
         = Releasing: Releasing v3, judged against v1 (v2 rejected)
         why admission held the new template until it was compared with the rejected ones -> lets it through: it is not one of them

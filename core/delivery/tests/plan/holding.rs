@@ -1,8 +1,8 @@
 //! A rejected template that comes again.
 
-use trimtab_delivery::names::Claim;
 use trimtab_delivery::plan::RESTORES_MAX;
 use trimtab_delivery::snapshot::{Keep, ReleasePhase};
+use trimtab_workload::AdmissionHold;
 
 use crate::check;
 use crate::service::{held, rejected};
@@ -22,7 +22,7 @@ fn is_held() {
         = Held: Healthy on v1 (v2 rejected)
         why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay --because ...`
     ");
-    let unfinished = held().claim(Claim::HoldChanges);
+    let unfinished = held().claim(AdmissionHold::HoldChanges);
     check("a crash before the claim was written", &unfinished, "
         event v2 Held: v2 was rejected and applied again by ci: held, no pod is touched
         claim held
@@ -116,7 +116,7 @@ fn what_ends_a_hold() {
     ",
     );
     let recorded = held().applies("t3").release(3, "t3", ReleasePhase::Judging).started().labelled();
-    let kept = held().release(3, "t3", ReleasePhase::Kept).applies("t3").claim(Claim::Open);
+    let kept = held().release(3, "t3", ReleasePhase::Kept).applies("t3").claim(AdmissionHold::Open);
     let kept = kept.target(|target| target.paused = false);
     check(
         "and once that is kept, the hold is over",

@@ -1,8 +1,8 @@
 //! What it takes to pass, and what becomes of a release that was kept on too little evidence.
 
-use trimtab_delivery::finding::FindingState;
-use trimtab_delivery::rule::{Origin, Rule, RuleKind, built_in};
 use trimtab_delivery::snapshot::{Keep, Release, ReleasePhase, Strategy};
+use trimtab_judge::finding::FindingState;
+use trimtab_judge::rule::{Origin, Rule, RuleKind, built_in};
 use trimtab_stats::Verdict;
 
 use crate::check;

@@ -1,16 +1,23 @@
 //! `plan()` by example: a service in a few words, and every write, status line and reason that must follow.
 
+mod acting;
 mod claims;
 mod cluster;
 mod decided_otherwise;
 mod holding;
 mod housekeeping;
 mod low_evidence;
+mod measuring;
+mod pods;
+mod promises;
 mod properties;
+mod records;
 mod releases;
 mod render;
+mod replaced;
 mod rollbacks;
 mod service;
+mod short_of_pods;
 
 use service::Service;
 

@@ -6,10 +6,10 @@ use jiff::SignedDuration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use trimtab_delivery::names::{Claim, Phase};
 use trimtab_delivery::plan::AppPhase;
 use trimtab_delivery::snapshot::{Keep, Release, ReleasePhase, ReleaseStatus};
 use trimtab_stats::Verdict;
+use trimtab_workload::{AdmissionHold, Arm};
 
 use crate::cluster::Cluster;
 use crate::service::unclaimed;
@@ -26,6 +26,7 @@ enum Happens {
     Scale(i32),
     Judged(usize, Verdict),
     Decides(Keep),
+    PromotesAgain,
     Passes(i64),
     Progress(usize),
     Plans,
@@ -52,6 +53,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => (0..5).prop_map(Happens::Scale),
         4 => (template.clone(), verdict).prop_map(|(template, verdict)| Happens::Judged(template, verdict)),
         1 => prop_oneof![Just(Keep::Keep), Just(Keep::RollBack)].prop_map(Happens::Decides),
+        1 => Just(Happens::PromotesAgain),
         2 => (1..900_i64).prop_map(Happens::Passes),
         6 => (1..8_usize).prop_map(Happens::Progress),
         10 => Just(Happens::Plans),
@@ -88,6 +90,12 @@ fn happen(cluster: &mut Cluster, event: &Happens) {
             cluster.verdicts.insert(TEMPLATES[*template].into(), *verdict);
         }
         Happens::Decides(keep) => cluster.decide(*keep),
+        Happens::PromotesAgain => {
+            let rejected = cluster.service.snapshot().rejected().last().map(|release| release.number);
+            if let Some(number) = rejected {
+                cluster.promote_again(number);
+            }
+        }
         Happens::Passes(seconds) => cluster.pass(SignedDuration::from_secs(*seconds)),
         Happens::Progress(steps) => (0..*steps).for_each(|_| {
             cluster.progress();
@@ -140,7 +148,7 @@ fn check_quiet(cluster: &mut Cluster) {
 
     let snapshot = cluster.service.snapshot();
     if snapshot.in_flight().is_none() && snapshot.target.is_some() {
-        let canary = snapshot.pods.iter().find(|pod| pod.phase == Some(Phase::Canary));
+        let canary = snapshot.pods.iter().find(|pod| pod.arm == Some(Arm::Canary));
         assert_eq!(canary, None, "a label outlives its release");
     }
     let Some(target) = snapshot.target else { return };
@@ -229,7 +237,7 @@ proptest! {
         }
         let service = service.target(|target| {
             target.replicas = replicas;
-            target.claim = [None, Some(Claim::Open), Some(Claim::HoldChanges), Some(Claim::Held)][claim];
+            target.claim = [None, Some(AdmissionHold::Open), Some(AdmissionHold::HoldChanges), Some(AdmissionHold::Held)][claim];
             target.paused = odd[0];
             target.paused_by = odd[1].then(|| "kubectl".to_owned());
             target.observed_generation = if odd[2] { 0 } else { target.generation };

@@ -13,8 +13,7 @@ use crate::service::START;
 fn at(instant: Timestamp) -> String {
     let seconds = instant.duration_since(START).as_secs();
     let sign = if seconds < 0 { '-' } else { '+' };
-    let words =
-        trimtab_delivery::report::duration_words(std::time::Duration::from_secs(seconds.unsigned_abs()));
+    let words = trimtab_units::duration_words(std::time::Duration::from_secs(seconds.unsigned_abs()));
     format!("{sign}{words}")
 }
 
@@ -60,7 +59,7 @@ fn line(write: &Write) -> String {
         Write::Claim { claim, pause: Pause::Leave } => format!("claim {}", claim.as_str()),
         Write::Claim { claim, pause: Pause::Clear } => format!("claim {}, unpause", claim.as_str()),
         Write::Restore { number } => format!("restore v{number}"),
-        Write::LabelPod { pod, phase, .. } => format!("label {pod} {}", phase.as_str()),
+        Write::LabelPod { pod, arm, .. } => format!("label {pod} {}", arm.as_str()),
         Write::DeleteRelease { number } => format!("delete v{number}"),
         Write::Event { number, happening, note } => format!("event v{number} {}: {note}", happening.word()),
     }

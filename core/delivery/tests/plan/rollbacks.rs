@@ -1,9 +1,9 @@
 //! A release that fails: the previous template comes back, and stays.
 
-use trimtab_delivery::names::Claim;
 use trimtab_delivery::plan::RESTORES_MAX;
 use trimtab_delivery::snapshot::{Keep, ReleasePhase, Strategy};
 use trimtab_stats::Verdict;
+use trimtab_workload::AdmissionHold;
 
 use crate::Service;
 use crate::check;
@@ -26,7 +26,7 @@ fn rolling_back() -> Service {
 
 /// The previous template is in the spec again.
 fn recovering() -> Service {
-    rolling_back().applies("t1").claim(Claim::HoldChanges)
+    rolling_back().applies("t1").claim(AdmissionHold::HoldChanges)
 }
 
 #[test]
@@ -50,6 +50,7 @@ fn fails() {
         label pay-t2-0 stable
         = Releasing: Releasing v2, judged against v1
         why 1 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
     let stuck = judging().waits("t2", "ImagePullBackOff").labelled();
@@ -69,6 +70,7 @@ fn fails() {
         "
         = Releasing: Releasing v2, judged against v1
         why 0 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
     let mut silent = stuck;
@@ -231,7 +233,7 @@ fn recovers() {
     ");
     check(
         "rolled back: the claim holds the next change",
-        &rejected().claim(Claim::Open),
+        &rejected().claim(AdmissionHold::Open),
         "
         claim hold-changes
         = Healthy: Healthy on v1 (v2 rejected)

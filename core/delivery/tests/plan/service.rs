@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use trimtab_delivery::finding::{Counts, Finding, FindingState};
-use trimtab_delivery::names::{Claim, Phase};
-use trimtab_delivery::rule::built_in;
 use trimtab_delivery::snapshot::{
-    App, Decision, Keep, Notify, Pod, Release, ReleasePhase, ReplicaSet, Settings, Snapshot, Strategy, Target,
+    App, Decision, Keep, Notify, Release, ReleasePhase, Settings, Snapshot, Strategy,
 };
+use trimtab_judge::finding::{Counts, Finding, FindingState};
+use trimtab_judge::rule::built_in;
 use trimtab_stats::Verdict;
+use trimtab_workload::{AdmissionHold, Arm, Pod, ReplicaSet, Target};
 
 /// When every story begins; readable text tells times as the distance from here.
 pub(crate) const START: Timestamp = Timestamp::constant(1_767_225_600, 0);
@@ -24,7 +24,10 @@ pub(crate) struct Service {
     pub(crate) sets: Vec<ReplicaSet>,
     pub(crate) pods: Vec<Pod>,
     pub(crate) releases: Vec<Release>,
+    pub(crate) refused: Vec<String>,
+    pub(crate) taken: Vec<u64>,
     pub(crate) findings: Vec<Finding>,
+    pub(crate) measuring_since: Option<Timestamp>,
     pub(crate) unbound: Option<Vec<String>>,
 }
 
@@ -61,7 +64,10 @@ pub(crate) fn unclaimed() -> Service {
         sets: Vec::new(),
         pods: Vec::new(),
         releases: Vec::new(),
+        refused: Vec::new(),
+        taken: Vec::new(),
         findings: Vec::new(),
+        measuring_since: None,
         unbound: None,
     };
     empty.runs("t1", 3)
@@ -69,7 +75,7 @@ pub(crate) fn unclaimed() -> Service {
 
 /// The same, claimed, running `v1`.
 pub(crate) fn settled() -> Service {
-    unclaimed().release(1, "t1", ReleasePhase::Kept).claim(Claim::Open)
+    unclaimed().release(1, "t1", ReleasePhase::Kept).claim(AdmissionHold::Open)
 }
 
 /// `v2` (template `t2`) was written and recorded a moment ago; none of its pods exist yet.
@@ -84,7 +90,7 @@ pub(crate) fn out() -> Service {
 
 /// `v2` was rolled back; the service runs `v1` again and the next change is held.
 pub(crate) fn rejected() -> Service {
-    settled().release(2, "t2", ReleasePhase::RolledBack).claim(Claim::HoldChanges).last(|release| {
+    settled().release(2, "t2", ReleasePhase::RolledBack).claim(AdmissionHold::HoldChanges).last(|release| {
         release.status.started_at = Some(START);
         release.status.decided_at = Some(START);
         release.status.recovered_at = Some(START);
@@ -96,7 +102,11 @@ pub(crate) fn rejected() -> Service {
 
 /// Somebody applied the rejected `v2` again, and the admission policy paused it as it was written.
 pub(crate) fn held() -> Service {
-    rejected().applies("t2").paused(None).claim(Claim::Held).last(|release| release.status.held = true)
+    rejected()
+        .applies("t2")
+        .paused(None)
+        .claim(AdmissionHold::Held)
+        .last(|release| release.status.held = true)
 }
 
 impl Service {
@@ -109,7 +119,10 @@ impl Service {
             replica_sets: &self.sets,
             pods: &self.pods,
             releases: &self.releases,
+            refused: &self.refused,
+            taken: &self.taken,
             findings: &self.findings,
+            measuring_since: self.measuring_since,
             unbound: self.unbound.as_deref(),
         }
     }
@@ -136,7 +149,7 @@ impl Service {
         })
     }
 
-    pub(crate) fn claim(self, claim: Claim) -> Self {
+    pub(crate) fn claim(self, claim: AdmissionHold) -> Self {
         self.target(|target| target.claim = Some(claim))
     }
 
@@ -207,9 +220,9 @@ impl Service {
     /// All pods carry the label of their arm.
     pub(crate) fn labelled(mut self) -> Self {
         let newest = self.releases.last().cloned().expect("the story has a release");
-        let arms: Vec<Phase> = self.pods.iter().map(|pod| self.snapshot().arm(pod, &newest)).collect();
+        let arms: Vec<Arm> = self.pods.iter().map(|pod| self.snapshot().arm(pod, &newest)).collect();
         for (pod, arm) in self.pods.iter_mut().zip(arms) {
-            pod.phase = Some(arm);
+            pod.arm = Some(arm);
         }
         self
     }

@@ -181,6 +181,14 @@ impl ApiError {
         ApiError::NotFound { target: Target::new("get", resource, namespace, Some(name), None) }
     }
 
+    /// The error of an object that is no longer what a decision was made on.
+    pub fn stale(resource: &Resource, namespace: Option<&str>, name: &str, words: String) -> ApiError {
+        ApiError::Conflict {
+            target: Target::new("get", resource, namespace, Some(name), None),
+            message: words,
+        }
+    }
+
     /// Whether the same request, sent again later, may succeed. A conflict is not: decide again on fresh state.
     pub fn is_retryable(&self) -> bool {
         matches!(

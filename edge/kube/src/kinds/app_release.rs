@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde_json::Value;
 use trimtab_api::app_release::{AppReleaseStatus, RuleEvidence};
 use trimtab_api::{AppRelease, ObjectMeta};
-use trimtab_delivery::finding::{Counts, Evidence, Finding, FindingState, Interval};
+use trimtab_delivery::lower::{RATIO_MAX, verdict_word};
 use trimtab_delivery::snapshot::{Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Told};
+use trimtab_judge::finding::{Counts, Evidence, Finding, FindingState, Interval};
 use trimtab_stats::Verdict;
 
-use super::Kind;
+use super::kind::Kind;
 use super::own::{GROUP, OwnRow, VERSION, pack, reread, version};
 use super::packed::Packed;
 use crate::intern::Interner;
@@ -38,7 +39,7 @@ enum Record {
     /// An [`AppRelease`]: its release is under way, or its status may be written again.
     Whole(Packed),
     /// Kept, and everybody was told: a service falls back to it by number.
-    Kept { number: u64, template_hash: Option<Box<str>>, unsure: Option<Unsure> },
+    Kept { number: u64, template_hash: Option<Box<str>>, target_uid: Option<Uid>, unsure: Option<Unsure> },
 }
 
 /// What is kept of a release that the evidence could not tell about: it is watched on.
@@ -62,17 +63,23 @@ impl ReleaseRow {
     pub fn service(&self) -> Key {
         Key::new(self.key.namespace.clone(), self.object.app.clone())
     }
+
+    /// What a plan looks at, and which object it was read from.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        Release { uid: self.object.uid.to_string(), version: self.resource_version, ..self.object.release() }
+    }
 }
 
 impl ReleaseFacts {
     /// What a plan looks at. Of a release that was kept and told, no more than it takes to fall back to it, and to watch it
     /// on where it must be.
-    #[must_use]
-    pub fn release(&self) -> Release {
+    fn release(&self) -> Release {
         match &self.record {
             Record::Whole(packed) => release(&reread(packed)),
-            Record::Kept { number, template_hash, unsure } => Release {
+            Record::Kept { number, template_hash, target_uid, unsure } => Release {
                 number: *number,
+                target_uid: target_uid.map(|uid| uid.to_string()),
                 template_hash: template_hash.as_deref().map(str::to_owned),
                 status: ReleaseStatus {
                     phase: ReleasePhase::Kept,
@@ -132,10 +139,17 @@ fn record(mut wire: AppRelease) -> Result<Record, ProjectError> {
     let release = release(&wire);
     let status = &release.status;
     let told = status.told.iter().all(|told| is_over(&told.state));
-    if told && status.phase == ReleasePhase::Kept && !status.held && !status.needs_human {
+    // What is no uid is kept as it is written.
+    let target_uid = release.target_uid.as_deref().map(str::parse).transpose();
+    if told
+        && status.phase == ReleasePhase::Kept
+        && !status.held
+        && !status.needs_human
+        && let Ok(target_uid) = target_uid
+    {
         let unsure = Unsure::of(&release);
         let template_hash = release.template_hash.map(String::into_boxed_str);
-        return Ok(Record::Kept { number: release.number, template_hash, unsure });
+        return Ok(Record::Kept { number: release.number, template_hash, target_uid, unsure });
     }
     wire.spec.template = None;
     wire.spec.previous = None;
@@ -160,8 +174,11 @@ pub fn is_over(state: &str) -> bool {
 #[must_use]
 pub fn release(wire: &AppRelease) -> Release {
     Release {
+        uid: wire.metadata.uid.clone(),
+        version: wire.metadata.resource_version.parse().unwrap_or_default(),
         number: wire.spec.number,
         template_hash: wire.spec.template_hash.clone(),
+        target_uid: wire.spec.target_uid.clone(),
         image: wire.spec.image.clone().unwrap_or_default(),
         actor: wire.spec.actor.clone(),
         created_at: wire.metadata.creation_timestamp,
@@ -196,24 +213,11 @@ fn release_status(wire: &AppReleaseStatus, has_template: bool) -> ReleaseStatus 
     }
 }
 
-/// `Pass`, `Fail`, `Undecided`.
-#[must_use]
-pub fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "Pass",
-        Verdict::Fail => "Fail",
-        Verdict::Undecided => "Undecided",
-    }
-}
-
 fn parse_verdict(word: &str) -> Option<Verdict> {
     [Verdict::Pass, Verdict::Fail, Verdict::Undecided]
         .into_iter()
         .find(|verdict| verdict_word(*verdict) == word)
 }
-
-/// Ratios from here on are all the same to a person, and read back as open.
-pub const RATIO_MAX: f64 = 1e6;
 
 fn finding(wire: &RuleEvidence) -> Finding {
     let state = match wire.reason.as_deref() {

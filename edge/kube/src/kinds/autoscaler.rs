@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::Kind;
+use super::kind::Kind;
 use super::workload::{ConditionRow, Identity, conditions, one};
 use crate::intern::Interner;
 use crate::metadata::{Condition, Metadata, Text};

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use trimtab_units::{IntOrPercent, canonical};
+use trimtab_units::canonical;
 
-use super::Kind;
-use super::workload::{ConditionRow, Identity, ReplicaCounts, Workload, conditions, revision};
+use super::kind::Kind;
+use super::workload::{ConditionRow, Identity, ReplicaCounts, Strategy, Workload, conditions, revision};
 use crate::intern::{Interner, LabelSet, Template};
 use crate::metadata::Metadata;
 use crate::resource::{DEPLOYMENTS, Key, Resource};
@@ -22,20 +22,6 @@ pub struct TemplateManager {
     pub operation: Arc<str>,
     /// When it last wrote.
     pub time: Option<Moment>,
-}
-
-/// How a Deployment replaces its pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
-    /// A few at a time.
-    RollingUpdate {
-        /// Pods above the desired count.
-        max_surge: IntOrPercent,
-        /// Pods below the desired count that may be unready.
-        max_unavailable: IntOrPercent,
-    },
-    /// All old ones first.
-    Recreate,
 }
 
 /// The lean row of one Deployment. Counts are pods.

@@ -2,7 +2,7 @@
 
 use trimtab_api::FleetPolicy;
 
-use super::Kind;
+use super::kind::Kind;
 use super::own::{GROUP, OwnRow, VERSION, version};
 use crate::intern::Interner;
 use crate::resource::{Key, Resource};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use trimtab_api::{ManagedApp, ObjectMeta};
 
-use super::Kind;
+use super::kind::Kind;
 use super::own::{GROUP, OwnRow, VERSION, pack, reread, version};
 use super::packed::Packed;
 use crate::intern::Interner;

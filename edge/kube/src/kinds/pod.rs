@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::Kind;
+use super::kind::Kind;
 use crate::intern::{ContainerRole, ContainerSpec, Interner, LabelSet, Owner, label};
 use crate::metadata::{Condition, Metadata, Resources, Text};
 use crate::resource::{Key, PODS, Resource};

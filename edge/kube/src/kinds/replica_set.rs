@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use trimtab_units::canonical;
 
-use super::Kind;
+use super::kind::Kind;
 use super::workload::{Identity, ReplicaCounts, Workload, revision};
 use crate::intern::{Interner, Template};
 use crate::resource::{Key, REPLICA_SETS, Resource};

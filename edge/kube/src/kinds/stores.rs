@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::Kind;
+use super::kind::Kind;
 use super::scope::{Namespaces, is_forbidden, scope_of};
 use crate::api::Api;
 use crate::intern::Interner;
@@ -125,6 +125,19 @@ macro_rules! kinds {
             )*
         }
 
+        impl<'a> Changed<'a> {
+            /// The object, where it was deleted.
+            #[must_use]
+            pub fn deleted(self) -> Option<(&'static $crate::resource::Resource, &'a $crate::resource::Key)> {
+                match self {
+                    $(Changed::$variant(Some(old), None) => {
+                        Some((<$kind as Kind>::RESOURCE, $crate::watch::Row::key(old)))
+                    })*
+                    _ => None,
+                }
+            }
+        }
+
         impl Stores {
             /// Empty stores.
             #[must_use]
@@ -170,30 +183,3 @@ macro_rules! kinds {
     };
 }
 pub(super) use kinds;
-
-impl super::Stores {
-    /// The kinds that may not be decided on now, with what is wrong; none where all is well.
-    #[must_use]
-    pub fn health(&self) -> Vec<Unhealthy> {
-        self.statuses.get().map(|statuses| unhealthy(statuses)).unwrap_or_default()
-    }
-
-    /// Lists every kind anew by a consistent read; see [`WatchStatus::resync`]. What a store shows then is no older than the
-    /// call.
-    pub async fn resync(&self) {
-        let statuses = self.statuses.get().into_iter().flatten();
-        futures::future::join_all(statuses.map(WatchStatus::resync)).await;
-    }
-}
-
-impl Default for super::Stores {
-    fn default() -> super::Stores {
-        super::Stores::new()
-    }
-}
-
-impl fmt::Debug for super::Stores {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stores").field("unhealthy", &self.health()).finish_non_exhaustive()
-    }
-}

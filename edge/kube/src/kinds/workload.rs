@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use trimtab_units::IntOrPercent;
 
-use super::deployment::Strategy;
 use crate::intern::{Interner, LabelSet, Owner, label};
 use crate::metadata::{Condition, Metadata};
 use crate::resource::Key;
@@ -77,6 +76,20 @@ impl ConditionRow {
     pub fn is_true(&self) -> bool {
         &*self.status == "True"
     }
+}
+
+/// How a Deployment replaces its pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// A few at a time.
+    RollingUpdate {
+        /// Pods above the desired count.
+        max_surge: IntOrPercent,
+        /// Pods below the desired count that may be unready.
+        max_unavailable: IntOrPercent,
+    },
+    /// All old ones first.
+    Recreate,
 }
 
 /// What a status says about pods. Fields that a kind does not have are 0.

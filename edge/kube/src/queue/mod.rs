@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::state::QueueCounts;
 use self::state::{Ended, QueueMetrics, State};
+use crate::api::ApiError;
 use crate::clock::Clock;
 use crate::sync::locked;
 
@@ -33,6 +34,39 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 pub trait QueueKey: Ord + Clone + Display + Send + Sync + 'static {}
 
 impl<K: Ord + Clone + Display + Send + Sync + 'static> QueueKey for K {}
+
+/// A reconcile that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// What went wrong, naming the object.
+    pub problem: String,
+    /// When the key is due in any case: a failure delays what failed, and nothing else.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl From<String> for Failed {
+    fn from(problem: String) -> Failed {
+        Failed { problem, wake_at: None }
+    }
+}
+
+impl From<&str> for Failed {
+    fn from(problem: &str) -> Failed {
+        Failed::from(problem.to_owned())
+    }
+}
+
+impl From<ApiError> for Failed {
+    fn from(error: ApiError) -> Failed {
+        Failed::from(error.to_string())
+    }
+}
+
+impl From<std::convert::Infallible> for Failed {
+    fn from(never: std::convert::Infallible) -> Failed {
+        match never {}
+    }
+}
 
 /// A work queue, cheap to clone. Holds each key at most once, so it is bounded by the number of objects.
 pub struct Queue<K> {
@@ -104,7 +138,7 @@ impl<K: QueueKey> Queue<K> {
     pub async fn run<F, E>(&self, concurrency: usize, stop: CancellationToken, reconcile: impl Fn(K) -> F)
     where
         F: Future<Output = Result<Option<Timestamp>, E>>,
-        E: Display,
+        E: Into<Failed>,
     {
         let mut running = FuturesUnordered::new();
         while !stop.is_cancelled() {
@@ -140,7 +174,7 @@ impl<K: QueueKey> Queue<K> {
     }
 
     fn finish(&self, key: &K, ended: &Ended) {
-        if let Ended::Failed(problem) | Ended::Panicked(problem) = ended {
+        if let Ended::Failed(Failed { problem, .. }) | Ended::Panicked(problem) = ended {
             tracing::warn!(queue = self.shared.name, %key, problem, "reconcile failed, trying again later");
         }
         locked(&self.shared.state).finish(key, ended, &self.shared.clock);
@@ -151,14 +185,14 @@ async fn guarded<K, F, E>(key: K, reconcile: impl Fn(K) -> F) -> (K, Ended)
 where
     K: QueueKey,
     F: Future<Output = Result<Option<Timestamp>, E>>,
-    E: Display,
+    E: Into<Failed>,
 {
     let work = async { reconcile(key.clone()).await };
     let caught = AssertUnwindSafe(tokio::time::timeout(RECONCILE_TIMEOUT, work)).catch_unwind().await;
     let ended = match caught {
         Ok(Ok(Ok(wake_at))) => Ended::Done(wake_at),
-        Ok(Ok(Err(error))) => Ended::Failed(error.to_string()),
-        Ok(Err(_)) => Ended::Failed(format!("not done within {} s", RECONCILE_TIMEOUT.as_secs())),
+        Ok(Ok(Err(error))) => Ended::Failed(error.into()),
+        Ok(Err(_)) => Ended::Failed(format!("not done within {} s", RECONCILE_TIMEOUT.as_secs()).into()),
         Err(panic) => Ended::Panicked(panic_words(&*panic)),
     };
     (key, ended)

@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use tokio::time::Instant;
 
-use super::QueueKey;
+use super::{Failed, QueueKey};
 use crate::clock::Clock;
 use crate::rng::stable_hash;
 
@@ -40,7 +40,7 @@ pub struct QueueCounts {
 #[derive(Debug)]
 pub(super) enum Ended {
     Done(Option<Timestamp>),
-    Failed(String),
+    Failed(Failed),
     Panicked(String),
 }
 
@@ -158,9 +158,14 @@ impl<K: QueueKey> State<K> {
                     self.wake_at(key.clone(), *at, clock);
                 }
             }
-            Ended::Failed(_) => {
+            Ended::Failed(Failed { wake_at, .. }) => {
                 self.counts.failures += 1;
                 self.back_off(key);
+                // What was due anyway is due all the same, but never in a tight loop.
+                let soonest = clock.now().checked_add(BACKOFF_FIRST).unwrap_or(Timestamp::MAX);
+                if let Some(at) = wake_at {
+                    self.wake_at(key.clone(), (*at).max(soonest), clock);
+                }
             }
             Ended::Panicked(_) => {
                 self.counts.panics += 1;

@@ -53,9 +53,14 @@ impl Dialer {
     async fn dial(&self, uri: &Uri) -> Result<TcpStream, TransportError> {
         let (host, port) = self.policy.check_uri(uri)?;
         let failed = |cause: String| TransportError::Connect { host: host.clone(), cause };
-        let addresses = self.resolver.resolve(host.clone()).await.map_err(failed)?;
+        let resolved = self.resolver.resolve(self.policy.name_to_resolve(&host)).await;
+        let unresolved = |cause| self.policy.unresolved(&host, cause);
+        let addresses = resolved.map_err(unresolved)?;
+        if addresses.is_empty() {
+            return Err(unresolved("the name has no address".to_owned()));
+        }
         self.policy.check_addresses(&host, &addresses)?;
-        let mut cause = "the name has no address".to_owned();
+        let mut cause = String::new();
         for &address in addresses.iter().take(ADDRESSES_TRIED) {
             match TcpStream::connect(SocketAddr::new(address, port)).await {
                 Ok(stream) => {

@@ -13,7 +13,8 @@ mod tls;
 pub use client::{HyperTransport, TransportConfig};
 pub use credentials::Credentials;
 pub use dial::{Resolve, SystemResolver};
-pub use egress::{EgressPolicy, Network, NetworkError};
+pub use egress::EgressPolicy;
+pub use ipnet::IpNet;
 pub use tls::{ClientIdentity, Roots, TlsFiles, TlsFloor};
 
 use std::time::Duration;

@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use tokio::sync::Semaphore;
 use trimtab_promql::Matcher;
 
+use super::config::{Limits, PrometheusConfig};
 use super::decode::{self, Envelope, Found, Unreadable};
-use super::{Limits, PrometheusConfig};
 use crate::error::{Asked, ProviderError};
 use crate::http::{BodyStream, Collected, HttpTransport, TransportError, collect, retry_after};
 use crate::secret::{SecretText, printable};

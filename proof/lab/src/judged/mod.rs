@@ -31,6 +31,8 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 const LISTEN_PORT_BASE: u16 = 18_080;
 /// The manager that a site begins with.
 pub const FIRST_MANAGER: u16 = 1;
+/// Where messages of a lab go: its receiver is on a private address.
+const RECEIVERS: &str = "10.64.0.0/24";
 /// Lines of a manager's output that go into an error.
 const LINES_IN_ERRORS: usize = 40;
 
@@ -108,6 +110,8 @@ impl Site {
             "trimtab-system",
             "--prometheus-url",
             lab.prometheus()?.url(),
+            "--notify-allow",
+            RECEIVERS,
             "--listen",
             &listen,
             "--identity",

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 
 /// The most parameters that are read from one request.
 const MOST_PARAMETERS: usize = 1_000;
@@ -68,29 +69,7 @@ fn milliseconds(seconds: f64) -> Option<i64> {
 
 /// Undoes percent-encoding. What is not one stays as it is.
 fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((&byte, after)) = rest.split_first() {
-        let escaped = || {
-            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
-            digits
-                .bytes()
-                .all(|digit| digit.is_ascii_hexdigit())
-                .then(|| u8::from_str_radix(digits, 16).ok())?
-        };
-        match (byte, escaped()) {
-            (b'%', Some(escaped)) => {
-                decoded.push(escaped);
-                rest = &after[2..];
-                continue;
-            }
-            (b'+', _) => decoded.push(b' '),
-            _ => decoded.push(byte),
-        }
-        rest = after;
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use trimtab_kube::Clock;
 use trimtab_kube::rng::{Rng, stable_hash};
-use trimtab_promql::{Matcher, RangeWindows, Series, SeriesSource};
+use trimtab_promql::{Matcher, Series};
+use trimtab_promql_eval::{RangeWindows, SeriesSource};
 
 pub use self::server::Refused;
 use self::target::{Grid, Target, target_labels};

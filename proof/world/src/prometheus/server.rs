@@ -3,10 +3,8 @@
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
-use trimtab_promql::{
-    EvalOptions, EvalValue, Expr, Labels, METRIC_NAME, RangeWindows, Series, SeriesSource, evaluate, parse,
-    selectors,
-};
+use trimtab_promql::{Expr, Labels, METRIC_NAME, Series, parse, selectors};
+use trimtab_promql_eval::{EvalOptions, EvalValue, RangeWindows, SeriesSource, evaluate};
 
 use super::form::Form;
 use super::{Prometheus, Service, View};

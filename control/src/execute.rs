@@ -1,0 +1,205 @@
+//! Carries out a plan: write by write, in order, and stops at the first that fails. Knows no kind of decision.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use trimtab_kube::api::{Force, Patch as Wire, Preconditions, Propagation};
+use trimtab_kube::expectations::Expectations;
+use trimtab_kube::{Api, ApiError, Key};
+use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Plan, Precondition, Write};
+use trimtab_units::template_hash;
+
+use crate::resources::resource;
+
+/// Where writes go, and the memory of them.
+pub(crate) struct Executor<'a> {
+    /// The API, fenced by the lease.
+    pub(crate) api: &'a Api,
+    /// What was written and not seen yet.
+    pub(crate) expectations: &'a Expectations,
+    /// A value that the stores hold anyway, which saves reading it.
+    pub(crate) known: &'a (dyn Fn(&Copied) -> Option<Value> + Send + Sync),
+    /// Takes a message: the key of its outbox entry, and the destination.
+    pub(crate) notify: &'a (dyn Fn(&str, &str) + Send + Sync),
+}
+
+/// What the writes of one plan left behind: the version of every object that was written.
+type Versions = BTreeMap<Object, u64>;
+
+impl Executor<'_> {
+    /// Carries out `plan`.
+    ///
+    /// # Errors
+    /// The first write that failed; nothing after it was sent.
+    pub(crate) async fn carry_out(&self, plan: &Plan) -> Result<(), ApiError> {
+        let mut versions = Versions::new();
+        for write in &plan.writes {
+            self.one(write, &mut versions).await?;
+        }
+        Ok(())
+    }
+
+    async fn one(&self, write: &Write, versions: &mut Versions) -> Result<(), ApiError> {
+        match write {
+            Write::Create { object, body, copy, if_there } => {
+                let mut body = body.clone();
+                if let Some(copy) = copy {
+                    put(&mut body, copy.into, self.read(copy).await?);
+                }
+                match self.api.create(resource(object.kind), namespace(object), &body).await {
+                    Ok(answer) => self.wrote(object, &answer, versions),
+                    Err(ApiError::AlreadyExists { .. }) if *if_there == IfThere::Done => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Write::Patch { object, part, patch, copy, when, if_absent } => {
+                let copied = match copy {
+                    Some(copy) => Some((copy.into, self.read(copy).await?)),
+                    None => None,
+                };
+                let when = newest(when, versions.get(object));
+                match self.patch(object, *part, &wire(patch, copied, &when)).await {
+                    Ok(answer) => self.wrote(object, &answer, versions),
+                    Err(error) if *if_absent == IfAbsent::Done && is_absent(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Write::Delete { object, when } => self.delete(object, when).await?,
+            Write::Notify { key, destination } => (self.notify)(key, destination),
+        }
+        Ok(())
+    }
+
+    async fn patch(&self, object: &Object, part: Part, patch: &Wire) -> Result<Value, ApiError> {
+        let (of, namespace) = (resource(object.kind), namespace(object));
+        match part {
+            Part::Main => self.api.patch(of, namespace, &object.name, patch).await,
+            Part::Status => self.api.patch_subresource(of, namespace, &object.name, "status", patch).await,
+        }
+    }
+
+    /// What is gone, or came back as another object, needs no deleting.
+    async fn delete(&self, object: &Object, when: &Precondition) -> Result<(), ApiError> {
+        let preconditions =
+            Preconditions { uid: when.uid.clone(), resource_version: when.version.map(|of| of.to_string()) };
+        let deleted = self.api.delete(
+            resource(object.kind),
+            namespace(object),
+            &object.name,
+            &preconditions,
+            Propagation::Background,
+        );
+        match deleted.await {
+            Ok(()) | Err(ApiError::NotFound { .. } | ApiError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A value as another object has it now, if it is still the one that the plan was made on.
+    async fn read(&self, copy: &Copied) -> Result<Value, ApiError> {
+        let fits = |value: &Value| template_hash(value).as_str() == copy.template_hash;
+        if let Some(value) = (self.known)(copy).filter(fits) {
+            return Ok(value);
+        }
+        let (of, namespace) = (resource(copy.from.kind), namespace(&copy.from));
+        let gone = || ApiError::missing(of, namespace, &copy.from.name);
+        let found = self.api.get(of, namespace, &copy.from.name).await?.ok_or_else(gone)?;
+        let value = found.pointer(copy.pointer).cloned().ok_or_else(gone)?;
+        if !fits(&value) {
+            let words = format!("its template is no longer {}", copy.template_hash);
+            return Err(ApiError::stale(of, namespace, &copy.from.name, words));
+        }
+        Ok(without_hash_label(value))
+    }
+
+    fn wrote(&self, object: &Object, answer: &Value, versions: &mut Versions) {
+        let version = answer.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        let Some(version) = version.and_then(|version| version.parse().ok()) else { return };
+        versions.insert(object.clone(), version);
+        // Pods and Events are not waited for: a label that is set twice is set once, and nobody reads Events back.
+        if !matches!(object.kind, Kind::Pod | Kind::Event) {
+            self.expectations.wrote(resource(object.kind), key(object), version);
+        }
+    }
+}
+
+fn namespace(object: &Object) -> Option<&str> {
+    object.namespace.as_deref()
+}
+
+fn key(object: &Object) -> Key {
+    Key::new(object.namespace.as_deref().unwrap_or_default(), object.name.as_str())
+}
+
+/// What a plan wrote itself counts as read.
+fn newest(when: &Precondition, written: Option<&u64>) -> Precondition {
+    let version = when.version.map(|read| written.copied().unwrap_or(read));
+    Precondition { version, ..when.clone() }
+}
+
+fn is_absent(error: &ApiError) -> bool {
+    matches!(error, ApiError::NotFound { .. } | ApiError::Conflict { .. } | ApiError::Invalid { .. })
+}
+
+/// The patch as it is sent: what must still be true is part of it.
+fn wire(patch: &Patch, copied: Option<(&str, Value)>, when: &Precondition) -> Wire {
+    match patch {
+        Patch::Json(operations) => {
+            let mut sent = tests(when);
+            sent.extend(operations.iter().cloned());
+            if let Some((into, value)) = copied {
+                let place =
+                    sent.iter_mut().find(|operation| operation["path"] == into && operation["op"] != "test");
+                if let Some(operation) = place {
+                    operation["value"] = value;
+                }
+            }
+            Wire::Json(Value::Array(sent))
+        }
+        Patch::Merge(value) => Wire::Merge(guarded(value, copied, when)),
+        Patch::Apply(value) => Wire::Apply { value: guarded(value, copied, when), force: Force::Yes },
+    }
+}
+
+fn tests(when: &Precondition) -> Vec<Value> {
+    let test = |member: &str, value: Value| json!({"op": "test", "path": format!("/metadata/{member}"), "value": value});
+    let uid = when.uid.as_ref().map(|uid| test("uid", json!(uid)));
+    let version = when.version.map(|version| test("resourceVersion", json!(version.to_string())));
+    let generation = when.generation.map(|generation| test("generation", json!(generation)));
+    uid.into_iter().chain(version).chain(generation).collect()
+}
+
+/// The server itself compares the uid and the version in an object's metadata with its own.
+fn guarded(value: &Value, copied: Option<(&str, Value)>, when: &Precondition) -> Value {
+    let mut value = value.clone();
+    if let Some((into, copied)) = copied {
+        put(&mut value, into, copied);
+    }
+    if let Some(uid) = &when.uid {
+        put(&mut value, "/metadata/uid", json!(uid));
+    }
+    if let Some(version) = when.version {
+        put(&mut value, "/metadata/resourceVersion", json!(version.to_string()));
+    }
+    value
+}
+
+/// Puts `value` at a JSON pointer of plain names, with the objects above it where they are missing.
+fn put(object: &mut Value, pointer: &str, value: Value) {
+    let mut place = object;
+    for name in pointer.split('/').skip(1) {
+        if !place.is_object() {
+            *place = json!({});
+        }
+        place = &mut place[name];
+    }
+    *place = value;
+}
+
+/// A ReplicaSet's template carries a label that its Deployment's must not have.
+fn without_hash_label(mut template: Value) -> Value {
+    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        labels.remove(trimtab_delivery::names::POD_TEMPLATE_HASH_LABEL);
+    }
+    template
+}

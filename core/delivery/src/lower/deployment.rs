@@ -1,0 +1,80 @@
+//! Every write of a Deployment is one patch of one shape: the claim, and with it the template and the pause where a plan
+//! says so.
+
+use serde_json::{Value, json};
+use trimtab_plan as plan;
+use trimtab_plan::{Copied, IfAbsent, Kind, Object, Part, Patch, Precondition, escaped};
+
+use trimtab_workload::{AdmissionHold, Target};
+
+use crate::names::{CLAIM_ANNOTATION, RELEASE_ANNOTATION};
+use crate::snapshot::Snapshot;
+
+/// What is written.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The claim to set; `None` lets go of the Deployment.
+    pub claim: Option<AdmissionHold>,
+    /// Where the template to put back is read.
+    pub restore: Option<Copied>,
+    /// Whether a pause, if there is one, is lifted.
+    pub unpause: bool,
+}
+
+pub(super) fn change(snapshot: &Snapshot<'_>, target: &Target, change: &Change) -> plan::Write {
+    patch(&snapshot.app.namespace, target, change)
+}
+
+/// Lets go of a Deployment. `restore` is what must run when the spec holds a rejected template.
+#[must_use]
+pub fn freed(namespace: &str, target: &Target, restore: Option<Copied>, unpause: bool) -> plan::Write {
+    patch(namespace, target, &Change { claim: None, restore, unpause })
+}
+
+/// The patch, which fails when anybody changed the spec since the Deployment was read. Its status is written several times
+/// a second while pods come and go, so the generation is looked at and not the version.
+fn patch(namespace: &str, target: &Target, change: &Change) -> plan::Write {
+    let mut when =
+        Precondition { generation: Some(target.generation), ..Precondition::uid(target.uid.clone()) };
+    let mut operations = Vec::new();
+    match change.claim {
+        Some(claim) if target.has_annotations => {
+            operations
+                .push(json!({"op": "add", "path": annotation(CLAIM_ANNOTATION), "value": claim.as_str()}));
+        }
+        // Seldom: one that was created paused, which the Deployment controller has not given a revision. Annotations do not
+        // count as a generation, so the version is looked at, lest somebody's be lost.
+        Some(claim) => {
+            when.version = Some(target.version);
+            let all = json!({CLAIM_ANNOTATION: claim.as_str()});
+            operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": all}));
+        }
+        None => {
+            let ours = [
+                (CLAIM_ANNOTATION, target.claim.is_some()),
+                (RELEASE_ANNOTATION, target.has_release_annotation),
+            ];
+            let there = ours.into_iter().filter(|(_, there)| *there);
+            operations.extend(there.map(|(name, _)| json!({"op": "remove", "path": annotation(name)})));
+        }
+    }
+    if change.restore.is_some() {
+        operations.push(json!({"op": "replace", "path": "/spec/template", "value": Value::Null}));
+    }
+    if change.unpause && target.paused {
+        operations.push(json!({"op": "remove", "path": "/spec/paused"}));
+    }
+    plan::Write::Patch {
+        object: Object::new(Kind::Deployment, namespace, target.name.clone()),
+        part: Part::Main,
+        patch: Patch::Json(operations),
+        copy: change.restore.clone(),
+        when,
+        if_absent: IfAbsent::Fail,
+    }
+}
+
+/// The JSON pointer of an annotation.
+fn annotation(name: &str) -> String {
+    format!("/metadata/annotations/{}", escaped(name))
+}

@@ -1,0 +1,172 @@
+//! The records of releases as they are written.
+
+use serde_json::{Map, Value, json};
+use trimtab_plan as plan;
+use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Precondition};
+
+use super::status::{rule_evidence, verdict_word};
+use super::{API_VERSION, record};
+use crate::names::APP_LABEL;
+use crate::plan::NewRelease;
+use crate::snapshot::{Release, ReleaseStatus, Snapshot, Told};
+use trimtab_workload::Target;
+
+/// Where a record and a Deployment keep the pod template.
+const TEMPLATE: &str = "/spec/template";
+
+/// Creates the record of a release with the template that the Deployment holds.
+pub(super) fn create(snapshot: &Snapshot<'_>, target: &Target, new: &NewRelease) -> plan::Write {
+    let app = snapshot.app;
+    let object = record(snapshot, new.number);
+    let mut body = json!({
+        "apiVersion": API_VERSION,
+        "kind": "AppRelease",
+        "metadata": {
+            "name": object.name,
+            "namespace": app.namespace,
+            "labels": {APP_LABEL: app.name},
+            "ownerReferences": [{
+                "apiVersion": API_VERSION,
+                "kind": "ManagedApp",
+                "name": app.name,
+                "uid": app.uid,
+                "controller": true,
+            }],
+        },
+        "spec": {
+            "app": app.name,
+            "number": new.number,
+            "previous": new.previous,
+            "templateHash": new.template_hash,
+            "targetUid": target.uid,
+            "image": image(target),
+            "actor": new.actor,
+            "reason": new.reason,
+        },
+    });
+    without_nulls(&mut body);
+    let copy = Some(template_in_spec(snapshot, target, &new.template_hash));
+    plan::Write::Create { object, body, copy, if_there: IfThere::Fail }
+}
+
+/// Fills in the record that a person's command created before the template appeared.
+pub(super) fn adopt(
+    snapshot: &Snapshot<'_>,
+    target: &Target,
+    release: &Release,
+    previous: Option<u64>,
+    template_hash: &str,
+) -> plan::Write {
+    let mut body = json!({"spec": {
+        "templateHash": template_hash, "targetUid": target.uid, "previous": previous, "image": image(target),
+    }});
+    without_nulls(&mut body);
+    plan::Write::Patch {
+        object: record(snapshot, release.number),
+        part: Part::Main,
+        patch: Patch::Merge(body),
+        copy: Some(template_in_spec(snapshot, target, template_hash)),
+        when: Precondition::version(release.version),
+        if_absent: IfAbsent::Fail,
+    }
+}
+
+fn template_in_spec(snapshot: &Snapshot<'_>, target: &Target, template_hash: &str) -> Copied {
+    Copied {
+        from: Object::new(Kind::Deployment, &snapshot.app.namespace, target.name.clone()),
+        pointer: TEMPLATE,
+        into: TEMPLATE,
+        template_hash: template_hash.to_owned(),
+    }
+}
+
+/// The template that `release` keeps, to be put into a Deployment.
+pub(super) fn template_of(snapshot: &Snapshot<'_>, release: &Release) -> Copied {
+    Copied {
+        from: record(snapshot, release.number),
+        pointer: TEMPLATE,
+        into: TEMPLATE,
+        template_hash: release.template_hash.clone().unwrap_or_default(),
+    }
+}
+
+fn image(target: &Target) -> Option<&str> {
+    Some(target.image.as_str()).filter(|image| !image.is_empty())
+}
+
+/// Drops members that are null: the API server would prune or reject them.
+fn without_nulls(body: &mut Value) {
+    if let Some(spec) = body.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.retain(|_, member| !member.is_null());
+    }
+}
+
+/// Makes a record's status say `after`. What did not change since it was read is left as it is: rows do not keep all of a
+/// finished release.
+pub(super) fn status(snapshot: &Snapshot<'_>, release: &Release, after: &ReleaseStatus) -> plan::Write {
+    status_patch(snapshot, release, &release_status(&release.status, after))
+}
+
+/// The fields of a status that are not what they were `before`.
+#[must_use]
+pub fn release_status(before: &ReleaseStatus, after: &ReleaseStatus) -> Value {
+    let (known, mut patch) = (fields(before), fields(after));
+    // A record without a status reads as if it had a phase.
+    patch.retain(|field, value| field == "phase" || known.get(field) != Some(value));
+    Value::Object(patch)
+}
+
+/// Says how far the messages about `release` got.
+#[must_use]
+pub fn outbox(snapshot: &Snapshot<'_>, release: &Release, told: &[Told]) -> plan::Write {
+    let entries: Vec<Value> = told.iter().map(told_value).collect();
+    status_patch(snapshot, release, &json!({"notifications": entries}))
+}
+
+/// A patch of a record's status, made on the version that was read.
+fn status_patch(snapshot: &Snapshot<'_>, release: &Release, status: &Value) -> plan::Write {
+    plan::Write::Patch {
+        object: record(snapshot, release.number),
+        part: Part::Status,
+        patch: Patch::Merge(json!({"status": status})),
+        copy: None,
+        when: Precondition::version(release.version),
+        if_absent: IfAbsent::Fail,
+    }
+}
+
+/// Every field of a status that is patched; `null` removes one.
+fn fields(status: &ReleaseStatus) -> Map<String, Value> {
+    let all = json!({
+        "phase": status.phase.word(),
+        "summary": status.summary,
+        "verdict": status.verdict.map(verdict_word),
+        "lowEvidence": status.low_evidence.then_some(true),
+        "held": status.held.then_some(true),
+        "startedAt": status.started_at.map(|at| at.to_string()),
+        "readyAt": status.ready_at.map(|at| at.to_string()),
+        "decidedAt": status.decided_at.map(|at| at.to_string()),
+        "recoveredAt": status.recovered_at.map(|at| at.to_string()),
+        "restores": (status.restores > 0).then_some(status.restores),
+        "needsHuman": status.needs_human.then_some(true),
+        "harmed": status.harmed,
+    });
+    let mut fields = all.as_object().cloned().unwrap_or_default();
+    // An empty list means "as it was", not "none".
+    if !status.findings.is_empty() {
+        fields.insert("rules".to_owned(), status.findings.iter().map(rule_evidence).collect());
+    }
+    if !status.told.is_empty() {
+        fields.insert("notifications".to_owned(), status.told.iter().map(told_value).collect());
+    }
+    fields
+}
+
+fn told_value(told: &Told) -> Value {
+    json!({
+        "event": told.event.word(),
+        "destination": told.destination,
+        "state": told.state,
+        "at": told.at.map(|at| at.to_string()),
+    })
+}

@@ -1,0 +1,123 @@
+//! The status of a service as it is written, and the words and numbers in it.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use trimtab_plan as plan;
+use trimtab_plan::{IfAbsent, Kind, Object, Part, Patch, Precondition};
+use trimtab_stats::Verdict;
+
+use super::API_VERSION;
+use crate::plan::{AppStatus, Condition};
+use crate::snapshot::{App, Snapshot};
+use trimtab_judge::finding::Finding;
+
+/// Applies the service's status, if it is not what it should be.
+pub(super) fn of_service(snapshot: &Snapshot<'_>, status: &AppStatus) -> Option<plan::Write> {
+    let app = snapshot.app;
+    if *status == app.status {
+        return None;
+    }
+    let object = Object::new(Kind::ManagedApp, &app.namespace, app.name.clone());
+    let body = json!({
+        "apiVersion": API_VERSION,
+        "kind": "ManagedApp",
+        "metadata": {"name": app.name, "namespace": app.namespace},
+        "status": service_status(app, status, snapshot.now),
+    });
+    Some(plan::Write::Patch {
+        object,
+        part: Part::Status,
+        patch: Patch::Apply(body),
+        copy: None,
+        when: Precondition { uid: None, version: Some(app.version), generation: None },
+        if_absent: IfAbsent::Done,
+    })
+}
+
+/// The status of `app` as it is applied: what is left out is removed.
+#[must_use]
+pub fn service_status(app: &App, status: &AppStatus, now: Timestamp) -> Value {
+    let rejected: Vec<Value> = status
+        .rejected
+        .iter()
+        .map(|rejected| {
+            let at = rejected.at.map(|at| at.to_string());
+            present(json!({"number": rejected.number, "templateHash": rejected.template_hash, "at": at}))
+        })
+        .collect();
+    let conditions: Vec<Value> =
+        status.conditions.iter().map(|of| condition(app, of, status.observed_generation, now)).collect();
+    present(json!({
+        "observedGeneration": status.observed_generation,
+        "phase": status.phase.word(),
+        "summary": status.summary,
+        "targetUid": status.target_uid,
+        "current": status.current,
+        "inFlight": status.in_flight,
+        "lastRelease": status.last_release,
+        "rejected": (!rejected.is_empty()).then_some(rejected),
+        "conditions": (!conditions.is_empty()).then_some(conditions),
+    }))
+}
+
+/// A condition with the time of its last transition: carried over where it says what it said.
+fn condition(app: &App, condition: &Condition, generation: i64, now: Timestamp) -> Value {
+    let before =
+        app.transitions.iter().find(|old| old.kind == condition.kind && old.holds == condition.holds);
+    let since = before.and_then(|old| old.at).unwrap_or(now);
+    json!({
+        "type": condition.kind,
+        "status": if condition.holds { "True" } else { "False" },
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastTransitionTime": since.to_string(),
+        "observedGeneration": generation,
+    })
+}
+
+/// Without the members that are null.
+fn present(mut value: Value) -> Value {
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|_, member| !member.is_null());
+    }
+    value
+}
+
+/// `Pass`, `Fail`, `Undecided`.
+#[must_use]
+pub fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "Pass",
+        Verdict::Fail => "Fail",
+        Verdict::Undecided => "Undecided",
+    }
+}
+
+/// Ratios from here on are all the same to a person, and read back as open.
+pub const RATIO_MAX: f64 = 1e6;
+
+/// What one rule found, as a record keeps it.
+pub(super) fn rule_evidence(finding: &Finding) -> Value {
+    let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
+    let mut object = Map::new();
+    let mut set = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    set("name", json!(finding.rule));
+    set("verdict", json!(verdict_word(finding.verdict)));
+    set("summary", json!(finding.summary));
+    if let Some(reason) = finding.state.reason() {
+        set("reason", json!(reason));
+    }
+    set("canaryBad", json!(finding.counts.canary_bad));
+    set("canaryTotal", json!(rounded(finding.counts.canary_total)));
+    set("stableBad", json!(finding.counts.stable_bad));
+    set("stableTotal", json!(rounded(finding.counts.stable_total)));
+    // JSON has no infinity: an open end is left at the largest ratio that is ever told.
+    let finite = |value: f64| rounded(value.min(RATIO_MAX));
+    if let Some(ratio) = finding.ratio {
+        set("ratio", json!([finite(ratio.estimate), finite(ratio.low), finite(ratio.high)]));
+    }
+    if let Some(evidence) = finding.evidence {
+        set("evidence", json!([finite(evidence.log10), finite(evidence.threshold_log10)]));
+    }
+    Value::Object(object)
+}

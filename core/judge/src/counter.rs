@@ -1,0 +1,180 @@
+//! From raw counter samples to increments: resets, births, gaps and duplicates.
+
+use std::collections::BTreeMap;
+
+use trimtab_promql::{Labels, Sample, Series};
+use trimtab_workload::Arm;
+
+use super::OVERLAP_MS;
+use super::arms::Arms;
+use crate::rule::ArmLabel;
+
+/// Series followed per rule and question; beyond it the selector is too wide to mean one service.
+const SERIES_MAX: usize = 20_000;
+
+/// What a counter gained between two scrapes of one pod.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Increment {
+    /// When the later scrape happened, in milliseconds since the epoch.
+    pub(super) at_ms: i64,
+    /// The pod's arm.
+    pub(super) arm: Arm,
+    /// The pod.
+    pub(super) pod: String,
+    /// Events gained, >= 0.
+    pub(super) amount: f64,
+    /// Seconds that the pod was watched for, counted once per pod and scrape.
+    pub(super) seconds: f64,
+}
+
+/// Follows the series of one selector.
+///
+/// What it tells of a scrape depends on the samples up to that scrape alone, never on how many of them came in one answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counter {
+    last: BTreeMap<Labels, (i64, f64)>,
+    /// First and last scrape of each pod, on any series of this counter.
+    scrapes: BTreeMap<String, (i64, i64)>,
+    fetched_to_ms: Option<i64>,
+}
+
+impl Counter {
+    /// The window to ask for next.
+    pub(super) fn window(&self, from_ms: i64, to_ms: i64) -> (i64, i64) {
+        (self.fetched_to_ms.map_or(from_ms, |fetched| (fetched - OVERLAP_MS).max(from_ms)), to_ms)
+    }
+
+    /// Whether any series was ever seen.
+    pub(super) fn exists(&self) -> bool {
+        !self.last.is_empty()
+    }
+
+    /// First scrape of any pod.
+    fn since_ms(&self) -> Option<i64> {
+        self.scrapes.values().map(|(first, _)| *first).min()
+    }
+
+    /// First scrape of a pod on any series of this counter.
+    pub(super) fn first_scrape_ms(&self, pod: &str) -> Option<i64> {
+        self.scrapes.get(pod).map(|(first, _)| *first)
+    }
+
+    /// Last scrape of any of the pods that `wanted` names.
+    pub(super) fn last_scrape_ms(&self, wanted: impl Fn(&str) -> bool) -> Option<i64> {
+        self.scrapes.iter().filter(|(pod, _)| wanted(pod)).map(|(_, (_, last))| *last).max()
+    }
+
+    /// Takes in samples up to `watermark_ms`; younger ones come again with the next window. `absent_since` tells since
+    /// when a pod is known to be scraped (by a sibling counter), so that a series born later started from zero.
+    pub(super) fn absorb(
+        &mut self,
+        series: Vec<Series>,
+        arms: &Arms,
+        label: &ArmLabel,
+        watermark_ms: i64,
+        absent_since: impl Fn(&str) -> Option<i64>,
+    ) -> Vec<Increment> {
+        let mut by_pod: BTreeMap<String, BTreeMap<Labels, (Arm, Vec<Sample>)>> = BTreeMap::new();
+        for Series { labels, mut samples } in series {
+            if let Some((arm, pod)) = arms.locate(&labels, label) {
+                samples.retain(|s| s.at_ms <= watermark_ms && s.value.is_finite() && s.value >= 0.0);
+                let group = by_pod.entry(pod.to_owned()).or_default();
+                group.entry(labels).or_insert((arm, Vec::new())).1.extend(samples);
+            }
+        }
+        let mut increments = Vec::new();
+        for (pod, group) in by_pod {
+            let beginnings = Beginnings { started_ms: arms.started_ms(&pod), sibling_ms: absent_since(&pod) };
+            self.follow(&pod, group, &beginnings, &mut increments);
+        }
+        self.fetched_to_ms = Some(watermark_ms);
+        increments.sort_by(|a, b| (a.at_ms, &a.pod).cmp(&(b.at_ms, &b.pod)));
+        increments
+    }
+
+    /// Follows the series of one pod, scrape by scrape.
+    fn follow(
+        &mut self,
+        pod: &str,
+        group: BTreeMap<Labels, (Arm, Vec<Sample>)>,
+        beginnings: &Beginnings,
+        out: &mut Vec<Increment>,
+    ) {
+        let (labels, samples): (Vec<Labels>, Vec<(Arm, Vec<Sample>)>) = group.into_iter().unzip();
+        let mut last: Vec<Option<(i64, f64)>> = labels.iter().map(|l| self.last.get(l).copied()).collect();
+        let in_order = |(index, (arm, samples)): (usize, (Arm, Vec<Sample>))| {
+            samples.into_iter().map(move |sample| (index, arm, sample))
+        };
+        let mut fresh: Vec<(usize, Arm, Sample)> =
+            samples.into_iter().enumerate().flat_map(in_order).collect();
+        fresh.sort_by_key(|(index, _, sample)| (sample.at_ms, *index));
+        for scrape in fresh.chunk_by(|(.., a), (.., b)| a.at_ms == b.at_ms) {
+            let mut seconds = None;
+            for &(index, arm, Sample { at_ms, value }) in scrape {
+                if last[index].is_some_and(|(seen_ms, _)| at_ms <= seen_ms) {
+                    continue;
+                }
+                let seconds = seconds.get_or_insert_with(|| self.watched(pod, at_ms, beginnings));
+                let before = last[index].map(|(_, value)| value);
+                if let Some(before) = before.or(beginnings.value_before(self.first_scrape_ms(pod), at_ms)) {
+                    // A counter that went down was reset to zero in between.
+                    let amount = if value >= before { value - before } else { value };
+                    let seconds = std::mem::take(seconds);
+                    out.push(Increment { at_ms, arm, pod: pod.to_owned(), amount, seconds });
+                }
+                last[index] = Some((at_ms, value));
+            }
+        }
+        for (labels, last) in labels.into_iter().zip(last) {
+            if let Some(last) =
+                last.filter(|_| self.last.len() < SERIES_MAX || self.last.contains_key(&labels))
+            {
+                self.last.insert(labels, last);
+            }
+        }
+    }
+
+    /// Notes a scrape of `pod`, and tells for how many seconds the pod was watched since the one before.
+    fn watched(&mut self, pod: &str, at_ms: i64, beginnings: &Beginnings) -> f64 {
+        let since_ms = match self.scrapes.get_mut(pod) {
+            Some((_, last)) => std::mem::replace(last, at_ms.max(*last)),
+            None => {
+                self.scrapes.insert(pod.to_owned(), (at_ms, at_ms));
+                beginnings.young_ms(at_ms).unwrap_or(at_ms)
+            }
+        };
+        at_ms.saturating_sub(since_ms).max(0) as f64 / 1000.0
+    }
+}
+
+/// The counter, of several alternatives, that a release is judged by: the first one that existed when it began, or else
+/// the one that appeared first. Later arrivals change nothing, so a rule is bound once.
+pub(super) fn bound<'a>(counters: impl Iterator<Item = &'a Counter>, start_ms: i64) -> Option<usize> {
+    let since = |(index, counter): (usize, &Counter)| Some((counter.since_ms()?.max(start_ms), index));
+    counters.enumerate().filter_map(since).min().map(|(_, index)| index)
+}
+
+/// What is known of a pod's beginnings.
+struct Beginnings {
+    started_ms: Option<i64>,
+    /// Since when a sibling counter is known to be scraped.
+    sibling_ms: Option<i64>,
+}
+
+impl Beginnings {
+    /// The value before a series' first sample: zero when the pod started since, or was scraped without the series;
+    /// otherwise unknown, and the first sample is only a starting point.
+    fn value_before(&self, first_scrape_ms: Option<i64>, at_ms: i64) -> Option<f64> {
+        let scraped_without = first_scrape_ms.into_iter().chain(self.sibling_ms).any(|since| since < at_ms);
+        (scraped_without || self.young_ms(at_ms).is_some()).then_some(0.0)
+    }
+
+    /// When the pod started, if that was so shortly before `at_ms` that all it counted happened since.
+    fn young_ms(&self, at_ms: i64) -> Option<i64> {
+        let age = |started: i64| at_ms.saturating_sub(started);
+        self.started_ms.filter(|started| (0..YOUNG_MS).contains(&age(*started)))
+    }
+}
+
+/// A first sample this soon after the pod's start counts from zero.
+const YOUNG_MS: i64 = 120_000;

@@ -1,0 +1,229 @@
+//! A counter of bad events, compared with the old pods, or where there are none with the service's own past.
+
+use trimtab_promql::Series;
+use trimtab_stats::events::history_rate;
+use trimtab_stats::{MetricPlan, MetricTest, Verdict};
+use trimtab_workload::Arm;
+
+use super::arms::Arms;
+use super::counter::{self, Counter, Increment};
+use super::pairing::{Against, Counts as CountsAs, Pairing, whole};
+use super::ratio::history_from;
+use super::{Answer, Answered, Failure, Part, Query, describe};
+use crate::finding::{Counts, Finding, FindingState};
+use crate::rule::{ArmLabel, EventsRule};
+
+const SECONDS_PER_HOUR: f64 = 3600.0;
+
+/// The first of several counters that exists for a service.
+#[derive(Clone, Debug)]
+pub(super) struct FirstCounter {
+    selectors: Vec<String>,
+    counters: Vec<Counter>,
+    bound: Option<usize>,
+    start_ms: i64,
+}
+
+impl FirstCounter {
+    pub(super) fn new(selectors: &[String], start_ms: i64) -> Self {
+        Self {
+            selectors: selectors.to_vec(),
+            counters: vec![Counter::default(); selectors.len()],
+            bound: None,
+            start_ms,
+        }
+    }
+
+    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
+        let candidates = self.selectors.iter().zip(&self.counters).enumerate();
+        candidates
+            .filter(|(index, _)| self.bound.is_none_or(|bound| bound == *index))
+            .filter_map(|(index, (selector, counter))| {
+                let selector = arms.narrow(selector, label, None).ok()?;
+                let (from_ms, to_ms) = counter.window(history_from(self.start_ms), to_ms);
+                Some((Part::Counter(index), Query::Samples { selector, from_ms, to_ms }))
+            })
+            .collect()
+    }
+
+    /// Increments of the bound counter, or why there was no answer.
+    pub(super) fn absorb(
+        &mut self,
+        answers: Vec<(Part, Query, Answer)>,
+        arms: &Arms,
+        label: &ArmLabel,
+        watermark_ms: i64,
+    ) -> Result<Vec<Increment>, Failure> {
+        let mut answered: Vec<(usize, Vec<Series>)> = Vec::new();
+        for (part, _, answer) in answers {
+            match (part, answer) {
+                // Half an answer is none: all of it is asked again.
+                (_, Answer::Failed(why)) => return Err(why),
+                (Part::Counter(index), Answer::Samples(series)) => answered.push((index, series)),
+                _ => {}
+            }
+        }
+        let mut gained = vec![Vec::new(); self.counters.len()];
+        for (index, series) in answered {
+            if let Some((counter, gained)) = self.counters.get_mut(index).zip(gained.get_mut(index)) {
+                *gained = counter.absorb(series, arms, label, watermark_ms, |_| None);
+            }
+        }
+        self.bound = self.bound.or_else(|| counter::bound(self.counters.iter(), self.start_ms));
+        Ok(self.bound.map(|bound| gained.swap_remove(bound)).unwrap_or_default())
+    }
+
+    pub(super) fn bound(&self) -> Option<&Counter> {
+        self.bound.and_then(|bound| self.counters.get(bound))
+    }
+
+    fn tried(&self) -> String {
+        self.selectors.join(", ")
+    }
+}
+
+/// Judges one events rule.
+#[derive(Clone, Debug)]
+pub(super) struct EventsJudge {
+    rule: EventsRule,
+    alpha: f64,
+    start_ms: i64,
+    counter: FirstCounter,
+    pairing: Pairing,
+    test: Option<MetricTest>,
+    counts: Counts,
+    answered: Answered,
+    refused: Option<String>,
+}
+
+impl EventsJudge {
+    pub(super) fn new(rule: &EventsRule, alpha: f64, start_ms: i64) -> Self {
+        Self {
+            counter: FirstCounter::new(&rule.counters, start_ms),
+            rule: rule.clone(),
+            alpha,
+            start_ms,
+            pairing: Pairing::new(start_ms),
+            test: None,
+            counts: Counts::default(),
+            answered: Answered::default(),
+            refused: None,
+        }
+    }
+
+    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
+        self.counter.needs(arms, label, to_ms)
+    }
+
+    pub(super) fn absorb(
+        &mut self,
+        answers: Vec<(Part, Query, Answer)>,
+        arms: &Arms,
+        label: &ArmLabel,
+        watermark_ms: i64,
+    ) {
+        self.refused = self.rule.counters.first().and_then(|counter| arms.narrow(counter, label, None).err());
+        let increments = match self.counter.absorb(answers, arms, label, watermark_ms) {
+            Ok(increments) => increments,
+            Err(why) => return self.answered.failed(watermark_ms, why),
+        };
+        self.answered.succeeded();
+        let exposure =
+            increments.iter().map(|increment| Increment { amount: increment.seconds, ..increment.clone() });
+        self.pairing.add(CountsAs::Exposure, exposure.collect());
+        for (events, seconds) in canary(&increments, self.start_ms) {
+            self.counts.canary_bad = self.counts.canary_bad.saturating_add(events);
+            self.counts.canary_total += seconds;
+        }
+        self.pairing.add(CountsAs::Bad, increments);
+        self.judge(watermark_ms);
+    }
+
+    fn judge(&mut self, watermark_ms: i64) {
+        if self.counter.bound().is_none() {
+            return;
+        }
+        let ticks = self.pairing.close(watermark_ms);
+        let test = self.test.get_or_insert_with(|| {
+            let (past, past_seconds) = self.pairing.past();
+            MetricTest::new(MetricPlan {
+                alpha: self.alpha,
+                margin: Some(self.rule.tolerate),
+                history_rate: history_rate(past, past_seconds / SECONDS_PER_HOUR)
+                    .map(|rate| rate * self.rule.tolerate),
+                ..MetricPlan::default()
+            })
+        });
+        for tick in ticks {
+            // The past knows nothing of an incident that befalls old and new pods alike: it speaks when no old pod can.
+            if tick.against == Against::Past {
+                test.observe_events(tick.counts.canary_bad, tick.counts.canary_total / SECONDS_PER_HOUR);
+            }
+            test.observe(&tick.counts);
+            self.counts.stable_bad = self.counts.stable_bad.saturating_add(tick.counts.stable_bad);
+            self.counts.stable_total += tick.counts.stable_total;
+        }
+    }
+
+    pub(super) fn finding(&self, name: &str, now_ms: i64) -> Finding {
+        let state = self.state(now_ms);
+        let failed = self.test.as_ref().is_some_and(|test| test.verdict() == Verdict::Fail);
+        let verdict = if failed { Verdict::Fail } else { Verdict::Undecided };
+        let ratio = self.test.as_ref().and_then(describe::ratio);
+        let summary = match &state {
+            FindingState::Unbound(why) | FindingState::TelemetryLost(why) if !failed => why.clone(),
+            _ => self.words(),
+        };
+        Finding {
+            rule: name.to_owned(),
+            verdict,
+            state: if failed { FindingState::Judged } else { state },
+            counts: self.counts,
+            ratio,
+            evidence: self.test.as_ref().and_then(describe::evidence),
+            harmed: None,
+            summary,
+        }
+    }
+
+    fn words(&self) -> String {
+        let (past, past_seconds) = self.pairing.past();
+        format!(
+            "{} on new pods in {} pod-minutes; usual: {past} in {} pod-hours",
+            self.counts.canary_bad,
+            tenth(self.counts.canary_total / 60.0),
+            tenth(past_seconds / SECONDS_PER_HOUR),
+        )
+    }
+
+    /// An event counter may be born with its first event, so the silence of new pods says nothing here.
+    fn state(&self, now_ms: i64) -> FindingState {
+        if let Some(why) = &self.refused {
+            return FindingState::Unbound(why.clone());
+        }
+        let unbound =
+            || FindingState::Unbound(format!("no series of this service for {}", self.counter.tried()));
+        let known = || self.counter.bound().map_or_else(unbound, |_| FindingState::Judged);
+        self.answered.lost(now_ms).unwrap_or_else(known)
+    }
+}
+
+/// One decimal, none where it is zero.
+pub(super) fn tenth(value: f64) -> String {
+    let text = format!("{value:.1}");
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+}
+
+/// Events and watched seconds of the new pods, scrape by scrape, since `start_ms`.
+pub(super) fn canary(increments: &[Increment], start_ms: i64) -> Vec<(u64, f64)> {
+    let canary = |i: &&Increment| i.arm == Arm::Canary && i.at_ms >= start_ms;
+    increments
+        .chunk_by(|a, b| a.at_ms == b.at_ms)
+        .map(|scrape| scrape.iter().filter(canary))
+        .filter(|scrape| scrape.clone().next().is_some())
+        .map(|scrape| {
+            scrape.fold((0.0, 0.0), |(events, seconds), i| (events + i.amount, seconds + i.seconds))
+        })
+        .map(|(events, seconds)| (whole(events), seconds))
+        .collect()
+}

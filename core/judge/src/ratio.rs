@@ -1,0 +1,282 @@
+//! Bad requests over all requests.
+
+use trimtab_promql::Series;
+use trimtab_stats::spread::{FleetPrior, Spread, margin, overdispersion};
+use trimtab_stats::{AbsoluteLimit, Harm, MetricPlan, MetricTest, Verdict, WarmUp};
+use trimtab_workload::Arm;
+
+use super::arms::Arms;
+use super::counter::{self, Counter, Increment};
+use super::pairing::{Counts as CountsAs, Pairing, whole};
+use super::{Answer, Answered, HISTORY, Part, Query, describe};
+use crate::finding::{Counts, Finding, FindingState};
+use crate::rule::{ArmLabel, RatioRule};
+
+/// New pods that are scraped this long without a request get none.
+const TRAFFIC_PATIENCE_MS: i64 = 60_000;
+
+/// Judges one ratio rule.
+#[derive(Clone, Debug)]
+pub(super) struct RatioJudge {
+    rule: RatioRule,
+    alpha: f64,
+    start_ms: i64,
+    sources: Vec<Source>,
+    bound: Option<usize>,
+    pairing: Pairing,
+    test: Option<MetricTest>,
+    spread: f64,
+    /// How long each pod warms up, in milliseconds; learnt in the look that binds the rule.
+    warm_up_ms: Option<i64>,
+    harm: Harm,
+    counts: Counts,
+    answered: Answered,
+    refused: Option<String>,
+    bad_family_known: bool,
+}
+
+/// What was read of one source in one look.
+#[derive(Clone, Debug, Default)]
+struct Read {
+    bad: Option<Vec<Series>>,
+    total: Option<Vec<Series>>,
+}
+
+/// The counters of one source.
+#[derive(Clone, Debug, Default)]
+struct Source {
+    bad: Counter,
+    total: Counter,
+}
+
+impl RatioJudge {
+    pub(super) fn new(rule: &RatioRule, alpha: f64, start_ms: i64) -> Self {
+        Self {
+            sources: vec![Source::default(); rule.sources.len()],
+            rule: rule.clone(),
+            alpha,
+            start_ms,
+            bound: None,
+            pairing: Pairing::new(start_ms),
+            test: None,
+            spread: 0.0,
+            warm_up_ms: None,
+            harm: Harm::new(1.0),
+            counts: Counts::default(),
+            answered: Answered::default(),
+            refused: None,
+            bad_family_known: false,
+        }
+    }
+
+    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
+        let from_ms = history_from(self.start_ms);
+        let mut asked = Vec::new();
+        let mut ask = |part, selector: &str, counter: &Counter| {
+            if let Ok(selector) = arms.narrow(selector, label, None) {
+                let (from_ms, to_ms) = counter.window(from_ms, to_ms);
+                asked.push((part, Query::Samples { selector, from_ms, to_ms }));
+            }
+        };
+        for (index, (selectors, source)) in self.rule.sources.iter().zip(&self.sources).enumerate() {
+            if self.bound.is_none_or(|bound| bound == index) {
+                ask(Part::Total(index), &selectors.total, &source.total);
+                ask(Part::Bad(index), &selectors.bad, &source.bad);
+            }
+        }
+        asked
+    }
+
+    pub(super) fn absorb(
+        &mut self,
+        answers: Vec<(Part, Query, Answer)>,
+        arms: &Arms,
+        label: &ArmLabel,
+        watermark_ms: i64,
+    ) {
+        self.refused =
+            self.rule.sources.first().and_then(|source| arms.narrow(&source.total, label, None).err());
+        let mut read: Vec<Read> = vec![Read::default(); self.sources.len()];
+        for (part, _, answer) in answers {
+            match (part, answer) {
+                // Half an answer is none: all of it is asked again.
+                (_, Answer::Failed(why)) => return self.answered.failed(watermark_ms, why),
+                (Part::Total(index), Answer::Samples(series)) if index < read.len() => {
+                    read[index].total = Some(series);
+                }
+                (Part::Bad(index), Answer::Samples(series)) if index < read.len() => {
+                    read[index].bad = Some(series);
+                }
+                _ => {}
+            }
+        }
+        self.answered.succeeded();
+        let mut gained = Vec::new();
+        for (source, answers) in self.sources.iter_mut().zip(read) {
+            let Read { total: Some(total), bad: Some(bad) } = answers else {
+                gained.push((Vec::new(), Vec::new()));
+                continue;
+            };
+            let exposure = source.total.absorb(total, arms, label, watermark_ms, |_| None);
+            // The bad counter is read second: a pod that was scraped without it had none. Before there is anything to
+            // divide by it is left unread.
+            let Source { total, bad: counter } = source;
+            let bad = if total.exists() {
+                counter.absorb(bad, arms, label, watermark_ms, |pod| total.first_scrape_ms(pod))
+            } else {
+                Vec::new()
+            };
+            gained.push((exposure, bad));
+        }
+        let totals = self.sources.iter().map(|source| &source.total);
+        self.bound = self.bound.or_else(|| counter::bound(totals, self.start_ms));
+        let Some(bound) = self.bound else { return };
+        let (mut exposure, mut bad) = gained.swap_remove(bound);
+        let warm_up_ms =
+            *self.warm_up_ms.get_or_insert_with(|| warm_up_ms(arms, self.start_ms, &exposure, &bad));
+        for increments in [&mut exposure, &mut bad] {
+            increments.retain(|increment| age_ms(arms, increment).is_none_or(|age| age >= warm_up_ms));
+        }
+        self.pairing.add(CountsAs::Exposure, exposure);
+        self.pairing.add(CountsAs::Bad, bad);
+        let bad_exists = self.sources.get(bound).is_some_and(|source| source.bad.exists());
+        self.bad_family_known = self.bad_family_known || bad_exists || self.one_family();
+        self.judge(watermark_ms);
+    }
+
+    /// Whether the bad requests are a part of the same metric, so that no series of them means none of them.
+    fn one_family(&self) -> bool {
+        let Some(source) = self.bound.and_then(|bound| self.rule.sources.get(bound)) else { return false };
+        let family = |selector: &str| selector.split(['{', ' ']).next().map(str::to_owned);
+        family(&source.bad) == family(&source.total)
+    }
+
+    fn judge(&mut self, watermark_ms: i64) {
+        if !self.bad_family_known {
+            return;
+        }
+        let ticks = self.pairing.close(watermark_ms);
+        let test = self.test.get_or_insert_with(|| {
+            let past = self.pairing.past_pods();
+            let mut spread = Spread::default();
+            spread.observe(&past);
+            self.spread = spread.sigma(&FleetPrior { sigma: 0.2, ..FleetPrior::default() });
+            MetricTest::new(MetricPlan {
+                alpha: self.alpha,
+                phi: overdispersion(&past),
+                margin: Some(self.rule.tolerate),
+                limit: self.rule.limit.map(AbsoluteLimit::new),
+                ..MetricPlan::default()
+            })
+        });
+        for tick in ticks {
+            test.set_margin(margin(self.rule.tolerate, self.spread, tick.canary_pods, tick.stable_pods));
+            test.observe(&tick.counts);
+            self.harm.observe(&tick.counts);
+            self.counts.canary_bad = self.counts.canary_bad.saturating_add(tick.counts.canary_bad);
+            self.counts.canary_total += tick.counts.canary_total;
+            self.counts.stable_bad = self.counts.stable_bad.saturating_add(tick.counts.stable_bad);
+            self.counts.stable_total += tick.counts.stable_total;
+        }
+    }
+
+    pub(super) fn finding(&self, name: &str, arms: &Arms, now_ms: i64) -> Finding {
+        let state = self.state(arms, now_ms);
+        let verdict = self.test.as_ref().map_or(Verdict::Undecided, MetricTest::verdict);
+        let verdict = if state == FindingState::Judged || verdict == Verdict::Fail {
+            verdict
+        } else {
+            Verdict::Undecided
+        };
+        let ratio = self.test.as_ref().and_then(describe::ratio);
+        let summary = match &state {
+            FindingState::Unbound(why) | FindingState::TelemetryLost(why) if verdict != Verdict::Fail => {
+                why.clone()
+            }
+            FindingState::NoTraffic if verdict != Verdict::Fail => {
+                "the new pods are scraped and get no requests".to_owned()
+            }
+            _ => format!(
+                "{}{}{}",
+                describe::comparison(&self.counts, ratio.as_ref()),
+                describe::because(verdict),
+                self.left_out(),
+            ),
+        };
+        let state = if verdict == Verdict::Fail { FindingState::Judged } else { state };
+        Finding {
+            rule: name.to_owned(),
+            verdict,
+            state,
+            counts: self.counts,
+            ratio,
+            evidence: self.test.as_ref().and_then(describe::evidence),
+            harmed: self.test.as_ref().map(|_| self.harm.estimate().requests),
+            summary,
+        }
+    }
+
+    fn left_out(&self) -> String {
+        match self.warm_up_ms {
+            Some(warm_up_ms) if warm_up_ms > 0 => {
+                format!("; without the first {} s of each pod, in which old pods fail too", warm_up_ms / 1000)
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn state(&self, arms: &Arms, now_ms: i64) -> FindingState {
+        if let Some(why) = &self.refused {
+            return FindingState::Unbound(why.clone());
+        }
+        let canary = |pod: &str| arms.pods.get(pod).is_some_and(|pod| pod.arm == Arm::Canary);
+        if let Some(lost) = self.answered.lost(now_ms) {
+            return lost;
+        }
+        let Some(total) = self.bound.and_then(|bound| self.sources.get(bound)).map(|source| &source.total)
+        else {
+            let tried: Vec<&str> = self.rule.sources.iter().map(|source| source.total.as_str()).collect();
+            return FindingState::Unbound(format!("no series of this service for {}", tried.join(", ")));
+        };
+        if !self.bad_family_known {
+            let bad =
+                self.bound.and_then(|bound| self.rule.sources.get(bound)).map(|source| source.bad.as_str());
+            return FindingState::Unbound(format!(
+                "no series of this service for {}",
+                bad.unwrap_or_default()
+            ));
+        }
+        if let Some(lost) = self.answered.unscraped(arms, total.last_scrape_ms(canary), now_ms) {
+            return lost;
+        }
+        let waited =
+            arms.canary_ready_since_ms().is_some_and(|ready_ms| now_ms - ready_ms > TRAFFIC_PATIENCE_MS);
+        let unserved = self.counts.canary_total == 0.0
+            && (self.pairing.stable_waiting() > 0.0 || self.pairing.past().1 > 0.0);
+        if waited && unserved { FindingState::NoTraffic } else { FindingState::Judged }
+    }
+}
+
+/// Age of the pod at the scrape, in milliseconds; `None` where nobody knows when it started.
+fn age_ms(arms: &Arms, increment: &Increment) -> Option<i64> {
+    arms.started_ms(&increment.pod).map(|started_ms| increment.at_ms - started_ms)
+}
+
+/// How long the old pods that started in the hour before the release took to warm up.
+fn warm_up_ms(arms: &Arms, start_ms: i64, exposure: &[Increment], bad: &[Increment]) -> i64 {
+    let mut warm_up = WarmUp::default();
+    let past = |increment: &&Increment| increment.at_ms < start_ms && increment.arm == Arm::Stable;
+    let mut count = |increment: &Increment, bad: u64, total: f64| {
+        if let Some(age_ms) = age_ms(arms, increment) {
+            warm_up.observe(age_ms as f64 / 1000.0, bad, total);
+        }
+    };
+    exposure.iter().filter(past).for_each(|increment| count(increment, 0, increment.amount));
+    bad.iter().filter(past).for_each(|increment| count(increment, whole(increment.amount), 0.0));
+    (warm_up.seconds() * 1000.0) as i64
+}
+
+/// Where a service's own past begins.
+pub(super) fn history_from(start_ms: i64) -> i64 {
+    start_ms - i64::try_from(HISTORY.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,231 @@
+//! A metrics server in memory, the pods of one release, and a judge that asks about them.
+//!
+//! Times are seconds after the release began; what lies before is its past.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use jiff::Timestamp;
+use trimtab_judge::finding::Finding;
+use trimtab_judge::rule::{ArmLabel, Origin, Rule, RuleKind};
+use trimtab_judge::{Answer, ArmPod, Arms, Failure, Judge, Need, Query};
+use trimtab_promql::{Labels, Sample, Series};
+use trimtab_promql_eval::{EvalOptions, EvalValue, MemorySource, SeriesSource, evaluate};
+use trimtab_workload::Arm;
+
+/// When the release begins, in milliseconds since the epoch.
+pub(crate) const START_MS: i64 = 1_767_225_600_000;
+/// How long pods that were there before have been running by then.
+const OLD_AGE: f64 = 90_000.0;
+
+pub(crate) fn instant(seconds: f64) -> Timestamp {
+    Timestamp::from_millisecond(at_ms(seconds)).expect("tests stay within the calendar")
+}
+
+pub(crate) fn at_ms(seconds: f64) -> i64 {
+    START_MS + (seconds * 1000.0).round() as i64
+}
+
+/// Rules, pods and samples.
+#[derive(Clone, Debug)]
+pub(crate) struct Lab {
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) arms: Arms,
+    pub(crate) source: MemorySource,
+    /// When the metrics server does not answer.
+    pub(crate) outage: Range<f64>,
+    /// Why no question will ever be answered.
+    pub(crate) refuses: Option<&'static str>,
+}
+
+/// Three old pods `a`, `b`, `c` and one new pod `x`, judged by one rule.
+pub(crate) fn lab(kind: RuleKind) -> Lab {
+    let rule =
+        Rule { name: "rule".into(), origin: Origin::Service, weight: 1.0, arms: ArmLabel::default(), kind };
+    let arms = Arms {
+        namespace: "shop".into(),
+        canary_sets: vec!["pay-t2".into()],
+        stable_sets: vec!["pay-t1".into()],
+        pods: BTreeMap::new(),
+    };
+    let empty = Lab { rules: vec![rule], arms, source: MemorySource::new(), outage: 0.0..0.0, refuses: None };
+    empty.old_pod("a").old_pod("b").old_pod("c").new_pod("x", 0.0)
+}
+
+/// The full name of a pod of the lab: `a` to `f` are old, other single letters new.
+pub(crate) fn name(pod: &str) -> String {
+    if pod.len() > 1 {
+        return pod.to_owned();
+    }
+    if pod < "g" { format!("pay-t1-{pod}") } else { format!("pay-t2-{pod}") }
+}
+
+impl Lab {
+    pub(crate) fn old_pod(self, pod: &str) -> Self {
+        self.pod(pod, Arm::Stable, -OLD_AGE)
+    }
+
+    pub(crate) fn new_pod(self, pod: &str, started: f64) -> Self {
+        self.pod(pod, Arm::Canary, started)
+    }
+
+    pub(crate) fn pod(mut self, pod: &str, arm: Arm, started: f64) -> Self {
+        let started_ms = Some(at_ms(started));
+        let row = ArmPod {
+            arm,
+            started_ms,
+            ready: true,
+            gone_ms: None,
+            crashes: BTreeMap::new(),
+            last_crash: None,
+        };
+        self.arms.pods.insert(name(pod), row);
+        self
+    }
+
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// Container `service` of `pod` crashed so many times.
+    pub(crate) fn crashed(self, pod: &str, container: &str, times: u32) -> Self {
+        self.with(|lab| {
+            let pod = lab.arms.pods.get_mut(&name(pod)).expect("the pod exists");
+            pod.crashes.insert(container.into(), times);
+            pod.last_crash = Some("OOMKilled".into());
+        })
+    }
+
+    /// The metrics server does not answer in this time.
+    pub(crate) fn outage(mut self, seconds: Range<f64>) -> Self {
+        self.outage = seconds;
+        self
+    }
+
+    /// No question will ever be answered.
+    pub(crate) fn refuses(self, why: &'static str) -> Self {
+        Self { refuses: Some(why), ..self }
+    }
+
+    /// Samples of one series of a pod: `series` is `metric` or `metric{label=value}`.
+    pub(crate) fn samples(mut self, series: &str, pod: &str, samples: &[(f64, f64)]) -> Self {
+        let labels = labels(series, &name(pod));
+        for (seconds, value) in samples {
+            self.source.push(&labels, Sample { at_ms: at_ms(*seconds), value: *value });
+        }
+        self
+    }
+
+    /// One sample at any time.
+    pub(crate) fn sample(mut self, series: &str, pod: &str, sample: Sample) -> Self {
+        self.source.push(&labels(series, &name(pod)), sample);
+        self
+    }
+
+    /// A counter that grows by `rate` a second, scraped every 15 s at the times of `seconds`; it began at zero when the
+    /// first of them lies after the release, and long ago otherwise.
+    pub(crate) fn grows(self, series: &str, pod: &str, seconds: Range<f64>, rate: f64) -> Self {
+        let born = if seconds.start < 0.0 { -OLD_AGE } else { 0.0 };
+        let scrapes = (0..).map(|n| seconds.start + f64::from(n) * 15.0).take_while(|at| *at < seconds.end);
+        let samples: Vec<(f64, f64)> = scrapes.map(|at| (at, ((at - born) * rate).floor())).collect();
+        self.samples(series, pod, &samples)
+    }
+
+    /// Steady traffic on all pods, scraped every 15 s with an offset for each: requests a second and their bad share, by arm.
+    pub(crate) fn traffic(mut self, until: f64, stable: (f64, f64), canary: (f64, f64)) -> Self {
+        for (index, pod) in ["a", "b", "c", "x"].into_iter().enumerate() {
+            let (from, (rate, bad)) =
+                if pod == "x" { (2.0, canary) } else { (-600.0 + index as f64 * 4.0, stable) };
+            self = self.grows("http_requests_total{code=200}", pod, from..until, rate * (1.0 - bad));
+            if bad > 0.0 {
+                self = self.grows("http_requests_total{code=500}", pod, from..until, rate * bad);
+            }
+        }
+        self
+    }
+
+    pub(crate) fn judge(&self) -> Judge {
+        Judge::new(instant(0.0), &self.rules, 0.005)
+    }
+
+    /// What a judge asks at `seconds`, and the answers.
+    pub(crate) fn questions(&self, judge: &Judge, seconds: f64) -> (Vec<Need>, Vec<Answer>) {
+        let needs = judge.needs(instant(seconds));
+        let answers = needs.iter().map(|need| self.answer(&need.query, seconds)).collect();
+        (needs, answers)
+    }
+
+    /// One look at `seconds`, with only the samples that exist by then.
+    pub(crate) fn look(&self, judge: &mut Judge, seconds: f64) {
+        let now = instant(seconds);
+        judge.observe(self.arms.clone(), now);
+        let (needs, answers) = self.questions(judge, seconds);
+        judge.absorb(needs.into_iter().zip(answers).collect(), now);
+    }
+
+    /// The same, with answers and their series in another order, each series cut in two.
+    pub(crate) fn look_turned(&self, judge: &mut Judge, seconds: f64, turn: usize) {
+        let now = instant(seconds);
+        judge.observe(self.arms.clone(), now);
+        let (needs, answers) = self.questions(judge, seconds);
+        let another = |answer| match answer {
+            Answer::Samples(series) => Answer::Samples(turned(series, turn)),
+            answer => answer,
+        };
+        let mut answers: Vec<(Need, Answer)> =
+            needs.into_iter().zip(answers.into_iter().map(another)).collect();
+        let middle = turn.min(answers.len());
+        answers.rotate_left(middle);
+        judge.absorb(answers, now);
+    }
+
+    /// Findings after looks at these times.
+    pub(crate) fn findings(&self, looks: &[f64]) -> Vec<Finding> {
+        let mut judge = self.judge();
+        looks.iter().for_each(|at| self.look(&mut judge, *at));
+        judge.findings(instant(looks.last().copied().unwrap_or_default()))
+    }
+
+    pub(crate) fn answer(&self, query: &Query, seconds: f64) -> Answer {
+        if let Some(why) = self.refuses {
+            return Answer::Failed(Failure::Lasting(why.into()));
+        }
+        if self.outage.contains(&seconds) {
+            return Answer::Failed(Failure::Passing("connection refused".into()));
+        }
+        match query {
+            Query::Samples { selector, from_ms, to_ms } => {
+                let selector =
+                    trimtab_promql::parse_counter_selector(selector).expect("a judge asks valid PromQL");
+                let until = (*to_ms).min(at_ms(seconds));
+                Answer::Samples(self.source.select(&selector.all_matchers(), *from_ms, until))
+            }
+            Query::Instant { expr, at_ms } => {
+                let expr = trimtab_promql::parse(expr).expect("a judge asks valid PromQL");
+                match evaluate(&expr, &self.source, *at_ms, EvalOptions::default()) {
+                    Ok(EvalValue::Vector(series)) => Answer::Returned(series.len()),
+                    other => panic!("an alert is a vector, not {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+fn turned(series: Vec<Series>, turn: usize) -> Vec<Series> {
+    let cut = |series: Series| {
+        let (first, second) = series.samples.split_at(series.samples.len().min(turn));
+        let part = |samples: &[Sample]| Series { labels: series.labels.clone(), samples: samples.to_vec() };
+        [part(second), part(first)]
+    };
+    let mut pieces: Vec<Series> = series.into_iter().flat_map(cut).collect();
+    let middle = turn.min(pieces.len());
+    pieces.rotate_left(middle);
+    pieces
+}
+
+fn labels(series: &str, pod: &str) -> Labels {
+    let (metric, rest) = series.split_once('{').unwrap_or((series, ""));
+    let own = rest.trim_end_matches('}').split(',').filter_map(|label| label.split_once('='));
+    [("__name__", metric), ("namespace", "shop"), ("pod", pod)].into_iter().chain(own).collect()
+}

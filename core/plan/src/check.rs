@@ -1,0 +1,102 @@
+//! Holds a plan against who may write what, before anything is sent.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::concern::{Concern, Right};
+use crate::object::{Kind, Part};
+use crate::touched::touched;
+use crate::write::{Patch, Precondition, Write};
+use crate::{Plan, WRITES_MAX};
+
+/// What is wrong with a plan. It is not carried out: it would have written what its concern must not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// Place of the write in the plan.
+    pub write: usize,
+    /// What it would have done, naming the object.
+    pub what: String,
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "write {}: {}", self.write, self.what)
+    }
+}
+
+/// Whether `concern` may carry out `plan`.
+///
+/// # Errors
+/// The first write that it may not make.
+pub fn check(plan: &Plan, concern: &Concern) -> Result<(), Breach> {
+    if plan.writes.len() > WRITES_MAX {
+        return Err(Breach { write: WRITES_MAX, what: format!("{} writes in one plan", plan.writes.len()) });
+    }
+    for (write, due) in plan.writes.iter().enumerate() {
+        permitted(due, concern).map_err(|what| Breach { write, what })?;
+    }
+    Ok(())
+}
+
+fn permitted(write: &Write, concern: &Concern) -> Result<(), String> {
+    let may = |right: &Right| {
+        let named = || write.object().map_or_else(|| "a message".to_owned(), ToString::to_string);
+        let refused = || format!("{} may not {} {}", concern.name, write.verb(), named());
+        if concern.rights.contains(right) { Ok(()) } else { Err(refused()) }
+    };
+    match write {
+        Write::Create { object, .. } => may(&Right::Create(object.kind)),
+        Write::Delete { object, when } => {
+            may(&Right::Delete(object.kind))?;
+            guarded(write, when)
+        }
+        Write::Notify { .. } => may(&Right::Notify),
+        Write::Patch { object, part, patch, when, .. } => {
+            for pointer in touched(write) {
+                owned(concern, object.kind, *part, &pointer)
+                    .then_some(())
+                    .ok_or_else(|| format!("{} may not write {pointer} of {object}", concern.name))?;
+            }
+            if *part == Part::Status {
+                conditions(patch, concern, object.kind)?;
+            }
+            if needs_guard(object.kind, *part) { guarded(write, when) } else { Ok(()) }
+        }
+    }
+}
+
+fn owned(concern: &Concern, kind: Kind, part: Part, pointer: &str) -> bool {
+    // Replicas belong to autoscalers and people; only a write that says so scales.
+    if pointer == "/spec/replicas" || pointer.is_empty() {
+        return false;
+    }
+    let below = |field: &str| {
+        pointer == field || pointer.strip_prefix(field).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let covers = |right: &Right| matches!(right, Right::Field(of, at, field) if *of == kind && *at == part && below(field));
+    concern.rights.iter().any(covers)
+}
+
+/// Objects of others change under our eyes, and a status is a decision: neither is written on a stale read.
+fn needs_guard(kind: Kind, part: Part) -> bool {
+    !kind.is_ours() || part == Part::Status
+}
+
+fn guarded(write: &Write, when: &Precondition) -> Result<(), String> {
+    let named = write.object().map(ToString::to_string).unwrap_or_default();
+    if when.is_none() { Err(format!("a {} of {named} without a precondition", write.verb())) } else { Ok(()) }
+}
+
+/// A condition type has one owner.
+fn conditions(patch: &Patch, concern: &Concern, kind: Kind) -> Result<(), String> {
+    let (Patch::Merge(value) | Patch::Apply(value)) = patch else { return Ok(()) };
+    let listed = value.pointer("/status/conditions").and_then(Value::as_array);
+    for condition in listed.into_iter().flatten() {
+        let name = condition.get("type").and_then(Value::as_str).unwrap_or_default();
+        if !concern.conditions.iter().any(|(of, owned)| *of == kind && *owned == name) {
+            return Err(format!("{} may not set the condition {name:?} of a {}", concern.name, kind.word()));
+        }
+    }
+    Ok(())
+}

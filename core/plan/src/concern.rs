@@ -1,0 +1,116 @@
+//! Who may write what: one list of all writers.
+//!
+//! A concern is what one controller is there for. It has one field manager and its own condition types, so that several
+//! write the status of one object without wiping each other out. A field has one owner: the tests hold [`ALL`] to it.
+
+use crate::object::{Kind, Part};
+
+/// One writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concern {
+    /// Its name in logs and metrics.
+    pub name: &'static str,
+    /// Its field manager.
+    pub manager: &'static str,
+    /// What it may do.
+    pub rights: &'static [Right],
+    /// The condition types that it sets on a kind.
+    pub conditions: &'static [(Kind, &'static str)],
+}
+
+/// One thing that a concern may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Create objects of a kind.
+    Create(Kind),
+    /// Delete objects of a kind.
+    Delete(Kind),
+    /// Change a field and everything below it, a JSON pointer; the whole part where it is empty.
+    Field(Kind, Part, &'static str),
+    /// Tell people.
+    Notify,
+}
+
+/// The release of a service: records, claims, restores, phase labels, the service's status, and messages about it.
+pub const DELIVERY: Concern = Concern {
+    name: "delivery",
+    manager: "trimtab-delivery",
+    rights: &[
+        Right::Create(Kind::AppRelease),
+        Right::Delete(Kind::AppRelease),
+        Right::Field(Kind::AppRelease, Part::Main, "/spec"),
+        Right::Field(Kind::AppRelease, Part::Status, "/status"),
+        Right::Field(Kind::Deployment, Part::Main, "/metadata/annotations"),
+        Right::Field(Kind::Deployment, Part::Main, "/spec/template"),
+        Right::Field(Kind::Deployment, Part::Main, "/spec/paused"),
+        Right::Field(Kind::Pod, Part::Main, "/metadata/labels/trimtab.dev~1phase"),
+        Right::Field(Kind::ManagedApp, Part::Status, "/status"),
+        Right::Create(Kind::Event),
+        Right::Notify,
+    ],
+    conditions: &[
+        (Kind::ManagedApp, "Claimed"),
+        (Kind::ManagedApp, "Valid"),
+        (Kind::ManagedApp, "RulesBound"),
+        (Kind::ManagedApp, "ActedOn"),
+        (Kind::ManagedApp, "Progressing"),
+        (Kind::ManagedApp, "Comparable"),
+    ],
+};
+
+/// A Deployment that is claimed and that no `ManagedApp` names any more. It writes the same fields as [`DELIVERY`], and the
+/// two never meet: one acts where a service names the Deployment, the other where none does.
+pub const UNCLAIM: Concern = Concern {
+    name: "unclaim",
+    manager: "trimtab-delivery",
+    rights: &[
+        Right::Field(Kind::Deployment, Part::Main, "/metadata/annotations"),
+        Right::Field(Kind::Deployment, Part::Main, "/spec/template"),
+        Right::Field(Kind::Deployment, Part::Main, "/spec/paused"),
+        Right::Field(Kind::Pod, Part::Main, "/metadata/labels/trimtab.dev~1phase"),
+    ],
+    conditions: &[],
+};
+
+/// Whether a policy is valid.
+pub const POLICY: Concern = Concern {
+    name: "policy",
+    manager: "trimtab-policy",
+    rights: &[Right::Field(Kind::FleetPolicy, Part::Status, "/status")],
+    conditions: &[(Kind::FleetPolicy, "Valid")],
+};
+
+/// Every writer of this process.
+pub const ALL: [&Concern; 3] = [&DELIVERY, &UNCLAIM, &POLICY];
+
+/// Fields and condition types that two concerns with different field managers both claim.
+#[must_use]
+pub fn shared_fields(concerns: &[&Concern]) -> Vec<String> {
+    let mut shared = Vec::new();
+    for (index, one) in concerns.iter().enumerate() {
+        let others = concerns.iter().skip(index + 1).filter(|other| other.manager != one.manager);
+        for other in others {
+            let fields =
+                one.rights.iter().filter(|right| other.rights.iter().any(|theirs| meet(right, theirs)));
+            shared.extend(fields.map(|right| format!("{} and {}: {right:?}", one.name, other.name)));
+            let types = one.conditions.iter().filter(|kind| other.conditions.contains(kind));
+            shared.extend(
+                types.map(|(kind, name)| format!("{} and {}: {kind:?} {name}", one.name, other.name)),
+            );
+        }
+    }
+    shared
+}
+
+/// Whether two rights speak of one field. Conditions are told apart by their type, so the status as a whole may be shared
+/// by concerns that apply it.
+fn meet(one: &Right, other: &Right) -> bool {
+    match (one, other) {
+        (Right::Field(kind, part, below), Right::Field(theirs, their_part, their_below)) => {
+            let within =
+                |a: &str, b: &str| a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('/'));
+            kind == theirs && part == their_part && (within(below, their_below) || within(their_below, below))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,63 @@
+//! Which fields a write touches, as JSON pointers.
+
+use serde_json::Value;
+
+use crate::write::{Patch, Write};
+
+/// Members that name an object or state a precondition, and change nothing.
+const IDENTITY: [&str; 7] = [
+    "/apiVersion",
+    "/kind",
+    "/metadata/name",
+    "/metadata/namespace",
+    "/metadata/uid",
+    "/metadata/resourceVersion",
+    "/metadata/generation",
+];
+
+/// JSON pointers of the fields that `write` changes; nothing for writes of a whole object.
+pub(crate) fn touched(write: &Write) -> Vec<String> {
+    let Write::Patch { patch, copy, .. } = write else { return Vec::new() };
+    let mut pointers = match patch {
+        Patch::Merge(value) | Patch::Apply(value) => leaves(value),
+        Patch::Json(operations) => operations.iter().filter_map(changed).collect(),
+    };
+    pointers.extend(copy.iter().map(|copy| copy.into.to_owned()));
+    pointers.retain(|pointer| !IDENTITY.contains(&pointer.as_str()));
+    pointers.sort();
+    pointers.dedup();
+    pointers
+}
+
+/// What one JSON patch operation changes; tests change nothing. What cannot be read counts as the whole object.
+fn changed(operation: &Value) -> Option<String> {
+    let text = |member: &str| operation.get(member).and_then(Value::as_str);
+    (text("op") != Some("test")).then(|| text("path").unwrap_or_default().to_owned())
+}
+
+fn leaves(value: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    descend(value, &mut String::new(), &mut found);
+    found
+}
+
+fn descend(value: &Value, pointer: &mut String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (name, member) in members {
+                let length = pointer.len();
+                pointer.push('/');
+                pointer.push_str(&escaped(name));
+                descend(member, pointer, found);
+                pointer.truncate(length);
+            }
+        }
+        _ => found.push(pointer.clone()),
+    }
+}
+
+/// A name as a step of a JSON pointer.
+#[must_use]
+pub fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}

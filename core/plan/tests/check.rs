@@ -1,0 +1,153 @@
+//! A plan that writes what its concern must not is found, whatever its form.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use trimtab_plan::concern::{ALL, DELIVERY, POLICY, UNCLAIM, shared_fields};
+use trimtab_plan::{
+    Concern, IfAbsent, IfThere, Kind, Object, Part, Patch, Plan, Precondition, Right, WRITES_MAX, Write,
+    check,
+};
+
+fn patch(kind: Kind, part: Part, patch: Patch, when: Precondition) -> Write {
+    let object = Object::new(kind, "shop", "pay");
+    Write::Patch { object, part, patch, copy: None, when, if_absent: IfAbsent::Fail }
+}
+
+fn plan(write: Write) -> Plan {
+    Plan { writes: vec![write], wake_at: None }
+}
+
+fn breach(write: Write, concern: &Concern) -> Option<String> {
+    check(&plan(write), concern).err().map(|breach| breach.to_string())
+}
+
+#[test]
+fn each_concern_writes_its_own_fields_and_no_others() {
+    let version = || Precondition::version(7);
+    let table: [(&Concern, Kind, Part, Patch, Precondition, bool); 14] = {
+        use Kind::{Deployment, FleetPolicy, ManagedApp, Pod};
+        use Part::{Main, Status};
+        let merge = |value: Value| Patch::Merge(value);
+        let op = |path: &str| Patch::Json(vec![json!({"op": "add", "path": path, "value": 1})]);
+        [
+            (&DELIVERY, Deployment, Main, op("/spec/template"), version(), true),
+            (&DELIVERY, Deployment, Main, op("/spec/replicas"), version(), false),
+            (&DELIVERY, Deployment, Main, op("/spec"), version(), false),
+            (&DELIVERY, Deployment, Main, op(""), version(), false),
+            (&DELIVERY, Deployment, Main, merge(json!({"spec": {"replicas": 3}})), version(), false),
+            (&DELIVERY, Deployment, Main, op("/spec/templates"), version(), false),
+            (&DELIVERY, Deployment, Main, op("/spec/paused"), Precondition::none(), false),
+            (
+                &DELIVERY,
+                Pod,
+                Main,
+                merge(json!({"metadata": {"labels": {"trimtab.dev/phase": "canary"}}})),
+                Precondition::uid("u"),
+                true,
+            ),
+            (
+                &DELIVERY,
+                Pod,
+                Main,
+                merge(json!({"metadata": {"labels": {"app": "x"}}})),
+                Precondition::uid("u"),
+                false,
+            ),
+            (&DELIVERY, ManagedApp, Status, merge(json!({"status": {"phase": "Healthy"}})), version(), true),
+            (
+                &DELIVERY,
+                ManagedApp,
+                Status,
+                merge(json!({"status": {"phase": "Healthy"}})),
+                Precondition::none(),
+                false,
+            ),
+            (&UNCLAIM, ManagedApp, Status, merge(json!({"status": {"phase": "Healthy"}})), version(), false),
+            (
+                &POLICY,
+                FleetPolicy,
+                Status,
+                Patch::Apply(json!({"status": {"conditions": [{"type": "Valid"}]}})),
+                version(),
+                true,
+            ),
+            (
+                &POLICY,
+                FleetPolicy,
+                Status,
+                Patch::Apply(json!({"status": {"conditions": [{"type": "Claimed"}]}})),
+                version(),
+                false,
+            ),
+        ]
+    };
+    for (concern, kind, part, change, when, expect) in table {
+        let found = breach(patch(kind, part, change.clone(), when), concern);
+        assert_eq!(found.is_none(), expect, "{} {kind:?} {change:?}: {found:?}", concern.name);
+    }
+}
+
+#[test]
+fn creating_deleting_and_telling_are_rights_too() {
+    let object = || Object::new(Kind::AppRelease, "shop", "pay-v2");
+    let create = || Write::Create { object: object(), body: json!({}), copy: None, if_there: IfThere::Fail };
+    let delete = |when| Write::Delete { object: object(), when };
+    let notify = || Write::Notify { key: "k".into(), destination: "slack".into() };
+    assert_eq!(breach(create(), &DELIVERY), None);
+    assert!(breach(create(), &POLICY).is_some());
+    assert_eq!(breach(delete(Precondition::uid("u")), &DELIVERY), None);
+    assert!(breach(delete(Precondition::none()), &DELIVERY).is_some(), "a delete without a precondition");
+    assert_eq!(breach(notify(), &DELIVERY), None);
+    assert!(breach(notify(), &UNCLAIM).is_some());
+}
+
+#[test]
+fn a_plan_is_bounded() {
+    let write = Write::Notify { key: "k".into(), destination: "slack".into() };
+    let plan = |count| Plan { writes: vec![write.clone(); count], wake_at: None };
+    assert_eq!(check(&plan(WRITES_MAX), &DELIVERY), Ok(()));
+    assert!(check(&plan(WRITES_MAX + 1), &DELIVERY).is_err());
+}
+
+#[test]
+fn two_writers_never_own_one_field_or_condition() {
+    assert_eq!(shared_fields(&ALL), Vec::<String>::new());
+    const THIEF: Concern = Concern {
+        name: "thief",
+        manager: "thief",
+        rights: &[Right::Field(Kind::Deployment, Part::Main, "/spec/template/spec")],
+        conditions: &[(Kind::FleetPolicy, "Valid")],
+    };
+    assert_eq!(shared_fields(&[&DELIVERY, &POLICY, &THIEF]).len(), 2);
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<i64>().prop_map(Value::from),
+        "[a-z/~]{0,4}".prop_map(Value::from)
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        proptest::collection::btree_map("[a-z/~]{1,8}|spec|replicas|template|metadata|status", inner, 0..4)
+            .prop_map(|members| Value::Object(members.into_iter().collect()))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However a merge patch is nested, replicas cannot be reached through it.
+    #[test]
+    fn no_merge_patch_of_delivery_scales(mut value in json_value(), replicas in any::<i32>()) {
+        if !value.is_object() {
+            value = json!({});
+        }
+        let spec = value.as_object_mut().expect("made an object above").entry("spec").or_insert_with(|| json!({}));
+        if !spec.is_object() {
+            *spec = json!({});
+        }
+        spec["replicas"] = json!(replicas);
+        let write = patch(Kind::Deployment, Part::Main, Patch::Merge(value), Precondition::version(1));
+        prop_assert!(breach(write, &DELIVERY).is_some());
+    }
+}
