@@ -39,6 +39,9 @@ pub struct AppReleaseSpec {
     /// Hash of the template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template_hash: Option<String>,
+    /// Uid of the Deployment that it was released to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_uid: Option<String>,
     /// Image of the service container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,

@@ -95,6 +95,7 @@ impl Writer<'_> {
                 "previous": release.previous,
                 "template": template,
                 "templateHash": release.template_hash,
+                "targetUid": deployment.identity.uid.to_string(),
                 "image": image,
                 "actor": release.actor,
                 "reason": release.reason,
@@ -116,9 +117,13 @@ impl Writer<'_> {
         previous: Option<u64>,
         template_hash: &str,
     ) -> Result<(), ApiError> {
-        let template = self.deployment()?.template.value();
+        let deployment = self.deployment()?;
+        let template = deployment.template.value();
         let image = service_image(&template, self.observed.wire.spec.container.as_deref());
-        let patch = json!({"spec": {"template": template, "templateHash": template_hash, "previous": previous, "image": image}});
+        let patch = json!({"spec": {
+            "template": template, "templateHash": template_hash, "targetUid": deployment.identity.uid.to_string(),
+            "previous": previous, "image": image,
+        }});
         let name = self.release_name(number);
         let answer = self
             .api

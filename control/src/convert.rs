@@ -16,6 +16,7 @@ pub fn release(wire: &AppRelease) -> Release {
     Release {
         number: wire.spec.number,
         template_hash: wire.spec.template_hash.clone(),
+        target_uid: wire.spec.target_uid.clone(),
         image: wire.spec.image.clone().unwrap_or_default(),
         actor: wire.spec.actor.clone(),
         created_at: wire.metadata.creation_timestamp,

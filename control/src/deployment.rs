@@ -18,12 +18,15 @@ pub(crate) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// The patch, which fails when anybody changed the spec since `deployment` was read. The status is written several
+    /// The patch, which fails when the Deployment is another one by now, or when anybody changed the spec since `deployment` was read. The status is written several
     /// times a second while pods come and go, so the generation is looked at and not the resource version.
     pub(crate) fn patch(&self, deployment: &DeploymentRow) -> Patch {
         let identity = &deployment.identity;
         let test = |field: &str, value: Value| json!({"op": "test", "path": field, "value": value});
-        let mut operations = vec![test("/metadata/generation", identity.generation.into())];
+        let mut operations = vec![
+            test("/metadata/uid", identity.uid.to_string().into()),
+            test("/metadata/generation", identity.generation.into()),
+        ];
         match self.claim {
             Some(claim) if identity.has_annotations => {
                 let path = annotation(CLAIM_ANNOTATION);

@@ -68,7 +68,7 @@ enum Record {
     /// An [`AppRelease`]: its release is under way, or its status may be written again.
     Whole(Packed),
     /// Kept, and everybody was told: a service falls back to it by number.
-    Kept { number: u64, template_hash: Option<Box<str>>, unsure: Option<Unsure> },
+    Kept { number: u64, template_hash: Option<Box<str>>, target_uid: Option<Uid>, unsure: Option<Unsure> },
 }
 
 /// What is kept of a release that the evidence could not tell about: it is watched on.
@@ -104,8 +104,9 @@ impl ReleaseFacts {
     pub fn release(&self) -> Release {
         match &self.record {
             Record::Whole(packed) => convert::release(&reread(packed)),
-            Record::Kept { number, template_hash, unsure } => Release {
+            Record::Kept { number, template_hash, target_uid, unsure } => Release {
                 number: *number,
+                target_uid: target_uid.map(|uid| uid.to_string()),
                 template_hash: template_hash.as_deref().map(str::to_owned),
                 status: ReleaseStatus {
                     phase: ReleasePhase::Kept,
@@ -220,7 +221,9 @@ fn record(mut wire: AppRelease) -> Result<Record, ProjectError> {
     if told && status.phase == ReleasePhase::Kept && !status.held && !status.needs_human {
         let unsure = Unsure::of(&release);
         let template_hash = release.template_hash.map(String::into_boxed_str);
-        return Ok(Record::Kept { number: release.number, template_hash, unsure });
+        // One that is no uid is nobody's: the release belongs to no Deployment that there is.
+        let target_uid = release.target_uid.map(|uid| uid.parse().unwrap_or_default());
+        return Ok(Record::Kept { number: release.number, template_hash, target_uid, unsure });
     }
     wire.spec.template = None;
     wire.spec.previous = None;

@@ -12,6 +12,8 @@ pub struct Release {
     pub number: u64,
     /// Hash of its template; `None` while a person has numbered a release that the cluster has not shown yet.
     pub template_hash: Option<String>,
+    /// Uid of the Deployment that it was released to; `None` where its record does not tell.
+    pub target_uid: Option<String>,
     /// Its image.
     pub image: String,
     /// Who released it.
@@ -34,6 +36,12 @@ impl Release {
             && self.status.verdict == Some(Verdict::Undecided)
             && self.decision.is_none()
             && self.rollback_to.is_none()
+    }
+
+    /// Whether it was released to another Deployment than the one with `uid`.
+    #[must_use]
+    pub fn is_foreign_to(&self, uid: &str) -> bool {
+        self.target_uid.as_deref().is_some_and(|own| own != uid)
     }
 
     /// The decision of a person to keep it, if there is one.

@@ -204,23 +204,29 @@ pub(crate) fn after(at: Timestamp, span: Duration) -> Timestamp {
 }
 
 impl<'a> Snapshot<'a> {
+    /// Releases of the Deployment as it is. What was released to another one (it was deleted and made again, or the service
+    /// names another) says nothing about this one, and is never restored on it.
+    pub fn own_releases(&self) -> impl DoubleEndedIterator<Item = &'a Release> + use<'a> {
+        let uid = self.target.map(|target| target.uid.as_str());
+        self.releases.iter().filter(move |release| uid.is_none_or(|uid| !release.is_foreign_to(uid)))
+    }
+
     /// The release that was kept last: what the service falls back to.
     #[must_use]
     pub fn current(&self) -> Option<&'a Release> {
-        self.releases.iter().rev().find(|release| release.status.phase == ReleasePhase::Kept)
+        self.own_releases().rev().find(|release| release.status.phase == ReleasePhase::Kept)
     }
 
     /// The release under way.
     #[must_use]
     pub fn in_flight(&self) -> Option<&'a Release> {
-        self.releases.iter().rev().find(|release| release.status.phase.in_flight())
+        self.own_releases().rev().find(|release| release.status.phase.in_flight())
     }
 
     /// What `release` falls back to: what was kept last before it.
     #[must_use]
     pub fn before(&self, release: &Release) -> Option<&'a Release> {
-        self.releases
-            .iter()
+        self.own_releases()
             .rev()
             .filter(|other| other.number < release.number)
             .find(|other| other.status.phase == ReleasePhase::Kept)
@@ -255,8 +261,7 @@ impl<'a> Snapshot<'a> {
     /// Releases rolled back since the current one was kept: their templates are held when applied again.
     pub fn rejected(&self) -> impl Iterator<Item = &'a Release> {
         let kept = self.current().map_or(0, |release| release.number);
-        self.releases
-            .iter()
+        self.own_releases()
             .filter(move |release| release.number > kept && release.status.phase == ReleasePhase::RolledBack)
     }
 

@@ -92,6 +92,17 @@ fn destination<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppR
     if let Some(asked) = asked {
         let release = service.release(decide::number(asked)?)?;
         let word = release_word(release.spec.number);
+        if !service.is_own(release) {
+            let message = format!(
+                "{word} of {} was released to another Deployment than the one that is called {} now",
+                service.name,
+                service.target()
+            );
+            return Err(Failure::refused(message).hint(format!(
+                "`kubectl get apprelease {} -o yaml` shows its template",
+                release.metadata.name
+            )));
+        }
         if service.shows(release) {
             return Err(Failure::refused(format!(
                 "Deployment {} holds the template of {word} already",
@@ -120,7 +131,8 @@ fn destination<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppR
         )));
     }
     let earlier = service.releases.iter().rev().find(|release| {
-        release.spec.number < current && phase(release) == ReleasePhase::Kept && !service.shows(release)
+        let earlier = release.spec.number < current && phase(release) == ReleasePhase::Kept;
+        earlier && service.is_own(release) && !service.shows(release)
     });
     earlier.ok_or_else(|| {
         Failure::refused(format!("{} has no kept release before {}", service.name, release_word(current)))

@@ -90,23 +90,33 @@ impl Service {
         &self.deployment["spec"]["template"]
     }
 
+    /// Whether `release` was released to the Deployment as it is, as far as its record tells.
+    #[must_use]
+    pub fn is_own(&self, release: &AppRelease) -> bool {
+        let uid = text(&self.deployment, "/metadata/uid");
+        release.spec.target_uid.as_deref().is_none_or(|own| own == uid)
+    }
+
+    fn own(&self) -> impl DoubleEndedIterator<Item = &AppRelease> {
+        self.releases.iter().filter(|release| self.is_own(release))
+    }
+
     /// The release under way.
     #[must_use]
     pub fn in_flight(&self) -> Option<&AppRelease> {
-        self.releases.iter().rev().find(|release| phase(release).in_flight())
+        self.own().rev().find(|release| phase(release).in_flight())
     }
 
     /// The release that was kept last.
     #[must_use]
     pub fn current(&self) -> Option<&AppRelease> {
-        self.releases.iter().rev().find(|release| phase(release) == ReleasePhase::Kept)
+        self.own().rev().find(|release| phase(release) == ReleasePhase::Kept)
     }
 
     /// Releases rolled back since, ascending.
     pub fn rejected(&self) -> impl DoubleEndedIterator<Item = &AppRelease> {
         let kept = self.current().map_or(0, |release| release.spec.number);
-        self.releases
-            .iter()
+        self.own()
             .filter(move |release| release.spec.number > kept && phase(release) == ReleasePhase::RolledBack)
     }
 

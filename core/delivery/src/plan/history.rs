@@ -2,10 +2,27 @@
 
 use super::draft::{Draft, moved_to};
 use super::{PENDING_MAX, Write};
+use crate::names::release_word;
 use crate::snapshot::{Release, ReleasePhase, Target, after};
 
 /// Records forgotten in one plan; the rest follows on the next event.
 const FORGET_PER_PLAN_MAX: usize = 4;
+
+/// Ends releases that were under way when the Deployment became another one: nothing is judged or restored across two.
+pub(super) fn close_foreign(draft: &mut Draft<'_>, target: &Target) {
+    let foreign = |release: &&Release| release.status.phase.in_flight() && release.is_foreign_to(&target.uid);
+    for release in draft.snapshot.releases.iter().filter(foreign) {
+        let gone = format!("Deployment {} is not the one that it was released to", target.name);
+        let summary = match release.status.phase {
+            ReleasePhase::RollingBack => format!("{}; not rolled back: {gone}", release.status.summary),
+            _ => format!("ended without a verdict: {gone}"),
+        };
+        let mut status = moved_to(release, ReleasePhase::Superseded, summary.clone());
+        status.decided_at = status.decided_at.or(Some(draft.snapshot.now));
+        draft.release_status(release, status);
+        draft.decided(format!("{} is under way", release_word(release.number)), summary);
+    }
+}
 
 /// Closes numbers that came to nothing and forgets the oldest finished releases. Housekeeping waits for a quiet moment.
 pub(super) fn forget(draft: &mut Draft<'_>, target: &Target) {

@@ -16,7 +16,7 @@ use crate::snapshot::{
 /// What runs when a service is claimed becomes its first kept release, numbered like the Deployment's own revision so that
 /// `kubectl rollout history` and `trimtab history` speak of the same thing.
 pub(super) fn adopt_baseline(draft: &mut Draft<'_>, target: &Target) {
-    let newest_first = || draft.snapshot.releases.iter().rev();
+    let newest_first = || draft.snapshot.own_releases().rev();
     // A record that is under way here was never announced: it holds what ran a moment ago, whatever was written since.
     let recorded =
         draft.snapshot.in_flight().or_else(|| newest_first().find(|release| shows(release, target)));
@@ -28,7 +28,10 @@ pub(super) fn adopt_baseline(draft: &mut Draft<'_>, target: &Target) {
         return draft.release_status(release, status);
     }
     let number = target.revision.unwrap_or(1).max(draft.snapshot.last_number() + 1);
-    draft.decided("no release is recorded", format!("records what runs as {}", release_word(number)));
+    draft.decided(
+        "no release of this Deployment is recorded",
+        format!("records what runs as {}", release_word(number)),
+    );
     draft.write(Write::CreateRelease(NewRelease {
         number,
         previous: None,

@@ -131,6 +131,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
     match claim::claimable(snapshot) {
         Err(refusal) => draft.refuse(refusal),
         Ok(target) => {
+            history::close_foreign(&mut draft, target);
             match situation(snapshot, target) {
                 Situation::Unknown => judging::adopt_baseline(&mut draft, target),
                 Situation::Settled(current) => held::settle(&mut draft, target, current),

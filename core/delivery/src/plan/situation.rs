@@ -39,7 +39,7 @@ pub(super) struct Promise<'a> {
 fn promise<'a>(snapshot: &Snapshot<'a>, target: &Target) -> Option<Promise<'a>> {
     let number = target.release_annotation?;
     let numbered = snapshot.awaited(number).filter(|release| release.keep_decision().is_some())?;
-    let of = snapshot.releases.iter().find(|release| Some(release.number) == numbered.rollback_to)?;
+    let of = snapshot.own_releases().find(|release| Some(release.number) == numbered.rollback_to)?;
     of.template_hash.as_ref().map(|_| Promise { numbered, of })
 }
 

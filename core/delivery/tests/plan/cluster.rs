@@ -30,6 +30,7 @@ pub(crate) struct Cluster {
     /// Templates for which pods were started while they were rejected.
     pub(crate) leaked: Vec<String>,
     pods_born: u32,
+    deployments_born: u32,
     rolling_since: Option<(String, Timestamp)>,
 }
 
@@ -42,6 +43,7 @@ impl Cluster {
             events: BTreeSet::new(),
             leaked: Vec::new(),
             pods_born: 100,
+            deployments_born: 0,
             rolling_since: None,
         }
     }
@@ -95,8 +97,10 @@ impl Cluster {
                 }
             }
             Write::Restore { number } => {
-                let template =
-                    self.release(*number).template_hash.clone().expect("what is restored has a template");
+                let release = self.release(*number).clone();
+                let template = release.template_hash.expect("what is restored has a template");
+                let uid = self.service.target.as_ref().map(|target| target.uid.clone());
+                assert_eq!(release.target_uid, uid, "restores what was released to another Deployment");
                 assert!(!self.is_rejected(&template), "restores {template}, which was rejected");
                 let target = self.service.target.as_mut().expect("a restore is on a Deployment");
                 set_template(target, &template);
@@ -126,7 +130,9 @@ impl Cluster {
 
     /// A record with a template and no status is being judged.
     fn give_template(&mut self, number: u64, template: &str) {
+        let uid = self.service.target.as_ref().map(|target| target.uid.clone());
         let release = self.release(number);
+        release.target_uid = uid;
         release.template_hash = Some(template.to_owned());
         release.status.phase = ReleasePhase::Judging;
     }
@@ -232,6 +238,8 @@ impl Cluster {
         if self.service.target.is_none() {
             let mut target = unclaimed().target.expect("a fresh service has one");
             set_template(&mut target, template);
+            self.deployments_born += 1;
+            target.uid = format!("uid-pay-{}", self.deployments_born);
             self.service.target = Some(target);
         }
     }

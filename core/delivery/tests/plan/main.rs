@@ -10,6 +10,7 @@ mod promises;
 mod properties;
 mod releases;
 mod render;
+mod replaced;
 mod rollbacks;
 mod service;
 
