@@ -186,6 +186,7 @@ fn target(row: &DeploymentRow, app: &ManagedApp, autoscaler: Option<String>) -> 
         owner,
         autoscaler,
         progress_deadline_exceeded: exceeded.map(|condition| condition.message.to_string()),
+        rolled_out: progressing.is_some_and(|condition| &*condition.reason == "NewReplicaSetAvailable"),
         revision: row.revision,
     }
 }

@@ -151,6 +151,9 @@ pub struct Target {
     pub autoscaler: Option<String>,
     /// The Deployment controller gave up waiting for progress; its message.
     pub progress_deadline_exceeded: Option<String>,
+    /// The Deployment controller saw every pod of a template available at one time; of this template, once
+    /// `observed_generation` says that it has seen it.
+    pub rolled_out: bool,
     /// The Deployment's `deployment.kubernetes.io/revision`.
     pub revision: Option<u64>,
 }

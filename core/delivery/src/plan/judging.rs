@@ -1,13 +1,14 @@
 //! A release from its first pod to its verdict.
 
+use jiff::Timestamp;
 use trimtab_stats::verdict::Verdict;
 
 use super::draft::{Draft, moved_to, owe};
 use super::held::{held_by_admission, hold_changes};
-use super::verdict::{failed_rule, telemetry_lost, weigh};
-use super::{NewRelease, Pause, Write, rolling_back};
+use super::verdict::{failed_rule, short_of_pods, telemetry_lost, weigh};
+use super::{NO_PROGRESS_MAX, NewRelease, Pause, Write, rolling_back};
 use crate::finding::Finding;
-use crate::names::{Claim, release_word};
+use crate::names::{Claim, Phase, release_word};
 use crate::report::{duration_words, finding_line};
 use crate::snapshot::{
     Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, Target, WATCH_ON, after,
@@ -123,16 +124,19 @@ pub(super) fn judge(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     if let Some(summary) = failure(snapshot, target) {
         return fail(draft, target, release, summary);
     }
-    if !is_out(snapshot, target, release) && target.replicas > 0 {
-        return waits_for_pods(draft, target, release);
-    }
+    // What was out once stays out: a pod that is lost later, or one that an autoscaler finds no room for, is no reason to
+    // judge for ever.
     let Some(ready_at) = release.status.ready_at else {
+        if !is_out(snapshot, target, release) && target.replicas > 0 {
+            return waits_for_pods(draft, target, release);
+        }
         let mut status = release.status.clone();
         status.ready_at = Some(snapshot.now);
         status.findings = snapshot.findings.to_vec();
         draft.release_status(release, status);
         draft.wake_at(after(snapshot.now, snapshot.settings.watch));
-        return draft.waits("all pods are ready", "judges on", until(snapshot));
+        let saw = short_of_pods(snapshot, target).unwrap_or_else(|| "all pods are ready".to_owned());
+        return draft.waits(saw, "judges on", until(snapshot));
     };
     conclude(draft, target, release, ready_at);
 }
@@ -174,7 +178,7 @@ fn failure(snapshot: &Snapshot<'_>, target: &Target) -> Option<String> {
     })
 }
 
-/// Whether every pod of the Deployment runs the release and is available.
+/// Whether every pod of the Deployment runs the release and is available, or was, or no more will be.
 fn is_out(snapshot: &Snapshot<'_>, target: &Target, release: &Release) -> bool {
     let (mut new, mut old) = (0, 0);
     for set in snapshot.replica_sets {
@@ -184,7 +188,17 @@ fn is_out(snapshot: &Snapshot<'_>, target: &Target, release: &Release) -> bool {
             old += set.replicas;
         }
     }
-    target.observed_generation >= target.generation && new >= target.replicas && old == 0
+    let seen = target.observed_generation >= target.generation;
+    let complete = seen && old == 0 && (new >= target.replicas || target.rolled_out);
+    complete || stalls_at(snapshot, target, release).is_some_and(|at| snapshot.now >= at)
+}
+
+/// When a rollout counts as stalled; `None` while it is paused.
+fn stalls_at(snapshot: &Snapshot<'_>, target: &Target, release: &Release) -> Option<Timestamp> {
+    let started_at = release.status.started_at.filter(|_| !target.paused)?;
+    let new = snapshot.pods.iter().filter(|pod| snapshot.arm(pod, release) == Phase::Canary);
+    let last = new.filter_map(|pod| pod.started_at).fold(started_at, Timestamp::max);
+    Some(after(last, NO_PROGRESS_MAX))
 }
 
 fn waits_for_pods(draft: &mut Draft<'_>, target: &Target, release: &Release) {
@@ -205,6 +219,9 @@ fn waits_for_pods(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         ),
         _ => draft.waits(saw, "judges what there is", "the other pods"),
     }
+    if let Some(at) = stalls_at(snapshot, target, release) {
+        draft.wake_at(at);
+    }
 }
 
 fn until(snapshot: &Snapshot<'_>) -> String {
@@ -212,7 +229,7 @@ fn until(snapshot: &Snapshot<'_>) -> String {
 }
 
 /// All pods are out: is there time left, and if not, what do the findings come to?
-fn conclude(draft: &mut Draft<'_>, target: &Target, release: &Release, ready_at: jiff::Timestamp) {
+fn conclude(draft: &mut Draft<'_>, target: &Target, release: &Release, ready_at: Timestamp) {
     let snapshot = draft.snapshot;
     let judged = snapshot.settings.strategy.judges() && target.replicas > 0;
     let patience = if telemetry_lost(snapshot).is_some() { 2 } else { 1 };
@@ -220,6 +237,9 @@ fn conclude(draft: &mut Draft<'_>, target: &Target, release: &Release, ready_at:
     let deadline = after(ready_at, watch);
     if judged && snapshot.now < deadline {
         draft.wake_at(deadline);
+        if let Some(short) = short_of_pods(snapshot, target) {
+            draft.waits(short, "judges by the others", until(snapshot));
+        }
         for finding in snapshot.findings {
             draft.waits(finding_line(finding), "goes on judging", until(snapshot));
         }

@@ -28,6 +28,9 @@ use situation::{Situation, situation};
 pub const RESTORES_MAX: u32 = 5;
 /// How long a number given by a person waits for its template to appear on the Deployment.
 pub const PENDING_MAX: Duration = Duration::from_secs(120);
+/// How long a rollout may go on without a new pod before its release is judged by the pods that there are. Kubernetes gives
+/// up earlier, unless the Deployment's `progressDeadlineSeconds` tells it not to.
+pub const NO_PROGRESS_MAX: Duration = Duration::from_secs(3600);
 /// How long the previous release may take to run again before a person is asked.
 pub const RECOVERY_MAX: Duration = Duration::from_secs(600);
 

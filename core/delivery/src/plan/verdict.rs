@@ -4,7 +4,7 @@ use trimtab_stats::verdict::Verdict;
 
 use crate::finding::{Finding, FindingState};
 use crate::rule::{Origin, Rule, RuleKind};
-use crate::snapshot::{Snapshot, Target};
+use crate::snapshot::{Pod, Snapshot, Target};
 
 /// The rule that failed the release, and with what: one is enough.
 pub(super) fn failed_rule(snapshot: &Snapshot<'_>) -> Option<String> {
@@ -28,13 +28,39 @@ pub(super) fn weigh(snapshot: &Snapshot<'_>, target: &Target) -> (Option<Verdict
     if let Some(finding) = telemetry_lost(snapshot) {
         return low(finding.summary.clone());
     }
-    let passed: Vec<String> =
+    if let Some(why) = unready(snapshot, target) {
+        return low(why);
+    }
+    let mut passed: Vec<String> =
         snapshot.findings.iter().filter(|finding| finding.verdict == Verdict::Pass).map(line).collect();
     match snapshot.findings.iter().find(|finding| is_missing(snapshot, finding)) {
         Some(missing) => low(line(missing)),
         None if passed.is_empty() => low(why_nothing_passed(snapshot)),
-        None => (Some(Verdict::Pass), passed.join("; ")),
+        None => {
+            passed.extend(short_of_pods(snapshot, target));
+            (Some(Verdict::Pass), passed.join("; "))
+        }
     }
+}
+
+/// Pods of the template in the spec that run somewhere and are not ready: evidence that is no verdict.
+fn unready(snapshot: &Snapshot<'_>, target: &Target) -> Option<String> {
+    let own: Vec<&Pod> = snapshot
+        .pods
+        .iter()
+        .filter(|pod| !pod.deleting && snapshot.template_hash(pod) == Some(target.template_hash.as_str()))
+        .collect();
+    let unready = own.iter().filter(|pod| pod.started_at.is_some() && !pod.ready);
+    let (count, why) = (unready.clone().count(), unready.filter_map(|pod| pod.waiting.as_deref()).min());
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    (count > 0).then(|| format!("{count} of {} pods are not ready{why}", own.len()))
+}
+
+/// How many pods of the template in the spec are available, where it is fewer than wanted.
+pub(super) fn short_of_pods(snapshot: &Snapshot<'_>, target: &Target) -> Option<String> {
+    let own = snapshot.replica_sets.iter().filter(|set| set.template_hash == target.template_hash);
+    let available: i32 = own.map(|set| set.available).sum();
+    (available < target.replicas).then(|| format!("{available} of {} pods are available", target.replicas))
 }
 
 /// Whether a PASS has to wait for this finding: one bad route must not hide behind a good one, and a rule that somebody

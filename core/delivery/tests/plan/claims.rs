@@ -153,6 +153,7 @@ fn the_first_release_is_what_runs() {
         label pay-t1-2 stable
         = Releasing: Releasing v2, judged against nothing yet
         why 0 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
 }

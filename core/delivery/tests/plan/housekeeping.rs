@@ -70,6 +70,7 @@ fn old_releases_are_forgotten() {
         "
         = Releasing: Releasing v2, judged against v1
         why 0 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
 }

@@ -12,6 +12,7 @@ mod releases;
 mod render;
 mod replaced;
 mod rollbacks;
+mod short_of_pods;
 mod service;
 
 use service::Service;

@@ -140,6 +140,7 @@ fn comes_out() {
         "
         = Releasing: Releasing v2, judged against v1
         why 0 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
     let one = judging().runs("t1", 2).runs("t2", 1);
@@ -152,6 +153,7 @@ fn comes_out() {
         label pay-t2-0 canary
         = Releasing: Releasing v2, judged against v1
         why 1 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
     check(
@@ -160,6 +162,7 @@ fn comes_out() {
         "
         = Releasing: Releasing v2, judged against v1
         why 1 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
     let unseen = out().last(|r| r.status.ready_at = None).target(|target| target.observed_generation -= 1);
@@ -169,6 +172,7 @@ fn comes_out() {
         "
         = Releasing: Releasing v2, judged against v1
         why 3 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
     check(
@@ -183,11 +187,16 @@ fn comes_out() {
     );
     let scaled = out().target(|target| target.replicas = 5).later(400);
     check(
-        "scaled up in the middle: waits for the new pods too",
+        "scaled up in the middle: judged by the pods that there are",
         &scaled,
         "
-        = Releasing: Releasing v2, judged against v1
-        why 3 of 5 pods of v2 are available -> judges what there is; waits for the other pods
+        event v2 Kept: v2 is kept: low evidence: no rule measures this service's requests
+        v2 is Kept: low evidence: no rule measures this service's requests [Undecided, low evidence, started +0s, ready +0s, decided +6m40s]
+        label pay-t2-0 stable
+        label pay-t2-1 stable
+        label pay-t2-2 stable
+        = Healthy: Healthy on v2
+        why v2 was out long enough -> keeps it: low evidence: no rule measures this service's requests
     ",
     );
     let paused = judging().runs("t1", 2).runs("t2", 1).labelled().paused(Some("kubectl-rollout"));
@@ -204,6 +213,7 @@ fn comes_out() {
         claim open
         = Releasing: Releasing v2, judged against v1
         why 0 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
     let idle = judging().runs("t1", 0).target(|target| target.replicas = 0);

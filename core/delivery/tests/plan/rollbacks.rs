@@ -50,6 +50,7 @@ fn fails() {
         label pay-t2-0 stable
         = Releasing: Releasing v2, judged against v1
         why 1 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
     let stuck = judging().waits("t2", "ImagePullBackOff").labelled();
@@ -69,6 +70,7 @@ fn fails() {
         "
         = Releasing: Releasing v2, judged against v1
         why 0 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
     let mut silent = stuck;
