@@ -10,9 +10,10 @@ use trimtab_delivery::finding::Finding;
 use trimtab_delivery::names::{
     CLAIM_ANNOTATION, Claim, MANAGER, Phase, RELEASE_ANNOTATION, parse_release_word,
 };
+use trimtab_delivery::pod::{ContainerReport, End};
 use trimtab_delivery::snapshot::{App, Pod, Release, ReleaseStatus, ReplicaSet, Settings, Snapshot, Target};
 use trimtab_kube::intern::ContainerRole;
-use trimtab_kube::pod_row::{PodProjection, PodRow};
+use trimtab_kube::pod_row::{ContainerRow, PodPhase, PodProjection, PodRow, Termination};
 use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, REPLICA_SETS};
 use trimtab_kube::watch::{Event, Project, Row};
 use trimtab_kube::workload_rows::{
@@ -220,38 +221,35 @@ fn replica_set(row: &ReplicaSetRow) -> ReplicaSet {
 }
 
 fn pod(row: &PodRow) -> Pod {
-    let lasting = || row.containers.iter().filter(|container| container.spec.role != ContainerRole::Init);
-    let crash = lasting()
-        .filter_map(|c| c.terminated.as_ref().or(c.last_termination.as_ref()))
-        .max_by_key(|end| end.finished);
-    Pod {
+    let reports: Vec<ContainerReport<'_>> = row.containers.iter().map(container).collect();
+    let ended = matches!(row.phase, PodPhase::Succeeded | PodPhase::Failed);
+    let pod = Pod {
         name: row.key.name.to_string(),
         uid: row.uid.to_string(),
         replica_set: row.owner.as_ref().map(|owner| owner.uid.to_string()).unwrap_or_default(),
         phase: row.phase_label().and_then(Phase::parse),
-        ready: row.ready_since.is_some(),
+        ready: row.ready_since.is_some() && !ended,
         deleting: row.deletion.is_some(),
+        ended,
         started_at: row.started.map(Moment::timestamp),
-        restarts: lasting()
-            .filter(|c| c.restarts > 0)
-            .map(|c| (c.spec.name.to_string(), c.restarts))
-            .collect(),
-        // A pod that is being deleted ends its containers on purpose.
-        terminated: lasting()
-            .filter(|c| row.deletion.is_none() && c.terminated.is_some())
-            .map(|c| c.spec.name.to_string())
-            .collect(),
-        last_crash: crash.map(|end| match &*end.reason {
-            reason @ ("Error" | "Completed") => format!("{reason}, exit code {}", end.exit_code),
-            reason => reason.to_owned(),
-        }),
-        waiting: row
-            .containers
-            .iter()
-            .find_map(|c| c.waiting.as_deref())
-            .filter(|why| *why != "ContainerCreating")
-            .map(str::to_owned),
+        ..Pod::default()
+    };
+    pod.reported(&reports)
+}
+
+fn container(row: &ContainerRow) -> ContainerReport<'_> {
+    ContainerReport {
+        name: &row.spec.name,
+        is_init: row.spec.role == ContainerRole::Init,
+        restarts: row.restarts,
+        end: row.terminated.as_deref().map(end),
+        last_end: row.last_termination.as_deref().map(end),
+        waiting: row.waiting.as_deref(),
     }
+}
+
+fn end(end: &Termination) -> End<'_> {
+    End { reason: &end.reason, exit_code: end.exit_code, at: end.finished.map(Moment::timestamp) }
 }
 
 /// One service read straight from the API, for commands: the same values that the manager decides on. `None` when there is

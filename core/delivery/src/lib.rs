@@ -17,6 +17,7 @@ pub mod finding;
 pub mod judge;
 pub mod names;
 pub mod plan;
+pub mod pod;
 pub mod release;
 pub mod report;
 pub mod rule;

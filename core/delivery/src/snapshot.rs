@@ -188,6 +188,8 @@ pub struct Pod {
     pub ready: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// Whether it is over: evicted, or shut down with its node. Such a pod stays listed, is replaced, and counts nowhere.
+    pub ended: bool,
     /// When its containers first started.
     pub started_at: Option<Timestamp>,
     /// Restarts by container.
@@ -196,7 +198,7 @@ pub struct Pod {
     pub terminated: Vec<String>,
     /// Reason of the last crash: `OOMKilled`, `Error (exit 101)`.
     pub last_crash: Option<String>,
-    /// Why a container does not start: `ImagePullBackOff`, `CrashLoopBackOff`.
+    /// Why its containers do not start: `ImagePullBackOff`, `CrashLoopBackOff`.
     pub waiting: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use trimtab_control::resources::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
 use trimtab_delivery::names::{APP_LABEL, RELEASE_ANNOTATION, parse_release_word, release_object};
 use trimtab_kube::Key;
 use trimtab_kube::api::{Force, Patch, Preconditions, Propagation};
-use trimtab_kube::resource::{DEPLOYMENTS, HPAS, SECRETS};
+use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, SECRETS};
 use trimtab_units::GoDuration;
 use trimtab_world::fleet::{Fleet, ServiceSpec};
 use trimtab_world::prometheus::Service;
@@ -72,6 +72,7 @@ async fn step(words: &[&str], block: &str, stage: &mut Stage) -> Result<String, 
         ["scale", name, replicas] => scale(stage, name, replicas).await,
         ["autoscale", name, min, max] => autoscale(stage, name, min, max).await,
         ["delete", "deployment", name] => delete(stage, DEPLOYMENTS, name).await,
+        ["end", "pods", name, count] => end_pods(stage, name, number(count)?).await,
         ["decide", name, release, verdict, "because", why @ ..] => {
             decide(stage, name, release, verdict, &why.join(" ")).await
         }
@@ -286,6 +287,28 @@ async fn delete(
 ) -> Result<String, String> {
     let none = Preconditions::default();
     told(stage.person.delete(resource, Some(NAMESPACE), name, &none, Propagation::Background).await)
+}
+
+/// Ends the newest running pods of a service as the shutdown of their node does: they stay, and are over.
+async fn end_pods(stage: &Stage, name: &str, count: usize) -> Result<String, String> {
+    let mut pods = stage.sim.list("pods", Some(NAMESPACE));
+    pods.retain(|pod| pod["metadata"]["labels"]["app"] == name && pod["status"]["phase"] == "Running");
+    let created = |pod: &Value| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
+    pods.sort_by_key(|pod| std::cmp::Reverse(created(pod)));
+    for pod in pods.iter().take(count) {
+        let pod_name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let mut containers = pod["status"]["containerStatuses"].clone();
+        for container in containers.as_array_mut().into_iter().flatten() {
+            let end = json!({"exitCode": 143, "reason": "Error", "finishedAt": stage.clock.now()});
+            container["state"] = json!({"terminated": end});
+            (container["ready"], container["started"]) = (json!(false), json!(false));
+        }
+        let status = json!({"phase": "Failed", "reason": "Terminated", "containerStatuses": containers});
+        let patch = Patch::Merge(json!({"status": status}));
+        let answer = stage.person.patch_subresource(PODS, Some(NAMESPACE), pod_name, "status", &patch).await;
+        answer.map_err(|error| error.to_string())?;
+    }
+    Ok(String::new())
 }
 
 async fn decide(

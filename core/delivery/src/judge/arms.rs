@@ -70,7 +70,8 @@ impl Arms {
         };
         let mut pods: BTreeMap<String, ArmPod> =
             before.pods.iter().map(|(name, pod)| (name.clone(), gone(pod))).collect();
-        for (pod, arm) in snapshot.pods.iter().filter_map(|pod| arm(pod).map(|arm| (pod, arm))) {
+        let counted = snapshot.pods.iter().filter(|pod| !pod.ended);
+        for (pod, arm) in counted.filter_map(|pod| arm(pod).map(|arm| (pod, arm))) {
             pods.insert(pod.name.clone(), arm_pod(pod, arm));
         }
         Self {

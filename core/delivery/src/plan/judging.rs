@@ -171,7 +171,7 @@ fn failure(snapshot: &Snapshot<'_>, target: &Target) -> Option<String> {
     // Until the Deployment controller has seen this template, the condition speaks of the one before.
     let seen = target.observed_generation >= target.generation;
     let stuck = target.progress_deadline_exceeded.as_ref().filter(|_| seen)?;
-    let why = snapshot.pods.iter().filter_map(|pod| pod.waiting.as_deref()).min();
+    let why = snapshot.pods.iter().filter(|pod| !pod.ended).filter_map(|pod| pod.waiting.as_deref()).min();
     Some(match why {
         Some(why) => format!("progress: {why}; {stuck}"),
         None => format!("progress: {stuck}"),

@@ -21,7 +21,7 @@ pub(super) fn label(draft: &mut Draft<'_>) {
     let mut due: Vec<(&Pod, Phase)> = snapshot
         .pods
         .iter()
-        .filter(|pod| !pod.deleting)
+        .filter(|pod| !pod.deleting && !pod.ended)
         .filter_map(|pod| wanted(pod).filter(|phase| pod.phase != Some(*phase)).map(|phase| (pod, phase)))
         .collect();
     due.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));

@@ -105,7 +105,7 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
     let left = snapshot
         .pods
         .iter()
-        .filter(|pod| !pod.deleting && snapshot.arm(pod, release) == Phase::Canary)
+        .filter(|pod| !pod.deleting && !pod.ended && snapshot.arm(pod, release) == Phase::Canary)
         .count();
     let available: i32 = snapshot
         .replica_sets

@@ -48,7 +48,8 @@ fn unready(snapshot: &Snapshot<'_>, target: &Target) -> Option<String> {
     let own: Vec<&Pod> = snapshot
         .pods
         .iter()
-        .filter(|pod| !pod.deleting && snapshot.template_hash(pod) == Some(target.template_hash.as_str()))
+        .filter(|pod| !pod.deleting && !pod.ended)
+        .filter(|pod| snapshot.template_hash(pod) == Some(target.template_hash.as_str()))
         .collect();
     let unready = own.iter().filter(|pod| pod.started_at.is_some() && !pod.ready);
     let (count, why) = (unready.clone().count(), unready.filter_map(|pod| pod.waiting.as_deref()).min());

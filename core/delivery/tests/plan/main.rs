@@ -7,6 +7,7 @@ mod holding;
 mod housekeeping;
 mod low_evidence;
 mod promises;
+mod pods;
 mod properties;
 mod releases;
 mod render;
