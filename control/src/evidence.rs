@@ -68,6 +68,10 @@ impl Evidence {
             let judge = Judge::new(started_at, &snapshot.settings.rules, snapshot.settings.alpha);
             Held { judge, arms: Arms::default(), looked_at: None }
         });
+        let (rules, alpha) = (&snapshot.settings.rules, snapshot.settings.alpha);
+        if !held.judge.judges_by(rules, alpha) {
+            held = Held { judge: held.judge.with_rules(rules, alpha), looked_at: None, ..held };
+        }
         held.arms = Arms::of(snapshot, release, &held.arms);
         held.judge.observe(held.arms.clone(), now);
         let next = next_look(release, held.looked_at.unwrap_or(now));

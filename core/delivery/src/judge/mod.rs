@@ -101,8 +101,46 @@ pub enum Failure {
 #[derive(Clone, Debug)]
 pub struct Judge {
     start_ms: i64,
-    rules: Vec<(Rule, RuleJudge)>,
+    rules: Vec<Judged>,
     arms: Arms,
+}
+
+/// One rule, and what it found so far.
+#[derive(Clone, Debug)]
+struct Judged {
+    rule: Rule,
+    /// Its share of the chance that a good release is failed.
+    share: f64,
+    judge: RuleJudge,
+}
+
+impl Judged {
+    fn new(rule: &Rule, share: f64, start_ms: i64) -> Self {
+        let judge = match &rule.kind {
+            RuleKind::Ratio(ratio) => {
+                RuleJudge::Ratio(Box::new(ratio::RatioJudge::new(ratio, share, start_ms)))
+            }
+            RuleKind::Events(events) => {
+                RuleJudge::Events(Box::new(events::EventsJudge::new(events, share, start_ms)))
+            }
+            RuleKind::Crashes(crashes) => {
+                RuleJudge::Crashes(Box::new(crashes::CrashesJudge::new(crashes, share, start_ms)))
+            }
+            RuleKind::Alert(alert) => RuleJudge::Alert(alert::AlertJudge::new(alert, start_ms)),
+        };
+        Self { rule: rule.clone(), share, judge }
+    }
+
+    fn is_of(&self, rule: &Rule, share: f64) -> bool {
+        self.rule == *rule && self.share.to_bits() == share.to_bits()
+    }
+}
+
+/// What each rule gets of `alpha`. An alert spends no share: it is the owner's own threshold, not a test.
+fn shares(rules: &[Rule], alpha: f64) -> Vec<f64> {
+    let weight = |rule: &Rule| if matches!(rule.kind, RuleKind::Alert(_)) { 0.0 } else { rule.weight };
+    let weights: Vec<f64> = rules.iter().map(weight).collect();
+    trimtab_stats::alpha::split(alpha, &weights)
 }
 
 #[derive(Clone, Debug)]
@@ -119,32 +157,36 @@ impl Judge {
     #[must_use]
     pub fn new(started_at: Timestamp, rules: &[Rule], alpha: f64) -> Self {
         let start_ms = started_at.as_millisecond();
-        // An alert spends no share: it is the owner's own threshold, not a test.
-        let weight = |rule: &Rule| if matches!(rule.kind, RuleKind::Alert(_)) { 0.0 } else { rule.weight };
-        let weights: Vec<f64> = rules.iter().map(weight).collect();
-        let shares = trimtab_stats::alpha::split(alpha, &weights);
+        let judge = |(rule, share): (&Rule, f64)| Judged::new(rule, share, start_ms);
+        let rules = rules.iter().zip(shares(rules, alpha)).map(judge).collect();
+        Self { start_ms, rules, arms: Arms::default() }
+    }
+
+    /// Whether this judges by exactly `rules` and `alpha`.
+    #[must_use]
+    pub fn judges_by(&self, rules: &[Rule], alpha: f64) -> bool {
+        let same = |(own, (rule, share)): (&Judged, (&Rule, f64))| own.is_of(rule, share);
+        self.rules.len() == rules.len()
+            && self.rules.iter().zip(rules.iter().zip(shares(rules, alpha))).all(same)
+    }
+
+    /// Judges by the rules that are in force now. What they were when the release began is written nowhere, so a manager that
+    /// takes over would judge by these as well. The evidence of a rule that changed, or whose share of `alpha` did, begins
+    /// anew at the release's start; that of the others goes on.
+    #[must_use]
+    pub fn with_rules(mut self, rules: &[Rule], alpha: f64) -> Self {
         let judge = |(rule, share): (&Rule, f64)| {
-            let judge = match &rule.kind {
-                RuleKind::Ratio(ratio) => {
-                    RuleJudge::Ratio(Box::new(ratio::RatioJudge::new(ratio, share, start_ms)))
-                }
-                RuleKind::Events(events) => {
-                    RuleJudge::Events(Box::new(events::EventsJudge::new(events, share, start_ms)))
-                }
-                RuleKind::Crashes(crashes) => {
-                    RuleJudge::Crashes(Box::new(crashes::CrashesJudge::new(crashes, share, start_ms)))
-                }
-                RuleKind::Alert(alert) => RuleJudge::Alert(alert::AlertJudge::new(alert, start_ms)),
-            };
-            (rule.clone(), judge)
+            let known = self.rules.iter().position(|own| own.is_of(rule, share));
+            known.map_or_else(|| Judged::new(rule, share, self.start_ms), |index| self.rules.swap_remove(index))
         };
-        Self { start_ms, rules: rules.iter().zip(shares).map(judge).collect(), arms: Arms::default() }
+        let judged = rules.iter().zip(shares(rules, alpha)).map(judge).collect();
+        Self { rules: judged, ..self }
     }
 
     /// Shows the pods as they are now; evidence from the Kubernetes API is taken here.
     pub fn observe(&mut self, arms: Arms, now: Timestamp) {
         self.arms = arms;
-        for (rule, judge) in &mut self.rules {
+        for Judged { rule, judge, .. } in &mut self.rules {
             match judge {
                 RuleJudge::Crashes(crashes) => crashes.observe(&self.arms, now),
                 RuleJudge::Alert(alert) => alert.check(&self.arms, &rule.arms),
@@ -162,7 +204,7 @@ impl Judge {
         }
         let to_ms = now.as_millisecond();
         let mut needs = Vec::new();
-        for (index, (rule, judge)) in self.rules.iter().enumerate() {
+        for (index, Judged { rule, judge, .. }) in self.rules.iter().enumerate() {
             let asked: Vec<(Part, Query)> = match judge {
                 RuleJudge::Ratio(ratio) => ratio.needs(&self.arms, &rule.arms, to_ms),
                 RuleJudge::Events(events) => events.needs(&self.arms, &rule.arms, to_ms),
@@ -186,7 +228,7 @@ impl Judge {
                 bucket.push((need.part, need.query, answer));
             }
         }
-        for ((rule, judge), answers) in self.rules.iter_mut().zip(by_rule) {
+        for (Judged { rule, judge, .. }, answers) in self.rules.iter_mut().zip(by_rule) {
             match judge {
                 RuleJudge::Ratio(ratio) => ratio.absorb(answers, &self.arms, &rule.arms, watermark_ms),
                 RuleJudge::Events(events) => events.absorb(answers, &self.arms, &rule.arms, watermark_ms),
@@ -202,7 +244,7 @@ impl Judge {
         let now_ms = now.as_millisecond();
         self.rules
             .iter()
-            .map(|(rule, judge)| match judge {
+            .map(|Judged { rule, judge, .. }| match judge {
                 RuleJudge::Ratio(ratio) => ratio.finding(&rule.name, &self.arms, now_ms),
                 RuleJudge::Events(events) => events.finding(&rule.name, now_ms),
                 RuleJudge::Crashes(crashes) => crashes.finding(&rule.name),

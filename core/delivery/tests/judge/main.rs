@@ -6,6 +6,7 @@ mod crashes;
 mod events;
 mod lab;
 mod promises;
+mod rules_change;
 mod ratio;
 mod warm_up;
 
