@@ -8,10 +8,11 @@ use trimtab_api::ManagedApp;
 use trimtab_api::resolve::{Policies, Reach, reaches, settings};
 use trimtab_delivery::finding::Finding;
 use trimtab_delivery::names::{
-    CLAIM_ANNOTATION, Claim, MANAGER, Phase, RELEASE_ANNOTATION, parse_release_word,
+    CLAIM_ANNOTATION, Claim, MANAGER, Phase, RELEASE_ANNOTATION, parse_release_word, release_object,
 };
 use trimtab_delivery::pod::{ContainerReport, End};
-use trimtab_delivery::snapshot::{App, Pod, Release, ReleaseStatus, ReplicaSet, Settings, Snapshot, Target};
+use trimtab_delivery::records::{Sifted, sift, taken_from};
+use trimtab_delivery::snapshot::{App, Pod, ReleaseStatus, ReplicaSet, Settings, Snapshot, Target};
 use trimtab_kube::intern::ContainerRole;
 use trimtab_kube::pod_row::{ContainerRow, PodPhase, PodProjection, PodRow, Termination};
 use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, REPLICA_SETS};
@@ -53,12 +54,44 @@ pub struct Observed {
     pub deployment: Option<Arc<DeploymentRow>>,
     /// Where its events are told.
     pub reaches: Vec<Reach>,
-    /// Uids of the releases' objects, by number.
-    pub release_uids: Vec<(u64, String)>,
     target: Option<Target>,
     replica_sets: Vec<ReplicaSet>,
     pods: Vec<Pod>,
-    releases: Vec<Release>,
+    records: Records,
+}
+
+/// What is recorded of a service.
+#[derive(Clone, Debug)]
+struct Records {
+    sifted: Sifted,
+    /// Uids of the releases' objects, by number.
+    uids: Vec<(u64, String)>,
+    /// Numbers whose names something else holds.
+    taken: Vec<u64>,
+}
+
+impl Records {
+    fn gather(cluster: &Cluster, row: &AppRow, app: &App, target: Option<&Target>) -> Self {
+        let rows = cluster.releases.read();
+        let (mut uids, mut found) = (Vec::new(), Vec::new());
+        for row in rows.at(row.key()) {
+            let release = row.object.release();
+            if *row.key().name == *release_object(&app.name, release.number) {
+                uids.push((release.number, row.object.uid.to_string()));
+            }
+            found.push((row.key().name.to_string(), release));
+        }
+        let revision = target.and_then(|target| target.revision).unwrap_or_default();
+        let sifted = sift(&app.name, app.status.last_release.unwrap_or_default().max(revision), found);
+        let held = |number: u64| {
+            let key = Key::new(row.key().namespace.clone(), release_object(&app.name, number));
+            rows.get(&key).is_some() || rows.is_unreadable(&key)
+        };
+        let last = sifted.releases.last().map_or(0, |release| release.number);
+        let firsts = [last.saturating_add(1), revision.max(last.saturating_add(1))];
+        let taken = firsts.into_iter().flat_map(|first| taken_from(first, held)).collect();
+        Self { sifted, uids, taken }
+    }
 }
 
 impl Observed {
@@ -78,15 +111,7 @@ impl Observed {
         let autoscaler =
             cluster.autoscalers.read().at(&target_key).next().map(|hpa| hpa.identity.key.name.to_string());
         let target = deployment.as_ref().map(|d| target(d, &wire, autoscaler));
-        let mut found: Vec<(Release, String)> = cluster
-            .releases
-            .read()
-            .at(row.key())
-            .map(|row| (row.object.release(), row.object.uid.to_string()))
-            .collect();
-        found.sort_by_key(|(release, _)| release.number);
-        let release_uids = found.iter().map(|(release, uid)| (release.number, uid.clone())).collect();
-        let releases = found.into_iter().map(|(release, _)| release).collect();
+        let records = Records::gather(cluster, row, &app, target.as_ref());
         Self {
             app,
             wire,
@@ -94,11 +119,10 @@ impl Observed {
             settings,
             deployment,
             reaches,
-            release_uids,
             target,
             replica_sets,
             pods,
-            releases,
+            records,
         }
     }
 
@@ -112,7 +136,9 @@ impl Observed {
             target: self.target.as_ref(),
             replica_sets: &self.replica_sets,
             pods: &self.pods,
-            releases: &self.releases,
+            releases: &self.records.sifted.releases,
+            refused: &self.records.sifted.refused,
+            taken: &self.records.taken,
             findings: &measured.findings,
             unbound: measured.unbound.as_deref(),
         }
@@ -121,14 +147,14 @@ impl Observed {
     /// Status of release `number` as the store knows it; that of a new record where there is none.
     #[must_use]
     pub fn release_status(&self, number: u64) -> ReleaseStatus {
-        let known = self.releases.iter().find(|release| release.number == number);
+        let known = self.records.sifted.releases.iter().find(|release| release.number == number);
         known.map(|release| release.status.clone()).unwrap_or_default()
     }
 
     /// Uid of the object of release `number`.
     #[must_use]
     pub fn release_uid(&self, number: u64) -> Option<&str> {
-        self.release_uids.iter().find(|(n, _)| *n == number).map(|(_, uid)| uid.as_str())
+        self.records.uids.iter().find(|(n, _)| *n == number).map(|(_, uid)| uid.as_str())
     }
 }
 

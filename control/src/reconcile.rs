@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use trimtab_delivery::judge::Arms;
@@ -20,6 +21,9 @@ use crate::expectations::{Expectations, Kind};
 use crate::observed::{Measured, NOTHING_MEASURED, Observed};
 use crate::rows::AppRow;
 use crate::tell::Teller;
+
+/// How long a claim that no service names is kept before the next look, while a `ManagedApp` beside it cannot be read.
+const UNREADABLE_AGAIN: Duration = Duration::from_secs(60);
 
 /// What every reconcile needs.
 pub struct Shell {
@@ -53,8 +57,7 @@ impl Shell {
         let services: Vec<Arc<AppRow>> = self.cluster.apps.read().at(&target).cloned().collect();
         if services.is_empty() {
             self.bindings.forget(&target);
-            self.let_go(&target).await?;
-            return Ok(None);
+            return self.let_go(&target).await;
         }
         let mut wake_at = None;
         for service in services {
@@ -148,15 +151,20 @@ impl Shell {
     }
 
     /// Releases a Deployment that is claimed and that no service names.
-    async fn let_go(&self, target: &Key) -> Result<(), ApiError> {
-        let Some(deployment) = self.cluster.deployments.get(target) else { return Ok(()) };
+    async fn let_go(&self, target: &Key) -> Result<Option<Timestamp>, ApiError> {
+        let Some(deployment) = self.cluster.deployments.get(target) else { return Ok(None) };
         let claim = deployment.identity.annotation(trimtab_delivery::names::CLAIM_ANNOTATION);
         if claim.is_none()
             || self.expectations.is_any_behind(|kind, key| {
                 (kind == Kind::Deployment && key == target).then(|| Some(deployment.resource_version()))
             })
         {
-            return Ok(());
+            return Ok(None);
+        }
+        // Whom it claims is unknown, and may be this one.
+        if let Some(app) = self.cluster.apps.read().unreadable_in(&target.namespace).next() {
+            tracing::warn!(deployment = %target, managed_app = %app, "keeps a claim that no ManagedApp names: one of its namespace cannot be read; `kubectl get managedapp -o yaml` shows it");
+            return Ok(self.clock.now().checked_add(UNREADABLE_AGAIN).ok());
         }
         let sets = self.cluster.replica_sets.read().at(&deployment.identity.uid).cloned().collect::<Vec<_>>();
         let running = sets.iter().max_by_key(|set| (set.status.available, set.revision));
@@ -177,7 +185,7 @@ impl Shell {
         }
         let answer = apply::unclaim(&self.api, &deployment, template).await?;
         self.expectations.wrote_answer(Kind::Deployment, target.clone(), &answer);
-        Ok(())
+        Ok(None)
     }
 
     fn log(&self, service: &Key, plan: &Plan, report: &Report) {

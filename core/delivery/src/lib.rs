@@ -18,6 +18,7 @@ pub mod judge;
 pub mod names;
 pub mod plan;
 pub mod pod;
+pub mod records;
 pub mod release;
 pub mod report;
 pub mod rule;

@@ -33,6 +33,10 @@ pub struct Snapshot<'a> {
     pub pods: &'a [Pod],
     /// Releases of the service, ascending by number.
     pub releases: &'a [Release],
+    /// Records that do not count as releases, and why.
+    pub refused: &'a [String],
+    /// Numbers whose names are held by something that is no release of the service.
+    pub taken: &'a [u64],
     /// Findings on the release that is judged; empty where there is none.
     pub findings: &'a [Finding],
     /// Rules that find no series of the pods as they are; `None` where nobody asked just now.
@@ -274,6 +278,13 @@ impl<'a> Snapshot<'a> {
     #[must_use]
     pub fn last_number(&self) -> u64 {
         self.releases.last().map_or(0, |release| release.number)
+    }
+
+    /// The first number from `at_least` on that is higher than every other and free.
+    #[must_use]
+    pub fn free_number(&self, at_least: u64) -> u64 {
+        let first = at_least.max(self.last_number().saturating_add(1));
+        (first..=u64::MAX).find(|number| !self.taken.contains(number)).unwrap_or(first)
     }
 
     /// The record that a person created for `number` and that waits for its template. Numbers only go up: one that was

@@ -63,6 +63,8 @@ pub struct Rows<R, I = ()> {
     /// The rows of each value, in key order. Most values have one row or a few, for which a list is leanest.
     index: BTreeMap<I, Vec<Arc<R>>>,
     index_of: IndexOf<R, I>,
+    /// Keys of objects that exist and could not be read when they were seen last; their rows, if any, are older.
+    unreadable: BTreeSet<Key>,
     /// Keys seen by the listing under way.
     listing: Option<BTreeSet<Key>>,
     synced: bool,
@@ -84,7 +86,7 @@ impl<R: Row> Default for Rows<R> {
 impl<R: Row, I: Ord> Rows<R, I> {
     /// No rows yet, indexed by whatever `index_of` pushes.
     pub fn indexed(index_of: IndexOf<R, I>) -> Rows<R, I> {
-        Rows { rows: BTreeSet::new(), index: BTreeMap::new(), index_of, listing: None, synced: false }
+        Rows { rows: BTreeSet::new(), index: BTreeMap::new(), index_of, unreadable: BTreeSet::new(), listing: None, synced: false }
     }
 
     /// Takes in one event and says which rows changed in a way that [matters](Row::differs_from).
@@ -103,7 +105,8 @@ impl<R: Row, I: Ord> Rows<R, I> {
             Event::Apply(row) => Vec::from_iter(self.put(row)),
             Event::Delete(key) => Vec::from_iter(self.remove(&key)),
             Event::Unreadable(key) => {
-                self.seen(key);
+                self.seen(key.clone());
+                self.unreadable.insert(key);
                 Vec::new()
             }
             Event::Ready => self.finish_listing(),
@@ -122,6 +125,7 @@ impl<R: Row, I: Ord> Rows<R, I> {
 
     fn put(&mut self, row: R) -> Option<Change<R>> {
         let new = Arc::new(row);
+        self.unreadable.remove(new.key());
         self.add_to_index(&new);
         let old = self.rows.replace(Placed(new.clone())).map(|Placed(old)| old);
         if let Some(old) = &old {
@@ -132,6 +136,7 @@ impl<R: Row, I: Ord> Rows<R, I> {
     }
 
     fn remove(&mut self, key: &Key) -> Option<Change<R>> {
+        self.unreadable.remove(key);
         let Placed(old) = self.rows.take(key)?;
         self.remove_from_index(&old, None);
         Some(Change { old: Some(old), new: None })
@@ -140,6 +145,7 @@ impl<R: Row, I: Ord> Rows<R, I> {
     fn finish_listing(&mut self) -> Vec<Change<R>> {
         self.synced = true;
         let Some(seen) = self.listing.take() else { return Vec::new() };
+        self.unreadable.retain(|key| seen.contains(key));
         let gone: Vec<Key> =
             self.iter().map(|row| row.key()).filter(|key| !seen.contains(key)).cloned().collect();
         gone.iter().filter_map(|key| self.remove(key)).collect()
@@ -186,6 +192,19 @@ impl<R: Row, I: Ord> Rows<R, I> {
     /// The row of that key.
     pub fn get(&self, key: &Key) -> Option<&Arc<R>> {
         self.rows.get(key).map(|Placed(row)| row)
+    }
+
+    /// Whether an object of that key exists and could not be read when it was seen last.
+    pub fn is_unreadable(&self, key: &Key) -> bool {
+        self.unreadable.contains(key)
+    }
+
+    /// Keys of one namespace's objects that exist and could not be read when they were seen last. What such an object says
+    /// is unknown, which is not the same as that it says nothing.
+    pub fn unreadable_in(&self, namespace: &str) -> impl Iterator<Item = &Key> {
+        let first = Key::new(namespace, "");
+        let wanted = first.namespace.clone();
+        self.unreadable.range(first..).take_while(move |key| key.namespace == wanted)
     }
 
     /// All rows, in key order.

@@ -155,3 +155,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_cannot_be_read_is_known_to_exist() {
+    let mut rows = rows();
+    let unreadable = |rows: &Rows<Ball, u8>| -> Vec<String> {
+        rows.unreadable_in("n").map(|key| key.name.to_string()).collect()
+    };
+    rows.take(Event::Reset);
+    rows.take(Event::Unreadable(Key::new("n", "a")));
+    rows.take(Event::Unreadable(Key::new("n", "b")));
+    rows.take(Event::Unreadable(Key::new("other", "c")));
+    rows.take(Event::Ready);
+    assert_eq!(unreadable(&rows), ["a", "b"]);
+    assert!(rows.is_unreadable(&Key::new("other", "c")));
+    rows.take(Event::Apply(ball("a", 1, 0)));
+    assert_eq!(unreadable(&rows), ["b"], "it was mended");
+    rows.take(Event::Delete(Key::new("n", "b")));
+    assert_eq!(unreadable(&rows), Vec::<String>::new(), "it is gone");
+    rows.take(Event::Unreadable(Key::new("n", "d")));
+    rows.take(Event::Reset);
+    rows.take(Event::Ready);
+    assert_eq!(unreadable(&rows), Vec::<String>::new(), "a listing without it");
+}

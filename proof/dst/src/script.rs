@@ -334,6 +334,7 @@ async fn object(stage: &Stage, block: &str) -> Result<String, String> {
     let object: Value = serde_saphyr::from_str(block).map_err(|error| error.to_string())?;
     let (resource, namespace) = match object["kind"].as_str() {
         Some("ManagedApp") => (MANAGED_APPS, Some(NAMESPACE)),
+        Some("AppRelease") => (APP_RELEASES, Some(NAMESPACE)),
         Some("FleetPolicy") => (FLEET_POLICIES, None),
         Some("Secret") => (SECRETS, object["metadata"]["namespace"].as_str()),
         Some("Deployment") => (DEPLOYMENTS, Some(NAMESPACE)),

@@ -6,7 +6,7 @@ use trimtab_api::resolve::Policies;
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
 use trimtab_control::observed::service_image;
 use trimtab_control::resources::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
-use trimtab_delivery::names::{APP_LABEL, release_word};
+use trimtab_delivery::names::{APP_LABEL, release_object, release_word};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_kube::api::Selector;
 use trimtab_kube::resource::DEPLOYMENTS;
@@ -200,6 +200,11 @@ pub fn phase(release: &AppRelease) -> ReleasePhase {
 pub async fn releases(api: &Api, namespace: &str, service: &str) -> Result<Vec<AppRelease>, Failure> {
     let of_service = Selector::all().labels(format!("{APP_LABEL}={service}"));
     let mut releases: Vec<AppRelease> = list(api, APP_RELEASES, Some(namespace), &of_service).await?;
+    // A label is anybody's to write; the name and the spec of a release say the same.
+    let is_own = |release: &AppRelease| {
+        release.spec.app == service && release.metadata.name == release_object(service, release.spec.number)
+    };
+    releases.retain(is_own);
     releases.sort_by_key(|release| release.spec.number);
     Ok(releases)
 }

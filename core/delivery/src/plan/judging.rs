@@ -8,7 +8,7 @@ use super::held::{held_by_admission, hold_changes};
 use super::verdict::{failed_rule, short_of_pods, telemetry_lost, weigh};
 use super::{NO_PROGRESS_MAX, NewRelease, Pause, Write, rolling_back};
 use crate::finding::Finding;
-use crate::names::{Claim, Phase, release_word};
+use crate::names::{Claim, Phase, release_object, release_word};
 use crate::report::{duration_words, finding_line};
 use crate::snapshot::{
     Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, Target, WATCH_ON, after,
@@ -28,7 +28,7 @@ pub(super) fn adopt_baseline(draft: &mut Draft<'_>, target: &Target) {
         draft.decided("what runs was not judged", format!("keeps it as {}", release_word(release.number)));
         return draft.release_status(release, status);
     }
-    let number = target.revision.unwrap_or(1).max(draft.snapshot.last_number() + 1);
+    let number = draft.snapshot.free_number(target.revision.unwrap_or(1));
     draft.decided(
         "no release of this Deployment is recorded",
         format!("records what runs as {}", release_word(number)),
@@ -59,7 +59,12 @@ pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
     }
     let previous = snapshot.current().map(|release| release.number);
     let numbered = target.release_annotation.and_then(|number| snapshot.awaited(number));
-    let number = numbered.map_or(snapshot.last_number() + 1, |release| release.number);
+    let number = numbered.map_or_else(|| snapshot.free_number(1), |release| release.number);
+    let next = snapshot.last_number() + 1;
+    if numbered.is_none() && number > next {
+        let held = release_object(&snapshot.app.name, next);
+        draft.decided(format!("AppRelease {held} is no release of this service"), "takes another number");
+    }
     if let Some(old) = snapshot.in_flight() {
         supersede(draft, target, old, number);
     }

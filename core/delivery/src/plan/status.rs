@@ -221,6 +221,12 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
     if let Some(condition) = rules_bound(snapshot) {
         conditions.push(condition);
     }
+    if let Some(first) = snapshot.refused.first() {
+        let more = snapshot.refused.len() - 1;
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        let message = format!("not counted and never restored: {first}{more}; delete what nobody needs");
+        conditions.push(Condition::new("RecordsCounted", false, "RecordRefused", message));
+    }
     if !snapshot.settings.not_acted_on.is_empty() {
         let message =
             format!("valid, and not acted on by this version: {}", snapshot.settings.not_acted_on.join(", "));

@@ -83,6 +83,8 @@ impl AtRest {
             replica_sets: &self.sets,
             pods: &self.pods,
             releases: &self.releases,
+            refused: &[],
+            taken: &[],
             findings: &[],
             unbound: None,
         }

@@ -9,6 +9,7 @@ mod low_evidence;
 mod promises;
 mod pods;
 mod properties;
+mod records;
 mod releases;
 mod render;
 mod replaced;

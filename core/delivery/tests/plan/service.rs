@@ -24,6 +24,8 @@ pub(crate) struct Service {
     pub(crate) sets: Vec<ReplicaSet>,
     pub(crate) pods: Vec<Pod>,
     pub(crate) releases: Vec<Release>,
+    pub(crate) refused: Vec<String>,
+    pub(crate) taken: Vec<u64>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) unbound: Option<Vec<String>>,
 }
@@ -61,6 +63,8 @@ pub(crate) fn unclaimed() -> Service {
         sets: Vec::new(),
         pods: Vec::new(),
         releases: Vec::new(),
+        refused: Vec::new(),
+        taken: Vec::new(),
         findings: Vec::new(),
         unbound: None,
     };
@@ -109,6 +113,8 @@ impl Service {
             replica_sets: &self.sets,
             pods: &self.pods,
             releases: &self.releases,
+            refused: &self.refused,
+            taken: &self.taken,
             findings: &self.findings,
             unbound: self.unbound.as_deref(),
         }
