@@ -22,6 +22,7 @@ pub mod records;
 pub mod release;
 pub mod report;
 pub mod rule;
+pub mod seal;
 pub mod snapshot;
 
 pub use plan::{Plan, Write, plan};
