@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A plan is a value. It names objects and fields and never reads them; the shell that carries it out knows nothing of
-//! releases or sizes. [`check`] holds a plan against the list of who may write what, [`concern::ALL`], before anything is
+//! releases or sizes. [`check()`] holds a plan against the list of who may write what, [`concern::ALL`], before anything is
 //! sent: in tests and in production alike.
 #![forbid(unsafe_code)]
 

@@ -61,7 +61,7 @@ impl Watches {
     }
 }
 
-/// A fault that can be ended: see [`Faults::end`].
+/// A fault that can be ended: see `Faults::end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultId(u64);
 

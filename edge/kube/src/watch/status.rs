@@ -18,7 +18,7 @@ use crate::sync::locked;
 
 /// How long after the server's last word a watch without a connection still counts as healthy: long enough to reconnect a
 /// few times, short enough that nobody decides on what was true long ago. With a connection, silence is bounded by
-/// [`SILENCE_MAX`](super::lines::SILENCE_MAX), which cuts it.
+/// `SILENCE_MAX`, which cuts it.
 pub const HEALTHY_WITHIN: Duration = Duration::from_secs(60);
 
 /// What happened on one watch since it began.
