@@ -65,6 +65,11 @@ impl Executor<'_> {
                 }
             }
             Write::Delete { object, when } => self.delete(object, when).await?,
+            Write::ReturnFields { object, manager, when } => {
+                if let Some(answer) = self.return_fields(object, manager, when).await? {
+                    self.wrote(object, &answer, versions);
+                }
+            }
             Write::Notify { key, destination } => (self.notify)(key, destination),
         }
         Ok(())
@@ -93,6 +98,20 @@ impl Executor<'_> {
             Ok(()) | Err(ApiError::NotFound { .. } | ApiError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Takes the entries of `manager` out of the managed fields; the answer, where there was any.
+    async fn return_fields(
+        &self,
+        object: &Object,
+        manager: &str,
+        when: &Precondition,
+    ) -> Result<Option<Value>, ApiError> {
+        let Some(found) = self.api.get(resource(object.kind), namespace(object), &object.name).await? else {
+            return Ok(None);
+        };
+        let Some(patch) = returned(&found, manager) else { return Ok(None) };
+        self.patch(object, Part::Main, &wire(&patch, None, when)).await.map(Some)
     }
 
     /// A value as another object has it now, if it is still the one that the plan was made on.
@@ -126,6 +145,24 @@ fn namespace(object: &Object) -> Option<&str> {
 
 fn key(object: &Object) -> Key {
     Key::new(object.namespace.as_deref().unwrap_or_default(), object.name.as_str())
+}
+
+/// The patch that takes `manager` off an object as it was read; none where it owns nothing of the spec.
+fn returned(object: &Value, manager: &str) -> Option<Patch> {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+    let ours = |entry: &Value| entry["manager"] == manager && entry.pointer("/fieldsV1/f:spec").is_some();
+    // From the last on, so that an index still counts after a later entry went.
+    let owned = entries.iter().enumerate().rev().filter(|(_, entry)| ours(entry));
+    let mut operations: Vec<Value> = owned
+        .map(|(index, _)| json!({"op": "remove", "path": format!("/metadata/managedFields/{index}")}))
+        .collect();
+    if operations.is_empty() {
+        return None;
+    }
+    // The indices are those of the version that was read.
+    let version = object.pointer("/metadata/resourceVersion")?;
+    operations.insert(0, json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}));
+    Some(Patch::Json(operations))
 }
 
 /// What a plan wrote itself counts as read.

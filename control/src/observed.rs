@@ -7,7 +7,7 @@ use serde_json::Value;
 use trimtab_api::ManagedApp;
 use trimtab_api::resolve::{Policies, Reach, reaches, settings};
 use trimtab_delivery::names::{
-    CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, parse_release_word, release_object,
+    CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, claimed_images, parse_release_word, release_object,
 };
 use trimtab_delivery::records::{Sifted, sift, taken_from};
 use trimtab_delivery::snapshot::{App, Settings, Snapshot};
@@ -136,22 +136,16 @@ fn app_and_settings(
     policies: &Policies<'_>,
 ) -> (App, Settings) {
     let (settings, problems) = settings(wire, policies);
-    let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     // The first by name has the claim; whoever else names the same Deployment must not fight for it.
-    if let Some(first) =
-        cluster.apps.read().at(&target_key(row)).next().filter(|first| first.key() != row.key())
-    {
-        problems.push(format!(
-            "spec.target: Deployment {} is claimed by ManagedApp {}",
-            settings.target,
-            first.key().name
-        ));
-    }
+    let first = cluster.apps.read().at(&target_key(row)).next().map(|first| first.key().clone());
+    let claimed_by = first.filter(|first| first != row.key()).map(|first| first.name.to_string());
     let app = App {
         namespace: wire.metadata.namespace.clone(),
         name: wire.metadata.name.clone(),
         generation: wire.metadata.generation,
         problems,
+        claimed_by,
         status: convert::app_status(&wire.status),
         uid: wire.metadata.uid.clone(),
         version: row.resource_version(),
@@ -174,16 +168,19 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
         generation: identity.generation,
         observed_generation: row.observed_generation,
         template_hash: row.template.hash.to_string(),
+        template_bytes: row.template.json.len(),
         image: service_image(&row.template.value(), container).unwrap_or_default(),
         template_manager: writers
             .into_iter()
             .find(|manager| *manager != MANAGER)
             .unwrap_or("unknown")
             .to_owned(),
+        owns_template: row.template_managers.iter().any(|writer| &*writer.manager == MANAGER),
         replicas: i32::try_from(row.replicas).unwrap_or(i32::MAX),
         paused: row.paused,
         paused_by: row.paused_manager.as_deref().filter(|manager| *manager != MANAGER).map(str::to_owned),
         claim: identity.annotation(CLAIM_ANNOTATION).map(AdmissionHold::parse),
+        held_images: identity.annotation(CLAIM_ANNOTATION).map(claimed_images).unwrap_or_default(),
         release_annotation: identity.annotation(RELEASE_ANNOTATION).and_then(parse_release_word),
         has_release_annotation: identity.annotation(RELEASE_ANNOTATION).is_some(),
         has_annotations: identity.has_annotations,

@@ -22,6 +22,7 @@ pub mod records;
 pub mod release;
 pub mod report;
 pub mod snapshot;
+pub mod unclaim;
 
 pub use lower::lower;
 pub use plan::{Plan, Write, plan};

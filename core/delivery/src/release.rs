@@ -167,7 +167,7 @@ pub enum ReleasePhase {
     Judging,
     /// It failed; the previous template is being restored.
     RollingBack,
-    /// The previous release runs again. Its template is rejected until a later release is kept.
+    /// The previous release runs again. Its template is rejected for a month, or until a person keeps it.
     RolledBack,
     /// It stayed.
     Kept,

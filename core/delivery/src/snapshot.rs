@@ -15,6 +15,11 @@ pub use crate::release::{Decision, Happening, Keep, Release, ReleasePhase, Relea
 /// within the hour or not at all.
 pub const WATCH_ON: Duration = Duration::from_secs(3600);
 
+/// How long a rejected template is remembered: Git may bring it back weeks later.
+pub const REJECTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Rejections remembered at most for one service; an older one is restored after the fact if it ever comes back.
+pub const REJECTED_MAX: usize = 16;
+
 /// One service at one instant.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
@@ -54,8 +59,10 @@ pub struct App {
     pub name: String,
     /// Generation of the spec.
     pub generation: i64,
-    /// What is wrong with its spec, with field and cause; a service with problems is not touched.
+    /// What is wrong with its spec, with field and cause. The settings are what is left without it.
     pub problems: Vec<String>,
+    /// The `ManagedApp` that claims the same Deployment and comes first.
+    pub claimed_by: Option<String>,
     /// Its status as it stands in the API.
     pub status: AppStatus,
     /// Unique for all time.
@@ -139,6 +146,11 @@ pub struct Notify {
     pub on: Vec<String>,
 }
 
+/// When the rejection of `release` is forgotten.
+fn forgotten_at(release: &Release) -> Option<Timestamp> {
+    release.status.decided_at.or(release.created_at).map(|at| after(at, REJECTED_FOR))
+}
+
 /// `at` plus `span`, saturating: a deadline beyond the calendar is as good as never.
 pub(crate) fn after(at: Timestamp, span: Duration) -> Timestamp {
     let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
@@ -165,12 +177,14 @@ impl<'a> Snapshot<'a> {
         self.own_releases().rev().find(|release| release.status.phase.in_flight())
     }
 
-    /// What `release` falls back to: what was kept last before it.
+    /// What `release` falls back to: what was kept last beside it. That is a later one where a template that was rejected
+    /// long ago came back, and never one whose template was rejected since.
     #[must_use]
     pub fn before(&self, release: &Release) -> Option<&'a Release> {
+        let rejected: Vec<&Option<String>> = self.rejected().map(|other| &other.template_hash).collect();
         self.own_releases()
             .rev()
-            .filter(|other| other.number < release.number)
+            .filter(|other| other.number != release.number && !rejected.contains(&&other.template_hash))
             .find(|other| other.status.phase == ReleasePhase::Kept)
     }
 
@@ -200,11 +214,35 @@ impl<'a> Snapshot<'a> {
         watched.then_some(current)
     }
 
-    /// Releases rolled back since the current one was kept: their templates are held when applied again.
+    /// The releases whose templates are held when they are applied again: those that were rolled back and are still
+    /// remembered, the newest [`REJECTED_MAX`] of them.
     pub fn rejected(&self) -> impl Iterator<Item = &'a Release> {
-        let kept = self.current().map_or(0, |release| release.number);
-        self.own_releases()
-            .filter(move |release| release.number > kept && release.status.phase == ReleasePhase::RolledBack)
+        let remembered: Vec<&Release> =
+            self.own_releases().filter(|release| self.is_remembered(release)).collect();
+        let surplus = remembered.len().saturating_sub(REJECTED_MAX);
+        remembered.into_iter().skip(surplus)
+    }
+
+    /// A rejection is remembered for [`REJECTED_FOR`], and longer where the spec holds its template just now: nothing
+    /// ships because a month is over. A person lifts it by keeping the release, or a later one of the same template.
+    fn is_remembered(&self, release: &Release) -> bool {
+        if release.status.phase != ReleasePhase::RolledBack {
+            return false;
+        }
+        let wanted = release.decision.as_ref().is_some_and(|decision| decision.keep == Keep::Keep);
+        let mut kept = self
+            .own_releases()
+            .filter(|other| other.status.phase == ReleasePhase::Kept && other.number > release.number);
+        let lifted = kept.any(|other| {
+            wanted || (other.template_hash.is_some() && other.template_hash == release.template_hash)
+        });
+        let over = forgotten_at(release).is_some_and(|at| at <= self.now);
+        !lifted && (release.status.held || !over)
+    }
+
+    /// When the next rejection is forgotten.
+    pub(crate) fn forgets_at(&self) -> Option<Timestamp> {
+        self.rejected().filter_map(forgotten_at).filter(|at| *at > self.now).min()
     }
 
     /// Highest number given so far.

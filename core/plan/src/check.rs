@@ -10,6 +10,9 @@ use crate::touched::touched;
 use crate::write::{Patch, Precondition, Write};
 use crate::{Plan, WRITES_MAX};
 
+/// Who owns which fields of an object.
+const MANAGED_FIELDS: &str = "/metadata/managedFields";
+
 /// What is wrong with a plan. It is not carried out: it would have written what its concern must not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breach {
@@ -52,6 +55,13 @@ fn permitted(write: &Write, concern: &Concern) -> Result<(), String> {
             guarded(write, when)
         }
         Write::Notify { .. } => may(&Right::Notify),
+        Write::ReturnFields { object, manager, when } => {
+            if *manager != concern.manager {
+                return Err(format!("{} may not return fields of {manager} in {object}", concern.name));
+            }
+            may(&Right::Field(object.kind, Part::Main, MANAGED_FIELDS))?;
+            guarded(write, when)
+        }
         Write::Patch { object, part, patch, when, .. } => {
             for pointer in touched(write) {
                 owned(concern, object.kind, *part, &pointer)

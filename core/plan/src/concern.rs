@@ -41,6 +41,7 @@ pub const DELIVERY: Concern = Concern {
         Right::Field(Kind::AppRelease, Part::Main, "/spec"),
         Right::Field(Kind::AppRelease, Part::Status, "/status"),
         Right::Field(Kind::Deployment, Part::Main, "/metadata/annotations"),
+        Right::Field(Kind::Deployment, Part::Main, "/metadata/managedFields"),
         Right::Field(Kind::Deployment, Part::Main, "/spec/template"),
         Right::Field(Kind::Deployment, Part::Main, "/spec/paused"),
         Right::Field(Kind::Pod, Part::Main, "/metadata/labels/trimtab.dev~1phase"),
@@ -66,6 +67,7 @@ pub const UNCLAIM: Concern = Concern {
     manager: "trimtab-delivery",
     rights: &[
         Right::Field(Kind::Deployment, Part::Main, "/metadata/annotations"),
+        Right::Field(Kind::Deployment, Part::Main, "/metadata/managedFields"),
         Right::Field(Kind::Deployment, Part::Main, "/spec/template"),
         Right::Field(Kind::Deployment, Part::Main, "/spec/paused"),
         Right::Field(Kind::Pod, Part::Main, "/metadata/labels/trimtab.dev~1phase"),

@@ -40,6 +40,16 @@ pub enum Write {
         /// What must still be true.
         when: Precondition,
     },
+    /// Gives up what a field manager owns of an object's spec, so that whoever applies it next meets no conflict. The values
+    /// stay. Where the entries are is seen in the object as it is written.
+    ReturnFields {
+        /// Which.
+        object: Object,
+        /// The field manager: the concern's own.
+        manager: &'static str,
+        /// What must still be true.
+        when: Precondition,
+    },
     /// Hands a message to the notifier, after the writes before it recorded that it is being sent.
     Notify {
         /// The outbox entry's key: a receiver drops doubles by it.
@@ -54,9 +64,10 @@ impl Write {
     #[must_use]
     pub fn object(&self) -> Option<&Object> {
         match self {
-            Self::Create { object, .. } | Self::Patch { object, .. } | Self::Delete { object, .. } => {
-                Some(object)
-            }
+            Self::Create { object, .. }
+            | Self::Patch { object, .. }
+            | Self::Delete { object, .. }
+            | Self::ReturnFields { object, .. } => Some(object),
             Self::Notify { .. } => None,
         }
     }
@@ -68,6 +79,7 @@ impl Write {
             Self::Create { .. } => "create",
             Self::Patch { .. } => "patch",
             Self::Delete { .. } => "delete",
+            Self::ReturnFields { .. } => "return fields of",
             Self::Notify { .. } => "notify",
         }
     }

@@ -21,18 +21,24 @@ pub struct Target {
     pub observed_generation: i64,
     /// Hash of the pod template in the spec.
     pub template_hash: String,
+    /// Size of the pod template in the spec as JSON, in bytes.
+    pub template_bytes: usize,
     /// Image of the service container in the spec.
     pub image: String,
     /// Who wrote the template last, by field manager.
     pub template_manager: String,
+    /// Whether our own field manager owns fields of the template, as it does after it restored one.
+    pub owns_template: bool,
     /// Pods wanted.
     pub replicas: i32,
     /// Whether rolling out is paused.
     pub paused: bool,
-    /// Field manager that owns `spec.paused`; admission's own pause has none.
+    /// Field manager that owns `spec.paused`, whatever value it wrote: see [`Target::paused_by_others`].
     pub paused_by: Option<String>,
     /// The claim annotation, if there is one.
     pub claim: Option<AdmissionHold>,
+    /// The images that the claim tells admission to hold.
+    pub held_images: Vec<String>,
     /// Release number that a person gave to the template in the spec.
     pub release_annotation: Option<u64>,
     /// Whether there is such an annotation, whatever it says.
@@ -52,6 +58,26 @@ pub struct Target {
     pub rolled_out: bool,
     /// The Deployment's `deployment.kubernetes.io/revision`.
     pub revision: Option<u64>,
+}
+
+impl Target {
+    /// Whether `paused` is the admission policy's doing. It says so in the claim when it pauses; who owns the field tells
+    /// nothing there, for a manifest that says `paused: false` owns it too. Elsewhere a pause without an owner is
+    /// admission's: people and tools leave their name.
+    #[must_use]
+    pub fn held_by_admission(&self) -> bool {
+        match self.claim {
+            Some(AdmissionHold::Held) => self.paused,
+            Some(AdmissionHold::HoldChanges) => self.paused && self.paused_by.is_none(),
+            Some(AdmissionHold::Open) | None => false,
+        }
+    }
+
+    /// Who paused the Deployment, where it is paused and admission did not do it.
+    #[must_use]
+    pub fn paused_by_others(&self) -> Option<&str> {
+        self.paused_by.as_deref().filter(|_| self.paused && !self.held_by_admission())
+    }
 }
 
 /// A ReplicaSet of the target.

@@ -68,7 +68,9 @@ pub(crate) async fn step(words: &[&str], block: &str, stage: &mut Stage) -> Resu
         ["edit", name, settings @ ..] => edit(stage, name, settings).await,
         ["unclaim", name] => delete(stage, MANAGED_APPS, name).await,
         ["deploy", name, image] => deploy(stage, name, image, "alice").await,
-        ["apply", name, image, "by", manager] => apply(stage, name, image, manager).await,
+        ["apply", name, image, "by", manager, options @ ..] => {
+            apply(stage, name, image, manager, options).await
+        }
         ["undo", name] => undo(stage, name).await,
         ["pause", name, "by", manager] => set_paused(stage, name, true, manager).await,
         ["resume", name, "by", manager] => set_paused(stage, name, false, manager).await,
@@ -213,13 +215,40 @@ fn image_patch(name: &str, image: &str) -> Value {
     })
 }
 
-/// Applies the image as a GitOps tool does.
-async fn apply(stage: &Stage, name: &str, image: &str, manager: &str) -> Result<String, String> {
+/// Applies the image as a GitOps tool does. With `paused=false` the manifest says so, with `unforced` a conflict with
+/// another field manager is an error, `env=VALUE` gives the container something beside its image, and `kib=N` makes that so
+/// large.
+async fn apply(
+    stage: &Stage,
+    name: &str,
+    image: &str,
+    manager: &str,
+    options: &[&str],
+) -> Result<String, String> {
     // Field managers are program names: a script has a handful, and each lives as long as the process.
     let manager: &'static str = Box::leak(manager.to_owned().into_boxed_str());
     let api = stage.person.with_field_manager(manager);
-    let patch = Patch::Apply { value: image_patch(name, image), force: Force::Yes };
+    let mut value = image_patch(name, image);
+    match setting(options, "paused", "") {
+        "" => {}
+        paused => value["spec"]["paused"] = (paused == "true").into(),
+    }
+    match setting(options, "env", "") {
+        "" => {}
+        env => set_env(&mut value, env),
+    }
+    match number::<usize>(setting(options, "kib", "0"))? {
+        0 => {}
+        kib => set_env(&mut value, &"x".repeat(kib * 1024)),
+    }
+    let force = if options.contains(&"unforced") { Force::No } else { Force::Yes };
+    let patch = Patch::Apply { value, force };
     told(api.patch(DEPLOYMENTS, Some(NAMESPACE), name, &patch).await)
+}
+
+fn set_env(deployment: &mut Value, text: &str) {
+    deployment["spec"]["template"]["spec"]["containers"][0]["env"] =
+        json!([{"name": "SETTING", "value": text}]);
 }
 
 /// Deploys as `trimtab deploy` does: a number first, then the image.

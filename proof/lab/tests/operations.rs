@@ -2,6 +2,8 @@
 //! second manager takes over, that rules say what they miss, that no right is missing and none is used beyond the list,
 //! and that it goes without a trace.
 
+#[path = "operations/helm.rs"]
+mod helm;
 #[path = "operations/manifests.rs"]
 mod manifests;
 #[path = "operations/messages.rs"]
@@ -37,6 +39,9 @@ fn main() -> ExitCode {
         }),
         case("a_rule_without_series_says_so_before_a_release", &stage, |lab, stage| {
             Box::pin(series::a_rule_without_series_says_so_before_a_release(lab, stage))
+        }),
+        case("helm_ships_the_fix_after_a_rollback", &stage, |lab, stage| {
+            Box::pin(helm::helm_ships_the_fix_after_a_rollback(lab, stage))
         }),
         case("the_manager_asks_for_nothing_it_may_not_have", &stage, |lab, stage| {
             Box::pin(rights::the_manager_asks_for_nothing_it_may_not_have(lab, stage))

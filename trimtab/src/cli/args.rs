@@ -191,7 +191,8 @@ pub struct RollbackArgs {
 pub struct PromoteArgs {
     /// Name of the service
     pub service: String,
-    /// A release, such as v128; default is the one under way, then the one that was rejected last
+    /// A release, such as v128; default is the one under way, then the one that is held, then the one
+    /// that was rejected last
     pub release: Option<String>,
     /// Why; recorded with your name
     #[arg(long, value_name = "TEXT")]

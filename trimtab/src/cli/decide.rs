@@ -65,7 +65,8 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
     let release = promotable(&service, args.release.as_deref())?;
     let aborted =
         release.spec.decision.as_ref().filter(|decision| decision.verdict == Verdict::RollBack.word());
-    if aborted.is_some() && phase(release) == ReleasePhase::RolledBack {
+    // Numbers only go up: what was rejected before another release was kept comes back under a new one.
+    if (aborted.is_some() || !service.is_news(release)) && phase(release) == ReleasePhase::RolledBack {
         return promote_again(session, &service, release, &args.because).await;
     }
     let word = release_word(release.spec.number);
@@ -79,7 +80,8 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
     Ok(Exit::Done)
 }
 
-/// Keeps what a person rolled back before. That decision stands in its record, so the template gets a new number.
+/// Keeps what a person rolled back before, or what was rejected before the current release was kept: the template gets a
+/// new number, and the rejection is lifted with it.
 async fn promote_again(
     session: &mut Session<'_>,
     service: &Service,
@@ -98,7 +100,7 @@ async fn promote_again(
     let again = put_back_numbered(session, service, &record, &template).await?;
     let (old, new) = (release_word(release.spec.number), release_word(again.spec.number));
     session.say(&format!("{} {new} kept by decision", service.name))?;
-    session.tell(&format!("{new} is {old} again, which was rolled back by decision"));
+    session.tell(&format!("{new} is {old} again, which was rolled back; its template is held no more"));
     Ok(Exit::Done)
 }
 
@@ -112,7 +114,7 @@ fn decision(session: &Session<'_>, verdict: Verdict, actor: &str, because: &str)
 fn promotable<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRelease, Failure> {
     let release = match asked {
         Some(asked) => service.release(number(asked)?)?,
-        None => service.in_flight().or_else(|| service.rejected().next_back()).ok_or_else(|| {
+        None => default_release(service).ok_or_else(|| {
             Failure::refused(format!("{} has no release under way and none rejected", service.name))
                 .hint(format!("`trimtab history {}`", service.name))
         })?,
@@ -132,6 +134,13 @@ fn promotable<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRe
         service.name,
         release_word(release.spec.number)
     )))
+}
+
+/// The one under way, or the one that is held, or the one that was rejected last and came after what runs.
+fn default_release(service: &Service) -> Option<&AppRelease> {
+    let held = || service.rejected().find(|release| release.status.held == Some(true));
+    let last = || service.rejected().filter(|release| service.is_news(release)).next_back();
+    service.in_flight().or_else(held).or_else(last)
 }
 
 /// The number that a person typed.

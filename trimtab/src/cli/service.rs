@@ -113,11 +113,21 @@ impl Service {
         self.own().rev().find(|release| phase(release) == ReleasePhase::Kept)
     }
 
-    /// Releases rolled back since, ascending.
+    /// Releases whose templates are remembered as rejected, ascending: those that the manager says, and those that were
+    /// rolled back since the current one was kept.
     pub fn rejected(&self) -> impl DoubleEndedIterator<Item = &AppRelease> {
-        let kept = self.current().map_or(0, |release| release.spec.number);
-        self.own()
-            .filter(move |release| release.spec.number > kept && phase(release) == ReleasePhase::RolledBack)
+        let told = self.app.iter().flat_map(|app| &app.status.rejected);
+        let told: Vec<u64> = told.map(|rejected| rejected.number).collect();
+        self.own().filter(move |release| {
+            let remembered = self.is_news(release) || told.contains(&release.spec.number);
+            remembered && phase(release) == ReleasePhase::RolledBack
+        })
+    }
+
+    /// Whether a release is newer than the one that was kept last.
+    #[must_use]
+    pub fn is_news(&self, release: &AppRelease) -> bool {
+        self.current().is_none_or(|kept| release.spec.number > kept.spec.number)
     }
 
     /// The release of a number.

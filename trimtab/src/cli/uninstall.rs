@@ -3,7 +3,7 @@
 use serde_json::Value;
 use trimtab_api::ManagedApp;
 use trimtab_control::resources::MANAGED_APPS;
-use trimtab_control::unclaim::unclaim;
+use trimtab_control::unclaim::{Progress, is_held, unclaim};
 use trimtab_delivery::names::CLAIM_ANNOTATION;
 use trimtab_kube::api::{Preconditions, Propagation, Selector};
 use trimtab_kube::intern::Interner;
@@ -22,8 +22,8 @@ use super::install::{Choices, NAMESPACE, objects};
 use super::service::{Service, list, text};
 use super::session::Session;
 
-/// How often a Deployment is let go of again because it changed meanwhile.
-const ATTEMPTS_MAX: usize = 5;
+/// How many steps letting go of a Deployment may take: three, and again where it changed meanwhile.
+const ATTEMPTS_MAX: usize = 9;
 
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 const CLUSTER_ROLES: &Resource = &Resource::cluster_scoped(RBAC_GROUP, "v1", "ClusterRole", "clusterroles");
@@ -159,6 +159,7 @@ async fn let_go(
     mode: Mode,
 ) -> Result<bool, Failure> {
     let projection = DeploymentProjection::new(Interner::new());
+    let mut restored = false;
     let mut last = ApiError::missing(DEPLOYMENTS, Some(namespace), name);
     for _ in 0..ATTEMPTS_MAX {
         let Some(deployment) = session.api.get(DEPLOYMENTS, Some(namespace), name).await? else {
@@ -167,14 +168,16 @@ async fn let_go(
         let row = projection.project(deployment.to_string().as_bytes()).map_err(|error| {
             Failure::error(format!("Deployment {namespace}/{name} cannot be read: {error}"))
         })?;
-        let held = row.paused && row.paused_manager.is_none();
+        let held = is_held(&row);
         let template = if held { kept_template(session, namespace, name, app).await? } else { None };
-        let restored = template.is_some();
+        restored |= template.is_some();
         if mode == Mode::Rehearse {
             return Ok(restored);
         }
+        // One step at a time, and the claim last: an interrupted removal is finished by the next one.
         match unclaim(&session.api, &row, template).await {
-            Ok(()) => return Ok(restored),
+            Ok(Progress::Gone) => return Ok(restored),
+            Ok(Progress::Going) => {}
             Err(error @ (ApiError::Conflict { .. } | ApiError::Invalid { .. })) => last = error,
             Err(error) => return Err(error.into()),
         }

@@ -7,14 +7,14 @@ use trimtab_plan::{Copied, IfAbsent, Kind, Object, Part, Patch, Precondition, es
 
 use trimtab_workload::{AdmissionHold, Target};
 
-use crate::names::{CLAIM_ANNOTATION, RELEASE_ANNOTATION};
+use crate::names::{CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, claim_text};
 use crate::snapshot::Snapshot;
 
 /// What is written.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The claim to set; `None` lets go of the Deployment.
-    pub claim: Option<AdmissionHold>,
+    /// The claim annotation to set; `None` lets go of the Deployment.
+    pub claim: Option<String>,
     /// Where the template to put back is read.
     pub restore: Option<Copied>,
     /// Whether a pause, if there is one, is lifted.
@@ -25,10 +25,28 @@ pub(super) fn change(snapshot: &Snapshot<'_>, target: &Target, change: &Change) 
     patch(&snapshot.app.namespace, target, change)
 }
 
-/// Lets go of a Deployment. `restore` is what must run when the spec holds a rejected template.
+/// Puts a template back on a Deployment that is to be let go of, or leaves the one in its spec where there is none to copy,
+/// and lifts admission's pause. The claim stays until the fields are given back.
 #[must_use]
-pub fn freed(namespace: &str, target: &Target, restore: Option<Copied>, unpause: bool) -> plan::Write {
-    patch(namespace, target, &Change { claim: None, restore, unpause })
+pub fn put_back(namespace: &str, target: &Target, restore: Option<Copied>) -> plan::Write {
+    let claim = Some(claim_text(AdmissionHold::HoldChanges, &target.held_images));
+    patch(namespace, target, &Change { claim, restore, unpause: true })
+}
+
+/// Removes the claim from a Deployment, and nothing else.
+#[must_use]
+pub fn freed(namespace: &str, target: &Target) -> plan::Write {
+    patch(namespace, target, &Change { claim: None, restore: None, unpause: false })
+}
+
+/// Gives up what our field manager owns of a Deployment's spec. The values stay: whoever applies them next owns them.
+#[must_use]
+pub fn returned(namespace: &str, target: &Target) -> plan::Write {
+    plan::Write::ReturnFields {
+        object: Object::new(Kind::Deployment, namespace, target.name.clone()),
+        manager: MANAGER,
+        when: Precondition { generation: Some(target.generation), ..Precondition::uid(target.uid.clone()) },
+    }
 }
 
 /// The patch, which fails when anybody changed the spec since the Deployment was read. Its status is written several times
@@ -37,16 +55,15 @@ fn patch(namespace: &str, target: &Target, change: &Change) -> plan::Write {
     let mut when =
         Precondition { generation: Some(target.generation), ..Precondition::uid(target.uid.clone()) };
     let mut operations = Vec::new();
-    match change.claim {
+    match &change.claim {
         Some(claim) if target.has_annotations => {
-            operations
-                .push(json!({"op": "add", "path": annotation(CLAIM_ANNOTATION), "value": claim.as_str()}));
+            operations.push(json!({"op": "add", "path": annotation(CLAIM_ANNOTATION), "value": claim}));
         }
         // Seldom: one that was created paused, which the Deployment controller has not given a revision. Annotations do not
         // count as a generation, so the version is looked at, lest somebody's be lost.
         Some(claim) => {
             when.version = Some(target.version);
-            let all = json!({CLAIM_ANNOTATION: claim.as_str()});
+            let all = json!({CLAIM_ANNOTATION: claim});
             operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": all}));
         }
         None => {

@@ -10,13 +10,13 @@ use serde_json::json;
 use trimtab_plan as plan;
 use trimtab_plan::{IfAbsent, IfThere, Kind, Object, Part, Patch, Precondition};
 
-pub use deployment::{Change, freed};
+pub use deployment::{Change, freed, put_back, returned};
 pub use records::{outbox, release_status};
 pub use status::{RATIO_MAX, service_status, verdict_word};
 
 use trimtab_workload::{ARM_LABEL, AdmissionHold, Arm, Target};
 
-use crate::names::release_object;
+use crate::names::{claim_text, release_object};
 use crate::plan::{Pause, Plan, Write};
 use crate::snapshot::{Happening, Release, Snapshot};
 
@@ -50,15 +50,17 @@ impl Lowering<'_> {
             Write::ReleaseStatus { number, status } => {
                 Some(records::status(self.snapshot, self.release(*number)?, status))
             }
-            Write::Claim { claim: hold, pause } => {
+            Write::Claim { claim: hold, images, pause } => {
                 let unpause = *pause == Pause::Clear;
-                Some(claim(self.snapshot.target?, &Change { claim: Some(*hold), restore: None, unpause }))
+                let text = Some(claim_text(*hold, images));
+                Some(claim(self.snapshot.target?, &Change { claim: text, restore: None, unpause }))
             }
-            Write::Restore { number } => {
+            Write::Restore { number, images } => {
                 let restore = Some(records::template_of(self.snapshot, self.release(*number)?));
-                let hold = AdmissionHold::HoldChanges;
-                Some(claim(self.snapshot.target?, &Change { claim: Some(hold), restore, unpause: true }))
+                let text = Some(claim_text(AdmissionHold::HoldChanges, images));
+                Some(claim(self.snapshot.target?, &Change { claim: text, restore, unpause: true }))
             }
+            Write::ReturnFields => Some(returned(&self.snapshot.app.namespace, self.snapshot.target?)),
             Write::LabelPod { pod, uid, arm } => {
                 Some(label(&self.snapshot.app.namespace, pod, uid, Some(*arm)))
             }

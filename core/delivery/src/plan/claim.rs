@@ -18,7 +18,20 @@ pub(super) struct Refusal {
 /// The Deployment to look after, or why it is left alone.
 pub(super) fn claimable<'a>(snapshot: &Snapshot<'a>) -> Result<&'a Target, Refusal> {
     let app = snapshot.app;
-    if let Some(problem) = app.problems.first() {
+    if let Some(other) = &app.claimed_by {
+        return Err(Refusal {
+            reason: "Invalid",
+            message: format!(
+                "ManagedApp {}/{} is invalid: spec.target: Deployment {} is claimed by ManagedApp {other}",
+                app.namespace, app.name, snapshot.settings.target
+            ),
+            next: format!("`spec.target` to name another Deployment: `kubectl edit managedapp {}`", app.name),
+        });
+    }
+    // Once a Deployment is claimed, a typo must not leave it unguarded, nor leave a good release behind what is held: what
+    // is valid stays in force. A fresh claim waits for a spec that says what its author meant.
+    let claimed = snapshot.target.is_some_and(|target| target.claim.is_some());
+    if let Some(problem) = app.problems.first().filter(|_| !claimed) {
         return Err(Refusal {
             reason: "Invalid",
             message: format!("ManagedApp {}/{} is invalid: {problem}", app.namespace, app.name),

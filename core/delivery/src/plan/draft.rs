@@ -74,13 +74,16 @@ impl<'a> Draft<'a> {
         self.writes.push(Write::Event { number, happening, note: note.into() });
     }
 
-    /// The service is not claimed.
+    /// The service is not looked after.
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         self.waits(refusal.message.clone(), "leaves the Deployment alone", refusal.next.clone());
         self.refusal = Some(refusal);
     }
 
-    pub(super) fn finish(self) -> (Plan, Report) {
+    pub(super) fn finish(mut self) -> (Plan, Report) {
+        if let Some(at) = self.snapshot.forgets_at() {
+            self.wake_at(at);
+        }
         let status = status::render(self.snapshot, &self.standing, self.refusal.as_ref());
         let report = Report {
             service: format!("{}/{}", self.snapshot.app.namespace, self.snapshot.app.name),

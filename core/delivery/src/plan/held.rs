@@ -2,24 +2,93 @@
 
 use trimtab_workload::{AdmissionHold, Target};
 
+use super::claim::Refusal;
 use super::draft::{Draft, moved_to, owe};
-use super::{Pause, Write, judging, rolling_back};
-use crate::names::release_word;
-use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus};
+use super::{Pause, TEMPLATE_BYTES_MAX, Write, judging, rolling_back};
+use crate::names::{HELD_IMAGES_MAX, fits_claim, release_word};
+use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot};
 
-/// Whether `paused` is the admission policy's doing: it leaves no field manager, people and tools do.
-pub(super) fn held_by_admission(target: &Target) -> bool {
-    target.paused
-        && target.paused_by.is_none()
-        && target.claim.is_some_and(|claim| claim != AdmissionHold::Open)
+/// Which rejections a claim is written for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rejections<'a> {
+    /// Those that are remembered.
+    Known,
+    /// Those, and that of a release which is about to be remembered.
+    And(&'a Release),
+    /// Those that are left when this release is kept.
+    After(&'a Release),
 }
 
-/// A release is about to be remembered as rejected: from then on its template must not pass admission, so the claim comes
-/// first.
-pub(super) fn hold_changes(draft: &mut Draft<'_>, target: &Target) {
-    if target.claim.is_none_or(|claim| claim == AdmissionHold::Open) {
-        draft.write(Write::Claim { claim: AdmissionHold::HoldChanges, pause: Pause::Leave });
+fn remembered<'a>(snapshot: &Snapshot<'a>, rejections: Rejections<'a>) -> Vec<&'a Release> {
+    let mut rejected: Vec<&Release> = snapshot.rejected().collect();
+    match rejections {
+        Rejections::Known => {}
+        Rejections::And(release) => rejected.push(release),
+        Rejections::After(kept) => rejected
+            .retain(|release| release.number != kept.number && release.template_hash != kept.template_hash),
     }
+    rejected
+}
+
+/// The images that admission shall hold, those of the newest rejections first.
+pub(super) fn held_images<'a>(snapshot: &Snapshot<'a>, rejections: Rejections<'a>) -> Vec<String> {
+    let mut images: Vec<String> = Vec::new();
+    for release in
+        remembered(snapshot, rejections).into_iter().rev().filter(|release| fits_claim(&release.image))
+    {
+        if images.len() < HELD_IMAGES_MAX && !images.contains(&release.image) {
+            images.push(release.image.clone());
+        }
+    }
+    images
+}
+
+/// Writes the claim where it is not what it should be.
+fn claim(draft: &mut Draft<'_>, target: &Target, claim: AdmissionHold, images: Vec<String>, pause: Pause) {
+    if target.claim != Some(claim) || target.held_images != images || pause == Pause::Clear {
+        draft.write(Write::Claim { claim, images, pause });
+    }
+}
+
+/// Nothing in the spec is held any more: what stays is what the rejections ask for. A pause that admission set goes.
+pub(super) fn let_pass(draft: &mut Draft<'_>, target: &Target, rejections: Rejections<'_>) {
+    let snapshot = draft.snapshot;
+    let nothing = remembered(snapshot, rejections).is_empty();
+    let word = if nothing { AdmissionHold::Open } else { AdmissionHold::HoldChanges };
+    let pause = if target.held_by_admission() { Pause::Clear } else { Pause::Leave };
+    claim(draft, target, word, held_images(snapshot, rejections), pause);
+}
+
+/// The template is too large to be recorded, so it cannot be judged or put back. It cannot be a rejected one either, for
+/// those were recorded: it passes, and a condition says what is missing.
+pub(super) fn pass_unjudged(draft: &mut Draft<'_>, target: &Target) {
+    if target.claim.is_some() {
+        let_pass(draft, target, Rejections::Known);
+    }
+    draft.refuse(Refusal {
+        reason: "TemplateTooLarge",
+        message: format!(
+            "the pod template of Deployment {}/{} is {} KiB as JSON, and at most {} KiB can be recorded: it is shipped \
+             without being judged, and cannot be rolled back",
+            draft.snapshot.app.namespace,
+            target.name,
+            target.template_bytes.div_ceil(1024),
+            TEMPLATE_BYTES_MAX / 1024
+        ),
+        next: "a smaller template; a ConfigMap holds what is large".to_owned(),
+    });
+}
+
+/// `release` is about to be remembered as rejected: from then on its template must not pass admission, so the claim comes
+/// first. What admission holds already stays held.
+pub(super) fn hold_changes(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+    let images = held_images(draft.snapshot, Rejections::And(release));
+    let word = if target.claim == Some(AdmissionHold::Held) {
+        AdmissionHold::Held
+    } else {
+        AdmissionHold::HoldChanges
+    };
+    claim(draft, target, word, images, Pause::Leave);
 }
 
 /// The Deployment holds what was kept: the claim says what may pass from here on.
@@ -31,23 +100,18 @@ pub(super) fn settle(draft: &mut Draft<'_>, target: &Target, current: &Release) 
         }
     }
     let word = release_word(current.number);
-    let rejected: Vec<&Release> = draft.snapshot.rejected().collect();
     for release in draft.snapshot.releases.iter().filter(|release| release.status.held) {
         let status = ReleaseStatus { held: false, ..release.status.clone() };
         draft.release_status(release, status);
     }
-    let claim = if rejected.is_empty() { AdmissionHold::Open } else { AdmissionHold::HoldChanges };
-    let pause = if held_by_admission(target) { Pause::Clear } else { Pause::Leave };
-    if target.claim != Some(claim) || pause == Pause::Clear {
-        draft.write(Write::Claim { claim, pause });
-    }
-    match &target.paused_by {
-        Some(manager) if target.paused => draft.waits(
+    let_pass(draft, target, Rejections::Known);
+    match target.paused_by_others() {
+        Some(manager) => draft.waits(
             format!("the Deployment runs {word} and is paused by {manager}"),
             "leaves the pause alone",
             format!("a change, and `kubectl rollout resume deployment/{}`", target.name),
         ),
-        _ => draft.waits(
+        None => draft.waits(
             format!("the Deployment runs {word}, which was kept"),
             "nothing is due",
             "a change of its pod template",
@@ -75,11 +139,19 @@ pub(super) fn hold(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         let status = ReleaseStatus { held: false, recovered_at: None, decided_at, ..status };
         return rolling_back::restore_with(draft, target, release, status);
     }
-    if target.paused_by.is_some() || (target.claim == Some(AdmissionHold::Held) && release.status.held) {
+    let others = target.paused_by_others().is_some();
+    if !others {
+        let images = held_images(draft.snapshot, Rejections::Known);
+        claim(draft, target, AdmissionHold::Held, images, Pause::Leave);
+    }
+    if others || release.status.held {
         return draft.waits(
             saw,
             "holds it; the pods of the previous release keep running",
-            format!("another template, or `trimtab promote {} --because ...`", draft.snapshot.app.name),
+            format!(
+                "another template, or `trimtab promote {} {word} --because ...`",
+                draft.snapshot.app.name
+            ),
         );
     }
     let note = format!(
@@ -91,8 +163,5 @@ pub(super) fn hold(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     status.held = true;
     owe(&mut status, draft.snapshot, Happening::Held);
     draft.release_status(release, status);
-    if target.claim != Some(AdmissionHold::Held) {
-        draft.write(Write::Claim { claim: AdmissionHold::Held, pause: Pause::Leave });
-    }
     draft.decided(saw, note);
 }

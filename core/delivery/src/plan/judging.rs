@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use trimtab_judge::finding::{Finding, finding_line};
 use trimtab_stats::verdict::Verdict;
 use trimtab_units::duration_words;
-use trimtab_workload::{AdmissionHold, Arm, Target};
+use trimtab_workload::{Arm, Target};
 
 use super::draft::{Draft, moved_to, owe};
-use super::held::{held_by_admission, hold_changes};
+use super::held::{Rejections, hold_changes, let_pass};
 use super::verdict::{failed_rule, short_of_pods, telemetry_lost, weigh};
-use super::{NO_PROGRESS_MAX, NewRelease, Pause, Write, rolling_back};
+use super::{NO_PROGRESS_MAX, NewRelease, Write, rolling_back};
 use crate::names::{release_object, release_word};
 use crate::snapshot::{
     Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Snapshot, WATCH_ON, after,
@@ -54,8 +54,7 @@ fn shows(release: &Release, target: &Target) -> bool {
 /// The Deployment holds a new template: give it a number, and take over from whatever was under way.
 pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
     let snapshot = draft.snapshot;
-    let person = target.paused_by.as_ref().filter(|_| target.paused);
-    if let Some(manager) = person {
+    if let Some(manager) = target.paused_by_others() {
         return draft.waits(
             "the Deployment holds a new template and is paused",
             format!("waits: {manager} paused it"),
@@ -99,7 +98,7 @@ fn supersede(draft: &mut Draft<'_>, target: &Target, old: &Release, by: u64) {
     let mut status = moved_to(old, phase, summary);
     status.decided_at = status.decided_at.or(Some(draft.snapshot.now));
     if phase == ReleasePhase::RolledBack {
-        hold_changes(draft, target);
+        hold_changes(draft, target, old);
         draft.event(old.number, Happening::RolledBack, status.summary.clone());
         owe(&mut status, draft.snapshot, Happening::RolledBack);
     }
@@ -120,16 +119,12 @@ pub(super) fn judge(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         }
         None => {}
     }
-    if held_by_admission(target) {
-        draft.write(Write::Claim { claim: AdmissionHold::HoldChanges, pause: Pause::Clear });
+    let_pass(draft, target, Rejections::Known);
+    if target.held_by_admission() {
         return draft.decided(
             "admission held the new template until it was compared with the rejected ones",
             "lets it through: it is not one of them",
         );
-    }
-    let claim = claim_beside(snapshot, None);
-    if target.claim != Some(claim) {
-        draft.write(Write::Claim { claim, pause: Pause::Leave });
     }
     if let Some(summary) = failure(snapshot, target) {
         return fail(draft, target, release, summary);
@@ -163,11 +158,6 @@ fn start(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     draft.event(release.number, Happening::Started, note);
     draft.release_status(release, status);
     draft.decided(format!("{word} is out"), format!("judges it against {back}"));
-}
-
-fn claim_beside(snapshot: &Snapshot<'_>, kept: Option<u64>) -> AdmissionHold {
-    let remembered = snapshot.rejected().any(|release| kept.is_none_or(|number| release.number > number));
-    if remembered { AdmissionHold::HoldChanges } else { AdmissionHold::Open }
 }
 
 /// The reason to roll back, if there is one.
@@ -221,13 +211,13 @@ fn waits_for_pods(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         .map(|set| set.available)
         .sum();
     let saw = format!("{ready} of {} pods of {word} are available", target.replicas);
-    match (&target.paused_by, target.paused) {
-        (Some(manager), true) => draft.waits(
+    match target.paused_by_others() {
+        Some(manager) => draft.waits(
             saw,
             format!("waits: {manager} paused the Deployment"),
             format!("`kubectl rollout resume deployment/{}`", target.name),
         ),
-        _ => draft.waits(saw, "judges what there is", "the other pods"),
+        None => draft.waits(saw, "judges what there is", "the other pods"),
     }
     if let Some(at) = stalls_at(snapshot, target, release) {
         draft.wake_at(at);
@@ -305,11 +295,7 @@ fn keep(draft: &mut Draft<'_>, release: &Release, verdict: Option<Verdict>, summ
     draft.decided(format!("{word} was out long enough"), format!("keeps it: {}", status.summary));
     draft.release_status(release, status);
     let Some(target) = snapshot.target else { return };
-    let claim = claim_beside(snapshot, Some(release.number));
-    let pause = if held_by_admission(target) { Pause::Clear } else { Pause::Leave };
-    if target.claim != Some(claim) || pause == Pause::Clear {
-        draft.write(Write::Claim { claim, pause });
-    }
+    let_pass(draft, target, Rejections::After(release));
 }
 
 /// A person said to keep it; the pause, if there is one, is lifted once the record says so.

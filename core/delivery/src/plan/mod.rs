@@ -34,6 +34,10 @@ pub const NO_PROGRESS_MAX: Duration = Duration::from_secs(3600);
 /// How long the previous release may take to run again before a person is asked.
 pub const RECOVERY_MAX: Duration = Duration::from_secs(600);
 
+/// Largest pod template that is recorded and judged, in bytes of JSON. A record holds the template, and etcd refuses
+/// objects of more than 1.5 MiB: what is left is for the record's own fields and who owns them.
+pub const TEMPLATE_BYTES_MAX: usize = 1 << 20;
+
 /// Everything that is due now. Writes are executed in order; the first failure ends the attempt and the next event plans
 /// anew.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,10 +71,12 @@ pub enum Write {
         /// Its whole status.
         status: Box<ReleaseStatus>,
     },
-    /// Sets the claim annotation, and unpauses where `unpause` says so.
+    /// Sets the claim annotation, and unpauses where `pause` says so.
     Claim {
-        /// The annotation's new value.
+        /// The annotation's new word.
         claim: AdmissionHold,
+        /// The images that admission holds from here on.
+        images: Vec<String>,
         /// Whether `spec.paused` is cleared in the same write.
         pause: Pause,
     },
@@ -78,7 +84,12 @@ pub enum Write {
     Restore {
         /// The release whose template is restored.
         number: u64,
+        /// The images that admission holds from here on.
+        images: Vec<String>,
     },
+    /// Gives up what our field manager owns of the Deployment, so that whoever applies the next template server-side
+    /// meets no conflict.
+    ReturnFields,
     /// Sets the label of a pod that tells its arm.
     LabelPod {
         /// Pod name.
@@ -133,6 +144,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
     let mut draft = Draft::new(snapshot);
     match claim::claimable(snapshot) {
         Err(refusal) => draft.refuse(refusal),
+        Ok(target) if target.template_bytes > TEMPLATE_BYTES_MAX => held::pass_unjudged(&mut draft, target),
         Ok(target) => {
             history::close_foreign(&mut draft, target);
             match situation(snapshot, target) {
@@ -147,6 +159,9 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
                 Situation::Promised(promise) => rolling_back::keep_promise(&mut draft, promise),
             }
             labels::label(&mut draft);
+            if target.owns_template {
+                draft.write(Write::ReturnFields);
+            }
             history::forget(&mut draft, target);
         }
     }

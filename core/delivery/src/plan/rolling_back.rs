@@ -3,8 +3,9 @@
 use trimtab_workload::{Arm, Target};
 
 use super::draft::{Draft, moved_to, owe};
+use super::held::{Rejections, held_images, hold_changes};
 use super::situation::Promise;
-use super::{RECOVERY_MAX, RESTORES_MAX, Write, held, judging};
+use super::{RECOVERY_MAX, RESTORES_MAX, Write, judging};
 use crate::names::release_word;
 use crate::snapshot::{Happening, Release, ReleasePhase, ReleaseStatus, after};
 
@@ -49,17 +50,24 @@ pub(super) fn restore_with(
             format!("the writer to stop, or `trimtab promote {} --because ...`", draft.snapshot.app.name);
         return draft.waits(note, "does nothing more", next);
     }
-    restore_and_count(draft, release, current.number, status);
+    restore_and_count(draft, release, current.number, status, Rejections::And(release));
     draft.decided(
         format!("the Deployment holds {word}, which failed"),
         format!("restores the template of {back}"),
     );
 }
 
-fn restore_and_count(draft: &mut Draft<'_>, release: &Release, number: u64, status: ReleaseStatus) {
+fn restore_and_count(
+    draft: &mut Draft<'_>,
+    release: &Release,
+    number: u64,
+    status: ReleaseStatus,
+    rejections: Rejections<'_>,
+) {
+    let images = held_images(draft.snapshot, rejections);
     let counted = ReleaseStatus { restores: status.restores + 1, ..status.clone() };
     draft.release_status(release, status);
-    draft.write(Write::Restore { number });
+    draft.write(Write::Restore { number, images });
     draft.release_status(release, counted);
 }
 
@@ -73,7 +81,7 @@ pub(super) fn bring_back(draft: &mut Draft<'_>, target: &Target, release: &Relea
         ask_for_a_person(draft, release, status, &note);
         return draft.waits(saw, "does nothing more", "the writer to stop");
     }
-    restore_and_count(draft, release, release.number, status);
+    restore_and_count(draft, release, release.number, status, Rejections::Known);
     draft.decided(saw, format!("brings back {word}"));
 }
 
@@ -91,7 +99,7 @@ pub(super) fn keep_promise(draft: &mut Draft<'_>, promise: Promise<'_>) {
             "a change of the pod template",
         );
     }
-    restore_and_count(draft, numbered, of.number, numbered.status.clone());
+    restore_and_count(draft, numbered, of.number, numbered.status.clone(), Rejections::After(of));
     draft.decided(saw, format!("brings back the template of {word}, which was taken away before"));
 }
 
@@ -120,7 +128,7 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
         let mut status = moved_to(release, ReleasePhase::RolledBack, release.status.summary.clone());
         status.recovered_at = Some(snapshot.now);
         owe(&mut status, snapshot, Happening::RolledBack);
-        held::hold_changes(draft, target);
+        hold_changes(draft, target, release);
         draft.event(release.number, Happening::RolledBack, status.summary.clone());
         draft.release_status(release, status);
         return draft.decided(

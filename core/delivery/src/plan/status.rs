@@ -105,7 +105,8 @@ pub(super) struct Standing {
     previous: Option<u64>,
     in_flight: Option<(u64, ReleasePhase)>,
     rejected: Vec<Rejected>,
-    held: bool,
+    /// The rejected release whose template the spec holds.
+    held: Option<u64>,
 }
 
 impl Standing {
@@ -117,7 +118,7 @@ impl Standing {
             previous: previous.map(|release| release.number),
             in_flight: snapshot.in_flight().map(|release| (release.number, release.status.phase)),
             rejected: snapshot.rejected().map(remember).collect(),
-            held: snapshot.rejected().any(|release| release.status.held),
+            held: snapshot.rejected().find(|release| release.status.held).map(|release| release.number),
         }
     }
 
@@ -141,15 +142,17 @@ impl Standing {
             }
             ReleasePhase::Kept => {
                 self.current = self.current.max(Some(release.number));
-                self.rejected.retain(|rejected| Some(rejected.number) > self.current);
-                self.held = false;
+                let hash = release.template_hash.as_deref().unwrap_or_default();
+                self.rejected.retain(|other| other.number != release.number && other.template_hash != hash);
+                self.held = None;
             }
             ReleasePhase::RolledBack => {
                 let known = self.rejected.iter().any(|rejected| rejected.number == release.number);
-                if !known && Some(release.number) > self.current {
+                if !known {
                     self.rejected.push(Rejected { at: status.decided_at, ..remember(release) });
+                    self.rejected.sort_by_key(|rejected| rejected.number);
                 }
-                self.held = status.held;
+                self.held = status.held.then_some(release.number);
             }
             ReleasePhase::Pending | ReleasePhase::Superseded => {}
         }
@@ -186,8 +189,12 @@ pub(super) fn render(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Opti
 
 fn words(standing: &Standing) -> (AppPhase, String) {
     let current = standing.current.map_or_else(|| "nothing yet".to_owned(), release_word);
+    // What was rejected before the current release is history, unless the spec holds it.
+    let news = |rejected: &&Rejected| {
+        Some(rejected.number) > standing.current || Some(rejected.number) == standing.held
+    };
     let rejected: Vec<String> =
-        standing.rejected.iter().map(|rejected| release_word(rejected.number)).collect();
+        standing.rejected.iter().filter(news).map(|rejected| release_word(rejected.number)).collect();
     let aside =
         if rejected.is_empty() { String::new() } else { format!(" ({} rejected)", rejected.join(", ")) };
     match standing.in_flight {
@@ -199,7 +206,7 @@ fn words(standing: &Standing) -> (AppPhase, String) {
             format!("Releasing {}, judged against {current}{aside}", release_word(number)),
         ),
         None if standing.current.is_none() => (AppPhase::Unclaimed, "Claiming".to_owned()),
-        None if standing.held => (AppPhase::Held, format!("Healthy on {current}{aside}")),
+        None if standing.held.is_some() => (AppPhase::Held, format!("Healthy on {current}{aside}")),
         None => (AppPhase::Healthy, format!("Healthy on {current}{aside}")),
     }
 }
@@ -214,9 +221,17 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
         ),
         None => Condition::new("Claimed", true, "Claimed", "the Deployment is looked after in place"),
     }];
-    conditions.push(match snapshot.app.problems.as_slice() {
+    conditions.push(match problems(snapshot).as_slice() {
         [] => Condition::new("Valid", true, "Valid", "the spec is valid"),
-        problems => Condition::new("Valid", false, "Invalid", problems.join("; ")),
+        problems => {
+            let wrong = problems.join("; ");
+            let rest = if refusal.is_some() {
+                ""
+            } else {
+                "; this is left out, and the rest of the spec, its policies and the defaults are in force"
+            };
+            Condition::new("Valid", false, "Invalid", format!("{wrong}{rest}"))
+        }
     });
     if let Some(condition) = rules_bound(snapshot) {
         conditions.push(condition);
@@ -233,7 +248,7 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
         conditions.push(Condition::new("ActedOn", false, "NotInThisVersion", message));
     }
     if let Some(target) = snapshot.target.filter(|_| refusal.is_none()) {
-        if let Some(manager) = target.paused_by.as_ref().filter(|_| target.paused) {
+        if let Some(manager) = target.paused_by_others() {
             let message =
                 format!("{manager} paused the Deployment; Trimtab does not lift a pause that is not its own");
             conditions.push(Condition::new("Progressing", false, "PausedByOther", message));
@@ -245,6 +260,14 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
         }
     }
     conditions
+}
+
+fn problems(snapshot: &Snapshot<'_>) -> Vec<String> {
+    let app = snapshot.app;
+    let contested = app.claimed_by.as_ref().map(|other| {
+        format!("spec.target: Deployment {} is claimed by ManagedApp {other}", snapshot.settings.target)
+    });
+    app.problems.iter().cloned().chain(contested).collect()
 }
 
 /// Whether every rule finds its series, as it was asked last.

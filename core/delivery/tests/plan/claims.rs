@@ -1,20 +1,29 @@
 //! Which Deployments are looked after, and how a service is taken over.
 
+use trimtab_delivery::plan::TEMPLATE_BYTES_MAX;
 use trimtab_delivery::snapshot::{ReleasePhase, Strategy};
 use trimtab_workload::AdmissionHold;
 
 use crate::check;
-use crate::service::{judging, settled, unclaimed};
+use crate::service::{held, judging, settled, unclaimed};
 
 #[test]
 fn left_alone() {
-    let mut invalid = settled();
+    let mut invalid = unclaimed();
     invalid.app.problems = vec!["spec.tier: must be from 0 to 4".into(), "spec.delivery: wrong".into()];
     check("an invalid spec", &invalid, "
         = Unclaimed: ManagedApp shop/pay is invalid: spec.tier: must be from 0 to 4
         ! Claimed Invalid: ManagedApp shop/pay is invalid: spec.tier: must be from 0 to 4; waits for a valid spec: `trimtab lint` names every problem, `kubectl edit managedapp pay`
         ! Valid Invalid: spec.tier: must be from 0 to 4; spec.delivery: wrong
         why ManagedApp shop/pay is invalid: spec.tier: must be from 0 to 4 -> leaves the Deployment alone; waits for a valid spec: `trimtab lint` names every problem, `kubectl edit managedapp pay`
+    ");
+    let mut contested = settled();
+    contested.app.claimed_by = Some("pay-old".into());
+    check("a Deployment that another ManagedApp claims", &contested, "
+        = Unclaimed: ManagedApp shop/pay is invalid: spec.target: Deployment pay is claimed by ManagedApp pay-old
+        ! Claimed Invalid: ManagedApp shop/pay is invalid: spec.target: Deployment pay is claimed by ManagedApp pay-old; waits for `spec.target` to name another Deployment: `kubectl edit managedapp pay`
+        ! Valid Invalid: spec.target: Deployment pay is claimed by ManagedApp pay-old
+        why ManagedApp shop/pay is invalid: spec.target: Deployment pay is claimed by ManagedApp pay-old -> leaves the Deployment alone; waits for `spec.target` to name another Deployment: `kubectl edit managedapp pay`
     ");
     let mut missing = settled();
     missing.target = None;
@@ -216,4 +225,42 @@ fn rules_that_find_no_series() {
         why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
     ",
     );
+}
+
+#[test]
+fn a_spec_that_becomes_wrong() {
+    let mut settled = settled();
+    settled.app.problems = vec!["spec.delivery.rules[0].alert.expr: wrong".into()];
+    check("a claimed service stays guarded with what is valid", &settled, "
+        = Healthy: Healthy on v1
+        ! Valid Invalid: spec.delivery.rules[0].alert.expr: wrong; this is left out, and the rest of the spec, its policies and the defaults are in force
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ");
+    let mut held = held().applies("t3");
+    held.app.problems = vec!["spec.delivery.rules[0].alert.expr: wrong".into()];
+    check("and nothing good waits behind what is held", &held, "
+        create v3 t3 by ci after v1
+        = Held: Healthy on v1 (v2 rejected)
+        ! Valid Invalid: spec.delivery.rules[0].alert.expr: wrong; this is left out, and the rest of the spec, its policies and the defaults are in force
+        why the Deployment holds a new template -> records it as v3
+        wake +720h
+    ");
+}
+
+#[test]
+fn a_template_too_large_to_record() {
+    let large = settled().applies("t2").target(|target| target.template_bytes = TEMPLATE_BYTES_MAX + 1);
+    check("is shipped unjudged, and said", &large, "
+        = Unclaimed: the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back
+        ! Claimed TemplateTooLarge: the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back; waits for a smaller template; a ConfigMap holds what is large
+        why the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back -> leaves the Deployment alone; waits for a smaller template; a ConfigMap holds what is large
+    ");
+    let held = held().applies("t3").target(|target| target.template_bytes = TEMPLATE_BYTES_MAX + 1);
+    check("and does not wait behind a hold", &held, "
+        claim hold-changes pay:t2, unpause
+        = Unclaimed: the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back
+        ! Claimed TemplateTooLarge: the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back; waits for a smaller template; a ConfigMap holds what is large
+        why the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back -> leaves the Deployment alone; waits for a smaller template; a ConfigMap holds what is large
+        wake +720h
+    ");
 }

@@ -18,6 +18,8 @@ use crate::service::{Service, finding, unclaimed};
 
 /// Rounds of plan and progress after which a calm cluster must be quiet.
 const ROUNDS_MAX: usize = 150;
+/// A story that has nothing to do for as long as this is over.
+const QUIET_AFTER: SignedDuration = SignedDuration::from_hours(24);
 const PROGRESS_DEADLINE: SignedDuration = SignedDuration::from_secs(600);
 
 /// One service in a cluster.
@@ -96,14 +98,14 @@ impl Cluster {
             }
             Write::AdoptRelease { number, template_hash, .. } => self.give_template(*number, template_hash),
             Write::ReleaseStatus { number, status } => self.release(*number).status = (**status).clone(),
-            Write::Claim { claim, pause } => {
+            Write::Claim { claim, images, pause } => {
                 let target = self.service.target.as_mut().expect("a claim is on a Deployment");
-                target.claim = Some(*claim);
+                (target.claim, target.held_images) = (Some(*claim), images.clone());
                 if *pause == Pause::Clear {
                     (target.paused, target.paused_by) = (false, None);
                 }
             }
-            Write::Restore { number } => {
+            Write::Restore { number, images } => {
                 let release = self.release(*number).clone();
                 let template = release.template_hash.expect("what is restored has a template");
                 let uid = self.service.target.as_ref().map(|target| target.uid.clone());
@@ -113,6 +115,11 @@ impl Cluster {
                 set_template(target, &template);
                 (target.paused, target.paused_by, target.claim) =
                     (false, None, Some(AdmissionHold::HoldChanges));
+                target.held_images = images.clone();
+                target.owns_template = true;
+            }
+            Write::ReturnFields => {
+                self.service.target.as_mut().expect("fields are on a Deployment").owns_template = false;
             }
             Write::LabelPod { pod, uid, arm } => {
                 let found =
@@ -142,6 +149,7 @@ impl Cluster {
         let release = self.release(number);
         release.target_uid = uid;
         release.template_hash = Some(template.to_owned());
+        release.image = format!("pay:{template}");
         release.status.phase = ReleasePhase::Judging;
     }
 
@@ -163,13 +171,16 @@ impl Cluster {
         let Some(target) = self.service.target.as_mut() else { return };
         let old = target.clone();
         change(target);
-        let hold = match old.claim {
-            Some(AdmissionHold::Held) => true,
-            Some(AdmissionHold::HoldChanges) => target.template_hash != old.template_hash,
-            _ => false,
-        };
-        if self.admission && hold && !target.paused {
-            (target.paused, target.paused_by) = (true, None);
+        let changed = target.template_hash != old.template_hash;
+        let passes = changed && !old.held_images.contains(&target.image);
+        let held = old.claim == Some(AdmissionHold::Held);
+        if !self.admission || !(held || old.claim == Some(AdmissionHold::HoldChanges) && changed && !passes) {
+            return;
+        }
+        if passes {
+            (target.paused, target.claim) = (false, Some(AdmissionHold::HoldChanges));
+        } else if held || !target.paused {
+            (target.paused, target.claim) = (true, Some(AdmissionHold::Held));
         }
     }
 
@@ -350,7 +361,8 @@ impl Cluster {
             exceeded.then(|| "has timed out progressing".to_owned());
     }
 
-    /// Nobody touches anything any more: plans, progress and time take turns until all is quiet.
+    /// Nobody touches anything any more: plans, progress and time take turns until all is quiet. What only waits for a
+    /// rejection to be forgotten is quiet.
     pub(crate) fn calm(&mut self) {
         for _ in 0..ROUNDS_MAX {
             let plan = self.plan();
@@ -367,6 +379,9 @@ impl Cluster {
             else {
                 return;
             };
+            if next.duration_since(self.service.now) > QUIET_AFTER {
+                return;
+            }
             self.pass(next.duration_since(self.service.now));
         }
         panic!("not quiet after {ROUNDS_MAX} rounds: {:#?}", self.plan());

@@ -58,6 +58,7 @@ fn a_person_decides() {
         v3 is RollingBack: rolled back by ana: I say so [Fail, started +0s, decided +0s, restores 1]
         = RollingBack: Rolling back v3 to v1
         why the Deployment holds v3, which failed -> restores the template of v1
+        wake +720h
     ",
     );
     check(
@@ -66,9 +67,10 @@ fn a_person_decides() {
         "
         event v3 Kept: v3 is kept: kept by ana: I say so
         v3 is Kept: kept by ana: I say so [started +0s, decided +0s]
-        claim open, unpause
+        claim hold-changes pay:t2, unpause
         = Healthy: Healthy on v3
         why v3 was out long enough -> keeps it: kept by ana: I say so
+        wake +720h
     ",
     );
 }
@@ -124,7 +126,7 @@ fn is_replaced() {
         "a newer template replaces a failed one: that one stays rejected",
         &failing.labelled().applies("t3"),
         "
-        claim hold-changes
+        claim hold-changes pay:t2
         event v2 RolledBack: 30 %; replaced by v3
         v2 is RolledBack: 30 %; replaced by v3 [started +0s, decided +0s]
         create v3 t3 by ci after v1
@@ -140,17 +142,20 @@ fn is_replaced() {
         create v3 t3 by ci after v1
         = Healthy: Healthy on v1 (v2 rejected)
         why the Deployment holds a new template -> records it as v3
+        wake +720h
     ",
     );
     let announced = remembered.release(3, "t3", ReleasePhase::Judging).started().labelled();
     check("then it is let through", &announced, "
-        claim hold-changes, unpause
+        claim hold-changes pay:t2, unpause
         = Releasing: Releasing v3, judged against v1 (v2 rejected)
         why admission held the new template until it was compared with the rejected ones -> lets it through: it is not one of them
+        wake +720h
     ");
     check("beside a claim that holds it", &announced.claim(AdmissionHold::Held), "
-        claim hold-changes, unpause
+        claim hold-changes pay:t2, unpause
         = Releasing: Releasing v3, judged against v1 (v2 rejected)
         why admission held the new template until it was compared with the rejected ones -> lets it through: it is not one of them
+        wake +720h
     ");
 }

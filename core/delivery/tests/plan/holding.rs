@@ -12,34 +12,39 @@ fn is_held() {
     let again =
         rejected().applies("t2").paused(None).target(|target| target.template_manager = "argocd".into());
     check("applied again, paused by admission", &again, "
+        claim held pay:t2
         event v2 Held: v2 was rejected and applied again by argocd: held, no pod is touched
         v2 is RolledBack: rpc-errors: 30 % [Fail, held, started +0s, decided +0s, recovered +0s, restores 1]
-        claim held
         = Held: Healthy on v1 (v2 rejected)
         why the Deployment holds the template of v2, which was rejected -> v2 was rejected and applied again by argocd: held, no pod is touched
+        wake +720h
     ");
     check("held, and said once", &held(), "
         = Held: Healthy on v1 (v2 rejected)
-        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay --because ...`
+        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 --because ...`
+        wake +720h
     ");
     let unfinished = held().claim(AdmissionHold::HoldChanges);
     check("a crash before the claim was written", &unfinished, "
-        event v2 Held: v2 was rejected and applied again by ci: held, no pod is touched
-        claim held
+        claim held pay:t2
         = Held: Healthy on v1 (v2 rejected)
-        why the Deployment holds the template of v2, which was rejected -> v2 was rejected and applied again by ci: held, no pod is touched
+        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 --because ...`
+        wake +720h
     ");
     check("paused by a person first", &rejected().applies("t2").paused(Some("kubectl-rollout")), "
         = Healthy: Healthy on v1 (v2 rejected)
         ! Progressing PausedByOther: kubectl-rollout paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay --because ...`
+        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 --because ...`
+        wake +720h
     ");
     let another = held().release(3, "t3", ReleasePhase::RolledBack).applies("t3");
     check("another rejected template instead", &another, "
+        claim held pay:t3 pay:t2
         event v3 Held: v3 was rejected and applied again by ci: held, no pod is touched
         v3 is RolledBack:  [held]
         = Held: Healthy on v1 (v2, v3 rejected)
         why the Deployment holds the template of v3, which was rejected -> v3 was rejected and applied again by ci: held, no pod is touched
+        wake +720h
     ");
 }
 
@@ -53,6 +58,7 @@ fn nothing_held_it() {
         = RollingBack: Rolling back v2 to v1
         why the Deployment holds the template of v2, which was rejected -> restores the previous template: nothing held this one at admission
         why the Deployment holds v2, which failed -> restores the template of v1
+        wake +720h
     ");
     let resumed = held().target(|target| target.paused = false).later(900);
     check("somebody freed it", &resumed, "
@@ -62,6 +68,7 @@ fn nothing_held_it() {
         = RollingBack: Rolling back v2 to v1
         why the Deployment holds the template of v2, which was rejected -> restores the previous template: nothing held this one at admission
         why the Deployment holds v2, which failed -> restores the template of v1
+        wake +720h
     ");
     let fought = out.last(|release| release.status.restores = RESTORES_MAX);
     check("restored a bounded number of times", &fought, "
@@ -70,6 +77,7 @@ fn nothing_held_it() {
         = RollingBack: Rolling back v2 to v1
         why the Deployment holds the template of v2, which was rejected -> restores the previous template: nothing held this one at admission
         why v2 failed, but ci wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay --because ...`
+        wake +720h
     ");
 }
 
@@ -82,6 +90,7 @@ fn what_ends_a_hold() {
         = Healthy: Healthy on v2
         why the Deployment holds the template of v2, which was rejected -> keeps v2: ana said so because I say so
         why v2 was out long enough -> keeps it: kept by ana: I say so
+        wake +720h
     ");
     let promoted = held().last(|release| {
         release.status.phase = ReleasePhase::Kept;
@@ -101,9 +110,10 @@ fn what_ends_a_hold() {
         &held().applies("t1"),
         "
         v2 is RolledBack: rpc-errors: 30 % [Fail, started +0s, decided +0s, recovered +0s, restores 1]
-        claim hold-changes, unpause
+        claim hold-changes pay:t2, unpause
         = Healthy: Healthy on v1 (v2 rejected)
         why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        wake +720h
     ",
     );
     check(
@@ -113,6 +123,7 @@ fn what_ends_a_hold() {
         create v3 t3 by ci after v1
         = Held: Healthy on v1 (v2 rejected)
         why the Deployment holds a new template -> records it as v3
+        wake +720h
     ",
     );
     let recorded = held().applies("t3").release(3, "t3", ReleasePhase::Judging).started().labelled();
@@ -123,14 +134,17 @@ fn what_ends_a_hold() {
         &kept,
         "
         v2 is RolledBack: rpc-errors: 30 % [Fail, started +0s, decided +0s, recovered +0s, restores 1]
+        claim hold-changes pay:t2
         = Healthy: Healthy on v3
         why the Deployment runs v3, which was kept -> nothing is due; waits for a change of its pod template
+        wake +720h
     ",
     );
     check("which is let through", &recorded, "
-        claim hold-changes, unpause
+        claim hold-changes pay:t2, unpause
         = Releasing: Releasing v3, judged against v1 (v2 rejected)
         why admission held the new template until it was compared with the rejected ones -> lets it through: it is not one of them
+        wake +720h
     ");
 }
 
@@ -145,6 +159,7 @@ fn over_a_release_in_flight() {
         v3 is Judging:  [started +0s, restores 1]
         = Releasing: Releasing v3, judged against v1 (v2 rejected)
         why a rejected template was written over v3, which is under way -> brings back v3
+        wake +720h
     ",
     );
     check(
@@ -155,6 +170,7 @@ fn over_a_release_in_flight() {
         v3 is Judging:  [started +0s, restores 1]
         = Releasing: Releasing v3, judged against v1 (v2 rejected)
         why a rejected template was written over v3, which is under way -> brings back v3
+        wake +720h
     ",
     );
     let fought = written_over.last(|release| release.status.restores = RESTORES_MAX);
@@ -163,9 +179,69 @@ fn over_a_release_in_flight() {
         v3 is Judging:  [started +0s, restores 5, needs a person]
         = Releasing: Releasing v3, judged against v1 (v2 rejected)
         why a rejected template was written over v3, which is under way -> does nothing more; waits for the writer to stop
+        wake +720h
     ");
     check("which is said once", &fought.last(|release| release.status.needs_human = true), "
         = Releasing: Releasing v3, judged against v1 (v2 rejected)
         why a rejected template was written over v3, which is under way -> does nothing more; waits for the writer to stop
+        wake +720h
     ");
+}
+
+#[test]
+fn rejections_are_remembered() {
+    let later = || rejected().release(3, "t3", ReleasePhase::Kept).applies("t3").runs("t1", 0).runs("t3", 3);
+    check(
+        "beside a release that was kept later",
+        &later(),
+        "
+        = Healthy: Healthy on v3
+        why the Deployment runs v3, which was kept -> nothing is due; waits for a change of its pod template
+        wake +720h
+    ",
+    );
+    check("and held when it comes back", &later().applies("t2").paused(None).claim(AdmissionHold::Held), "
+        event v2 Held: v2 was rejected and applied again by ci: held, no pod is touched
+        v2 is RolledBack: rpc-errors: 30 % [Fail, held, started +0s, decided +0s, recovered +0s, restores 1]
+        = Held: Healthy on v3 (v2 rejected)
+        why the Deployment holds the template of v2, which was rejected -> v2 was rejected and applied again by ci: held, no pod is touched
+        wake +720h
+    ");
+    check("it comes back where nothing holds it", &later().applies("t2"), "
+        v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +0s, restores 1]
+        restore v3
+        v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +0s, restores 2]
+        = RollingBack: Rolling back v2 to v3
+        why the Deployment holds the template of v2, which was rejected -> restores the previous template: nothing held this one at admission
+        why the Deployment holds v2, which failed -> restores the template of v3
+        wake +720h
+    ");
+    check(
+        "for a month",
+        &later().later(30 * 24 * 3600),
+        "
+        claim open
+        = Healthy: Healthy on v3
+        why the Deployment runs v3, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
+    let held = later().applies("t2").paused(None).claim(AdmissionHold::Held);
+    let mut waits = held.later(31 * 24 * 3600);
+    waits.releases[1].status.held = true;
+    check("and longer while the spec holds it: nothing ships because time passed", &waits, "
+        = Held: Healthy on v3 (v2 rejected)
+        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 --because ...`
+    ");
+    let mut lifted = later();
+    lifted.releases[1].status.phase = ReleasePhase::RolledBack;
+    let lifted = lifted.release(4, "t2", ReleasePhase::Kept).applies("t2").runs("t3", 0).runs("t2", 3);
+    check(
+        "until the same template is kept",
+        &lifted,
+        "
+        claim open
+        = Healthy: Healthy on v4
+        why the Deployment runs v4, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
 }

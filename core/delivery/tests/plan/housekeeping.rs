@@ -12,7 +12,7 @@ fn short(settings: &mut Settings) {
 #[test]
 fn old_releases_are_forgotten() {
     let long = settled()
-        .release(2, "t2", ReleasePhase::RolledBack)
+        .release(2, "t2", ReleasePhase::Superseded)
         .release(3, "t3", ReleasePhase::Superseded)
         .release(4, "t1", ReleasePhase::Kept)
         .settings(short);
@@ -59,8 +59,10 @@ fn old_releases_are_forgotten() {
         "rejected ones are remembered as long as they are held",
         &refused.settings(short),
         "
+        claim hold-changes pay:t4 pay:t3 pay:t2
         = Healthy: Healthy on v1 (v2, v3, v4 rejected)
         why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        wake +720h
     ",
     );
     let flying = judging().release(1, "t1", ReleasePhase::Kept).labelled().settings(short);

@@ -97,7 +97,7 @@ fn a_pod_that_is_over_counts_nowhere() {
         "nothing of it is left to wait for",
         &back,
         "
-        claim hold-changes
+        claim hold-changes pay:t2
         event v2 RolledBack: 30 %
         v2 is RolledBack: 30 % [started +0s, recovered +0s]
         = Healthy: Healthy on v1 (v2 rejected)

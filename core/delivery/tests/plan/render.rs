@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use trimtab_delivery::names::claim_text;
 use trimtab_delivery::plan::{AppStatus, Pause};
 use trimtab_delivery::snapshot::ReleaseStatus;
 use trimtab_delivery::{Plan, Report, Write};
@@ -56,9 +57,12 @@ fn line(write: &Write) -> String {
             format!("adopt v{number} {template_hash}{}", after(previous))
         }
         Write::ReleaseStatus { number, status } => format!("v{number} {}", release(status)),
-        Write::Claim { claim, pause: Pause::Leave } => format!("claim {}", claim.as_str()),
-        Write::Claim { claim, pause: Pause::Clear } => format!("claim {}, unpause", claim.as_str()),
-        Write::Restore { number } => format!("restore v{number}"),
+        Write::Claim { claim, images, pause } => {
+            let unpause = if *pause == Pause::Clear { ", unpause" } else { "" };
+            format!("claim {}{unpause}", claim_text(*claim, images))
+        }
+        Write::Restore { number, .. } => format!("restore v{number}"),
+        Write::ReturnFields => "return fields".to_owned(),
         Write::LabelPod { pod, arm, .. } => format!("label {pod} {}", arm.as_str()),
         Write::DeleteRelease { number } => format!("delete v{number}"),
         Write::Event { number, happening, note } => format!("event v{number} {}: {note}", happening.word()),

@@ -235,9 +235,24 @@ fn recovers() {
         "rolled back: the claim holds the next change",
         &rejected().claim(AdmissionHold::Open),
         "
-        claim hold-changes
+        claim hold-changes pay:t2
         = Healthy: Healthy on v1 (v2 rejected)
         why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        wake +720h
+    ",
+    );
+}
+
+#[test]
+fn gives_the_fields_back() {
+    check(
+        "as soon as the template is out",
+        &rejected().target(|target| target.owns_template = true),
+        "
+        return fields
+        = Healthy: Healthy on v1 (v2 rejected)
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        wake +720h
     ",
     );
 }

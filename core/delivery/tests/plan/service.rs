@@ -150,7 +150,12 @@ impl Service {
     }
 
     pub(crate) fn claim(self, claim: AdmissionHold) -> Self {
-        self.target(|target| target.claim = Some(claim))
+        let remembered = |release: &&Release| {
+            matches!(release.status.phase, ReleasePhase::RolledBack | ReleasePhase::RollingBack)
+        };
+        let images = self.releases.iter().rev().filter(remembered).map(|release| release.image.clone());
+        let images = if claim == AdmissionHold::Open { Vec::new() } else { images.collect() };
+        self.target(|target| (target.claim, target.held_images) = (Some(claim), images))
     }
 
     /// Paused by a field manager, or by admission (`None`).

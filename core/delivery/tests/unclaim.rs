@@ -1,0 +1,61 @@
+//! What a Deployment is left with when it is let go of.
+
+use trimtab_delivery::unclaim::{Leaving, OldSet, Step, next_step};
+
+fn set(template: &str, revision: u64, replicas: u32) -> OldSet {
+    let images = vec![format!("pay:{template}")];
+    OldSet { template_hash: template.into(), revision, replicas, images }
+}
+
+/// Holds the rejected `t3`; ran `t1` and `t2` before, of which `t2` was rejected first.
+fn held() -> Leaving {
+    Leaving {
+        held: true,
+        template_hash: "t3".into(),
+        held_images: vec!["pay:t3".into(), "pay:t2".into()],
+        sets: vec![set("t1", 5, 3), set("t2", 6, 1), set("t3", 4, 0)],
+        ..Leaving::default()
+    }
+}
+
+fn restore(template: &str) -> Step {
+    Step::Restore { template_hash: template.into() }
+}
+
+#[test]
+fn a_rejected_template_never_ships() {
+    let cases: [(&str, Leaving, Step); 9] = [
+        ("the spec holds what was kept last", Leaving { kept: vec!["t3".into()], ..held() }, restore("t3")),
+        ("records are gone: the claim tells what was rejected", held(), restore("t1")),
+        (
+            "what was kept last, although a newer one has pods",
+            Leaving { kept: vec!["t0".into(), "t1".into()], held_images: Vec::new(), ..held() },
+            restore("t1"),
+        ),
+        (
+            "kept once, and rejected since",
+            Leaving { kept: vec!["t1".into(), "t2".into()], rejected: vec!["t2".into()], ..held() },
+            restore("t1"),
+        ),
+        (
+            "nothing that was not rejected has pods",
+            Leaving { sets: vec![set("t1", 5, 0), set("t2", 6, 3), set("t3", 4, 0)], ..held() },
+            Step::ReleasePaused,
+        ),
+        (
+            "kept, and scaled to nothing",
+            Leaving { sets: vec![set("t1", 5, 0), set("t3", 4, 0)], kept: vec!["t1".into()], ..held() },
+            restore("t1"),
+        ),
+        ("no ReplicaSet at all", Leaving { sets: Vec::new(), ..held() }, Step::ReleasePaused),
+        (
+            "restored: the fields go back to their owner",
+            Leaving { held: false, owns_template: true, ..held() },
+            Step::ReturnFields,
+        ),
+        ("nothing is held", Leaving { held: false, ..held() }, Step::Release),
+    ];
+    for (name, leaving, expected) in cases {
+        assert_eq!(next_step(&leaving), expected, "{name}");
+    }
+}
