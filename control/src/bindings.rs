@@ -41,27 +41,27 @@ struct Checked {
 }
 
 impl Bindings {
-    /// Nothing was asked yet; questions go to `measure`, and Deployments that must be asked about are marked in `due`.
+    /// Nothing was asked yet; questions go to `measure`, and services that must be asked about are marked in `due`.
     #[must_use]
     pub fn new(measure: Arc<dyn Measure>, due: Queue<Key>) -> Self {
         Self { measure, due, checked: Mutex::default() }
     }
 
-    /// Names of the rules that find no series of the service that claims `target`; `None` where nobody knows. Never waits.
-    pub fn known(&self, target: &Key, snapshot: &Snapshot<'_>) -> Option<Vec<String>> {
-        let about = about(target, snapshot)?;
+    /// Names of the rules that find no series of `service`; `None` where nobody knows. Never waits.
+    pub fn known(&self, service: &Key, snapshot: &Snapshot<'_>) -> Option<Vec<String>> {
+        let about = about(service, snapshot)?;
         let checked = self.lock();
-        let Some(known) = checked.get(target).filter(|checked| checked.about == about) else {
-            self.due.mark(target.clone());
+        let Some(known) = checked.get(service).filter(|checked| checked.about == about) else {
+            self.due.mark(service.clone());
             return None;
         };
         known.unbound.as_deref().map(<[String]>::to_vec)
     }
 
-    /// Asks about the service that claims `target`. Returns whether anything is known now, and when to ask again.
-    pub async fn check(&self, target: &Key, snapshot: &Snapshot<'_>) -> (bool, Option<Timestamp>) {
+    /// Asks about `service`. Returns whether anything is known now, and when to ask again.
+    pub async fn check(&self, service: &Key, snapshot: &Snapshot<'_>) -> (bool, Option<Timestamp>) {
         let now = snapshot.now;
-        let Some((about, askable_at)) = about(target, snapshot).zip(askable_at(snapshot.pods)) else {
+        let Some((about, askable_at)) = about(service, snapshot).zip(askable_at(snapshot.pods)) else {
             return (false, None);
         };
         if now < askable_at {
@@ -77,17 +77,22 @@ impl Bindings {
             Ok(unbound) => (!unbound.is_empty()).then(|| UNBOUND_AGAIN + spread(about)),
         };
         if let Err(why) = &found {
-            tracing::debug!(%target, why, "cannot tell whether its rules find their series");
+            tracing::debug!(%service, why, "cannot tell whether its rules find their series");
         }
         let unbound = found.ok().map(Vec::into_boxed_slice);
         let known = unbound.is_some();
-        self.lock().insert(target.clone(), Checked { about, unbound });
+        self.lock().insert(service.clone(), Checked { about, unbound });
         (known, again_in.and_then(|wait| now.checked_add(wait).ok()))
     }
 
-    /// Forgets a Deployment that nobody claims any more.
-    pub fn forget(&self, target: &Key) {
-        self.lock().remove(target);
+    /// Forgets a service that is gone.
+    pub fn forget(&self, service: &Key) {
+        self.lock().remove(service);
+    }
+
+    /// Forgets everything: whoever leads next, perhaps this process again, asks anew.
+    pub fn forget_all(&self) {
+        self.lock().clear();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Checked>> {
@@ -95,13 +100,13 @@ impl Bindings {
     }
 }
 
-/// Fingerprint of a Deployment that runs one release under one set of rules, for comparison within one process; `None` while
+/// Fingerprint of a service that runs one release under one set of rules, for comparison within one process; `None` while
 /// something is under way, or where nothing may be judged.
-fn about(target: &Key, snapshot: &Snapshot<'_>) -> Option<u64> {
+fn about(service: &Key, snapshot: &Snapshot<'_>) -> Option<u64> {
     let rests = snapshot.in_flight().is_none() && snapshot.app.problems.is_empty();
     let current = snapshot.current().filter(|_| rests)?;
     let mut hasher = DefaultHasher::new();
-    (target.to_string(), current.number, format!("{:?}", snapshot.settings.rules)).hash(&mut hasher);
+    (service.to_string(), current.number, format!("{:?}", snapshot.settings.rules)).hash(&mut hasher);
     Some(hasher.finish())
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use trimtab_kube::api::{Force, Patch as Wire, Preconditions, Propagation};
-use trimtab_kube::{Api, ApiError, Key};
-use trimtab_plan::{Copied, IfAbsent, IfThere, Object, Part, Patch, Plan, Precondition, Write};
+use trimtab_kube::expectations::Expectations;
+use trimtab_kube::kinds::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
+use trimtab_kube::resource::{DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS};
+use trimtab_kube::{Api, ApiError, Key, Resource};
+use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Plan, Precondition, Write};
 use trimtab_units::template_hash;
-
-use crate::expectations::Expectations;
-use crate::resources::resource;
 
 /// Where writes go, and the memory of them.
 pub(crate) struct Executor<'a> {
@@ -135,7 +135,22 @@ impl Executor<'_> {
         let version = answer.pointer("/metadata/resourceVersion").and_then(Value::as_str);
         let Some(version) = version.and_then(|version| version.parse().ok()) else { return };
         versions.insert(object.clone(), version);
-        self.expectations.wrote(object.kind, key(object), version);
+        // Pods and Events are not waited for: a label that is set twice is set once, and nobody reads Events back.
+        if !matches!(object.kind, Kind::Pod | Kind::Event) {
+            self.expectations.wrote(resource(object.kind), key(object), version);
+        }
+    }
+}
+
+fn resource(kind: Kind) -> &'static Resource {
+    match kind {
+        Kind::Deployment => DEPLOYMENTS,
+        Kind::ReplicaSet => REPLICA_SETS,
+        Kind::Pod => PODS,
+        Kind::Event => EVENTS,
+        Kind::ManagedApp => MANAGED_APPS,
+        Kind::AppRelease => APP_RELEASES,
+        Kind::FleetPolicy => FLEET_POLICIES,
     }
 }
 

@@ -10,22 +10,18 @@
 //! write of each object. One broken object never stops another's release.
 
 pub mod bindings;
-pub mod cluster;
+pub mod context;
+pub mod controllers;
 pub mod convert;
 mod execute;
-pub mod expectations;
+pub mod host;
 pub mod manager;
 pub mod measure;
 pub mod measurements;
 mod notice;
 pub mod observed;
 pub mod outbox;
-mod packed;
-pub mod reconcile;
-pub mod resources;
-pub mod rows;
 pub mod standing;
-pub mod unclaim;
 
 pub use manager::{ManagerOptions, Parts, run};
 pub use observed::{Measured, NOTHING_MEASURED, Observed, observe};

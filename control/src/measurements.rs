@@ -5,7 +5,6 @@
 //! answers late or never delays nothing but the evidence that it alone could give, and [`Looked::measuring_since`] says so.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use trimtab_delivery::snapshot::{Release, ReleasePhase, Snapshot};
 use trimtab_judge::finding::Finding;
 use trimtab_judge::{Answer, Arms, Judge, Query};
 use trimtab_kube::queue::Queue;
-use trimtab_kube::{CancellationToken, Clock, Key};
+use trimtab_kube::{Clock, Key};
 use trimtab_stats::Verdict;
 
 /// How often a release is looked at while its pods come up: half the shortest usual scrape interval.
@@ -31,8 +30,6 @@ const SETTLING: Duration = Duration::from_secs(60);
 /// How long a decision waits for an open question: most servers answer within a moment. After that it is made on what is
 /// known, and what the answer could change is left open.
 const ANSWER_SOON: Duration = LOOK_SOON;
-/// Services that are asked about at one time.
-const SERVICES_AT_ONCE: usize = 64;
 
 /// Answers what a judge asks. The one thing that the evidence needs of a metrics server.
 pub trait Measure: Send + Sync {
@@ -61,8 +58,8 @@ pub struct Measurements {
     judges: Arc<Mutex<BTreeMap<Key, Held>>>,
     /// Services with a question to ask, by namespace and name.
     asking: Queue<Key>,
-    /// Deployments to decide about, once there is an answer.
-    dirty: Queue<Key>,
+    /// Services to decide about, once there is an answer.
+    due: Queue<Key>,
 }
 
 /// The judge of one service's release.
@@ -70,18 +67,17 @@ struct Held {
     number: u64,
     judge: Judge,
     arms: Arms,
-    target: Key,
     looked_at: Option<Timestamp>,
     /// Since when a question is open.
     open_since: Option<Timestamp>,
 }
 
 impl Measurements {
-    /// No evidence yet. Questions go to `measure`, and a Deployment is marked in `dirty` when there is an answer.
+    /// No evidence yet. A service with a question is marked in `asking`, whose worker calls [`Measurements::ask`]; the
+    /// question goes to `measure`, and the service is marked in `due` when there is an answer.
     #[must_use]
-    pub fn new(measure: Arc<dyn Measure>, clock: Clock, dirty: Queue<Key>) -> Self {
-        let asking = Queue::new("measurements", clock.clone());
-        Self { measure, clock, judges: Arc::default(), asking, dirty }
+    pub fn new(measure: Arc<dyn Measure>, clock: Clock, asking: Queue<Key>, due: Queue<Key>) -> Self {
+        Self { measure, clock, judges: Arc::default(), asking, due }
     }
 
     /// What is known about `release` of `service` now. Never waits.
@@ -89,11 +85,11 @@ impl Measurements {
     /// A judge that does not exist yet (a new release, other rules, or a new manager) starts from nothing, and asks for
     /// everything since before the release began: evidence is a function of the samples, not of who looked when.
     #[must_use]
-    pub fn look(&self, service: &Key, target: &Key, snapshot: &Snapshot<'_>, release: &Release) -> Looked {
+    pub fn look(&self, service: &Key, snapshot: &Snapshot<'_>, release: &Release) -> Looked {
         let now = snapshot.now;
         let mut judges = self.lock();
         if judges.get(service).is_none_or(|held| held.number != release.number) {
-            judges.insert(service.clone(), Held::new(target, snapshot, release));
+            judges.insert(service.clone(), Held::new(snapshot, release));
         }
         let held = judges.get_mut(service).expect("inserted above where it was missing");
         let (rules, alpha) = (&snapshot.settings.rules, snapshot.settings.alpha);
@@ -117,16 +113,12 @@ impl Measurements {
         Looked { findings, measuring_since: held.open_since, wait_a_moment, next: Some(next) }
     }
 
-    /// Asks what is due until `stop` is cancelled.
-    pub async fn run(&self, stop: CancellationToken) {
-        self.asking.run(SERVICES_AT_ONCE, stop, |service| self.ask(service)).await;
-    }
-
-    async fn ask(&self, service: Key) -> Result<Option<Timestamp>, Infallible> {
+    /// Asks what is due about `service`. There is nothing to be asked again at a time of its own: whoever looks says so.
+    pub async fn ask(&self, service: Key) -> Option<Timestamp> {
         let now = self.clock.now();
         let asked =
             self.lock().get(&service).map(|held| (held.number, held.open_since, held.judge.needs(now)));
-        let Some((number, open_since, needs)) = asked else { return Ok(None) };
+        let (number, open_since, needs) = asked?;
         let answers = join_all(needs.iter().map(|need| self.measure.ask(&need.query))).await;
         let answers = needs.into_iter().zip(answers).collect();
         let mut judges = self.lock();
@@ -136,9 +128,10 @@ impl Measurements {
             held.judge.absorb(answers, now);
             held.looked_at = Some(now);
             held.open_since = None;
-            self.dirty.mark(held.target.clone());
+            drop(judges);
+            self.due.mark(service);
         }
-        Ok(None)
+        None
     }
 
     /// Forgets what was measured about `service`: nothing of it is judged.
@@ -146,20 +139,9 @@ impl Measurements {
         self.lock().remove(service);
     }
 
-    /// Forgets every service that claims `target`.
-    pub fn forget_target(&self, target: &Key) {
-        self.lock().retain(|_, held| held.target != *target);
-    }
-
     /// Forgets everything: whoever leads next, perhaps this process again, starts from the samples.
     pub fn forget_all(&self) {
         self.lock().clear();
-    }
-
-    /// The queue of questions, for its metrics.
-    #[must_use]
-    pub fn queue(&self) -> &Queue<Key> {
-        &self.asking
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Held>> {
@@ -168,13 +150,12 @@ impl Measurements {
 }
 
 impl Held {
-    fn new(target: &Key, snapshot: &Snapshot<'_>, release: &Release) -> Self {
+    fn new(snapshot: &Snapshot<'_>, release: &Release) -> Self {
         let started_at = release.status.started_at.or(release.created_at).unwrap_or(snapshot.now);
         Self {
             number: release.number,
             judge: Judge::new(started_at, &snapshot.settings.rules, snapshot.settings.alpha),
             arms: Arms::default(),
-            target: target.clone(),
             looked_at: None,
             open_since: None,
         }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use trimtab_api::ManagedApp;
 use trimtab_api::resolve::{Policies, Reach, reaches, settings};
 use trimtab_delivery::names::{
@@ -13,19 +12,16 @@ use trimtab_delivery::records::{Sifted, sift, taken_from};
 use trimtab_delivery::snapshot::{App, Settings, Snapshot};
 use trimtab_judge::finding::Finding;
 use trimtab_kube::intern::ContainerRole;
-use trimtab_kube::pod_row::{ContainerRow, PodPhase, PodProjection, PodRow, Termination};
-use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, REPLICA_SETS};
-use trimtab_kube::watch::{Event, Project, Row};
-use trimtab_kube::workload_rows::{
-    DeploymentProjection, DeploymentRow, HpaProjection, ReplicaSetProjection, ReplicaSetRow, Strategy,
+use trimtab_kube::kinds::pod::{ContainerRow, PodPhase, PodRow, Termination};
+use trimtab_kube::kinds::{
+    self, AppRow, Apps, Autoscalers, DeploymentRow, Deployments, MANAGED_APPS, Pods, Releases, ReplicaSetRow,
+    ReplicaSets, Stores, Strategy,
 };
-use trimtab_kube::{Api, ApiError, Key, Moment, Store};
+use trimtab_kube::watch::Row;
+use trimtab_kube::{Api, ApiError, Key, Moment};
 use trimtab_workload::{AdmissionHold, Arm, ContainerReport, End, Pod, ReplicaSet, Target, service_image};
 
-use crate::cluster::{Cluster, target_key};
 use crate::convert;
-use crate::resources::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
-use crate::rows::{AppRow, Apps, PoliciesOf, Releases};
 
 /// What a metrics server and the pods told about a service; nothing by default.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,8 +45,8 @@ pub struct Observed {
     pub app: App,
     /// Its `ManagedApp`, as far as it is read.
     pub wire: ManagedApp,
-    /// Namespace and name of the Deployment that it claims.
-    pub target_key: Key,
+    /// Its namespace and name.
+    pub key: Key,
     /// What policy and spec come to.
     pub settings: Settings,
     /// Its Deployment.
@@ -72,8 +68,8 @@ struct Records {
 }
 
 impl Records {
-    fn gather(cluster: &Cluster, row: &AppRow, app: &App, target: Option<&Target>) -> Self {
-        let rows = cluster.releases.read();
+    fn gather(stores: &Stores, row: &AppRow, app: &App, target: Option<&Target>) -> Self {
+        let rows = stores.of::<Releases>().read();
         let found = rows.at(row.key()).map(|row| (row.key().name.to_string(), row.release())).collect();
         let revision = target.and_then(|target| target.revision).unwrap_or_default();
         let sifted = sift(&app.name, app.status.last_release.unwrap_or_default().max(revision), found);
@@ -91,22 +87,24 @@ impl Records {
 impl Observed {
     /// The service behind `row` as the stores know it.
     #[must_use]
-    pub fn gather(cluster: &Cluster, row: &AppRow) -> Self {
+    pub fn gather(stores: &Stores, row: &AppRow) -> Self {
         let wire = row.app();
         let (app, settings, reaches) = {
-            let policies = cluster.policies.read();
+            let policies = stores.of::<kinds::Policies>().read();
             let policies = Policies::matching(policies.iter().map(|policy| &policy.object), &wire);
-            let (app, settings) = app_and_settings(cluster, row, &wire, &policies);
+            let (app, settings) = app_and_settings(stores, row, &wire, &policies);
             (app, settings, reaches(&wire.spec, &policies))
         };
-        let target_key = target_key(row);
-        let deployment = cluster.deployments.get(&target_key);
-        let (replica_sets, pods) = deployment.as_ref().map(|d| arms(cluster, d)).unwrap_or_default();
-        let autoscaler =
-            cluster.autoscalers.read().at(&target_key).next().map(|hpa| hpa.identity.key.name.to_string());
+        let target_key = row.target();
+        let deployment = stores.of::<Deployments>().get(&target_key);
+        let (replica_sets, pods) = deployment.as_ref().map(|d| arms(stores, d)).unwrap_or_default();
+        let autoscalers = stores.of::<Autoscalers>().read();
+        let autoscaler = autoscalers.at(&target_key).next().map(|hpa| hpa.identity.key.name.to_string());
+        drop(autoscalers);
         let target = deployment.as_ref().map(|d| target(d, wire.spec.container.as_deref(), autoscaler));
-        let records = Records::gather(cluster, row, &app, target.as_ref());
-        Self { app, wire, target_key, settings, deployment, reaches, target, replica_sets, pods, records }
+        let records = Records::gather(stores, row, &app, target.as_ref());
+        let key = row.key().clone();
+        Self { app, wire, key, settings, deployment, reaches, target, replica_sets, pods, records }
     }
 
     /// What a plan looks at.
@@ -130,7 +128,7 @@ impl Observed {
 }
 
 fn app_and_settings(
-    cluster: &Cluster,
+    stores: &Stores,
     row: &AppRow,
     wire: &ManagedApp,
     policies: &Policies<'_>,
@@ -138,7 +136,7 @@ fn app_and_settings(
     let (settings, problems) = settings(wire, policies);
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     // The first by name has the claim; whoever else names the same Deployment must not fight for it.
-    let first = cluster.apps.read().at(&target_key(row)).next().map(|first| first.key().clone());
+    let first = stores.of::<Apps>().read().at(&row.target()).next().map(|first| first.key().clone());
     let claimed_by = first.filter(|first| first != row.key()).map(|first| first.name.to_string());
     let app = App {
         namespace: wire.metadata.namespace.clone(),
@@ -193,10 +191,10 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
     }
 }
 
-fn arms(cluster: &Cluster, deployment: &DeploymentRow) -> (Vec<ReplicaSet>, Vec<Pod>) {
+fn arms(stores: &Stores, deployment: &DeploymentRow) -> (Vec<ReplicaSet>, Vec<Pod>) {
     let sets: Vec<Arc<ReplicaSetRow>> =
-        cluster.replica_sets.read().at(&deployment.identity.uid).cloned().collect();
-    let pods = cluster.pods.read();
+        stores.of::<ReplicaSets>().read().at(&deployment.identity.uid).cloned().collect();
+    let pods = stores.of::<Pods>().read();
     let mut seen: Vec<Pod> =
         sets.iter().flat_map(|set| pods.at(&set.identity.uid)).map(|row| pod(row)).collect();
     seen.sort_by(|a, b| a.name.cmp(&b.name));
@@ -248,47 +246,17 @@ fn end(end: &Termination) -> End<'_> {
 /// One service read straight from the API, for commands: the same values that the manager decides on. `None` when there is
 /// no such `ManagedApp`.
 pub async fn observe(api: &Api, namespace: &str, service: &str) -> Result<Option<Observed>, ApiError> {
-    let cluster = Cluster::new();
-    let interner = trimtab_kube::intern::Interner::new();
-    let Some(app) = api.get(MANAGED_APPS, Some(namespace), service).await? else { return Ok(None) };
-    fill(&cluster.apps, &Apps::new(interner.clone()), vec![app]);
-    fill(&cluster.policies, &PoliciesOf, list(api, FLEET_POLICIES, None).await?);
-    fill(
-        &cluster.releases,
-        &Releases::new(interner.clone()),
-        list(api, APP_RELEASES, Some(namespace)).await?,
-    );
-    fill(
-        &cluster.deployments,
-        &DeploymentProjection::new(interner.clone()),
-        list(api, DEPLOYMENTS, Some(namespace)).await?,
-    );
-    fill(
-        &cluster.replica_sets,
-        &ReplicaSetProjection::new(interner.clone()),
-        list(api, REPLICA_SETS, Some(namespace)).await?,
-    );
-    fill(&cluster.pods, &PodProjection::new(interner.clone()), list(api, PODS, Some(namespace)).await?);
-    fill(&cluster.autoscalers, &HpaProjection::new(interner), list(api, HPAS, Some(namespace)).await?);
-    let row = cluster.apps.get(&Key::new(namespace, service));
-    Ok(row.map(|row| Observed::gather(&cluster, &row)))
-}
-
-async fn list(
-    api: &Api,
-    resource: &trimtab_kube::Resource,
-    namespace: Option<&str>,
-) -> Result<Vec<Value>, ApiError> {
-    api.list(resource, namespace, &trimtab_kube::api::Selector::all()).await
-}
-
-fn fill<P: Project, I: Ord>(store: &Store<P::Row, I>, projection: &P, objects: Vec<Value>) {
-    store.take(Event::Reset);
-    for object in objects {
-        // What cannot be read is left out here as it is in the manager's own stores.
-        if let Ok(row) = projection.project(object.to_string().as_bytes()) {
-            store.take(Event::Init(row));
-        }
+    if api.get(MANAGED_APPS, Some(namespace), service).await?.is_none() {
+        return Ok(None);
     }
-    store.take(Event::Ready);
+    let stores = kinds::all();
+    stores.read_once(api, namespace).await?;
+    let row = stores.of::<Apps>().get(&Key::new(namespace, service));
+    Ok(row.map(|row| Observed::gather(&stores, &row)))
+}
+
+/// The Deployment that a pod belongs to, by its ReplicaSet.
+pub(crate) fn target_of_pod(stores: &Stores, pod: &PodRow) -> Option<Key> {
+    let owner = pod.owner.as_ref()?;
+    stores.of::<ReplicaSets>().get(&Key::new(pod.key.namespace.clone(), owner.name.clone()))?.deployment()
 }

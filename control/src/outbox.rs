@@ -16,6 +16,8 @@ use trimtab_api::managed_app::SecretKey;
 use trimtab_api::resolve::Reach;
 use trimtab_delivery::lower;
 use trimtab_delivery::snapshot::{Happening, Release, Snapshot, Told};
+use trimtab_kube::kinds::app_release::is_over;
+use trimtab_kube::queue::Queue;
 use trimtab_kube::resource::SECRETS;
 use trimtab_kube::{Api, ApiError, Clock, Key};
 use trimtab_notify::outbox::{Change, State};
@@ -25,7 +27,6 @@ use trimtab_notify::{
 use trimtab_plan::Write;
 use trimtab_providers::http::HttpTransport;
 
-use crate::cluster::Dirty;
 use crate::notice::notice;
 use crate::observed::Observed;
 
@@ -50,7 +51,7 @@ struct Shared {
     api: Api,
     sender: Sender,
     entries: Arc<Entries>,
-    dirty: Dirty,
+    due: Queue<Key>,
 }
 
 /// What this process handed over, and what became of it.
@@ -62,21 +63,22 @@ struct Entries {
 }
 
 impl Outbox {
-    /// Sends through `transport`; outcomes mark the service dirty, whose next plan writes them down. `api` reads Secrets.
+    /// Sends through `transport`; an outcome marks the service in `due`, whose next plan writes it down. `api` reads
+    /// Secrets.
     #[must_use]
     pub fn new(
         api: Api,
         transport: Arc<dyn HttpTransport>,
         clock: Clock,
         namespace: String,
-        dirty: Dirty,
+        due: Queue<Key>,
     ) -> Self {
         let entries = Arc::new(Entries::default());
-        let (back, wake) = (entries.clone(), dirty.clone());
+        let (back, wake) = (entries.clone(), due.clone());
         let tell =
             move |outcome: Outcome| back.settle((outcome.key, outcome.destination), outcome.state, &wake);
         let sender = Sender::new(transport, SenderPolicy::default(), move || clock.now(), tell);
-        let shared = Arc::new(Shared { api, sender, entries, dirty });
+        let shared = Arc::new(Shared { api, sender, entries, due });
         Self { shared, namespace, addressing: Mutex::default() }
     }
 
@@ -84,6 +86,7 @@ impl Outbox {
     /// before it is handed over.
     #[must_use]
     pub fn advance(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<Write> {
+        self.forget_written(observed, snapshot);
         let mut writes = Vec::new();
         for release in snapshot.releases {
             if release.status.told.iter().any(|told| !is_over(&told.state)) {
@@ -152,38 +155,37 @@ impl Outbox {
         let namespace = self.secrets_of(observed, reach).to_owned();
         let id = (key.to_owned(), lane(reach, &namespace));
         let notice = notice(observed, release, entry, key);
-        locked(&self.shared.entries.ours).insert(id.clone(), observed.target_key.clone());
+        locked(&self.shared.entries.ours).insert(id.clone(), observed.key.clone());
         let mut addressing = locked(&self.addressing);
         while addressing.try_join_next().is_some() {}
         addressing.spawn(self.shared.clone().address(id, notice, reach.clone(), namespace));
     }
 
-    /// Forgets what became of entries whose records say so, and everything about a Deployment that is gone.
-    pub fn forget(&self, target: &Key, still_open: &[EntryId]) {
-        let entries = &self.shared.entries;
-        let mut ours = locked(&entries.ours);
-        let mut outcomes = locked(&entries.outcomes);
-        ours.retain(|id, of| {
-            let stays = of != target || still_open.contains(id);
-            if !stays {
-                outcomes.remove(id);
-            }
-            stays
-        });
+    /// Forgets a service that is gone.
+    pub fn forget(&self, service: &Key) {
+        self.shared.entries.forget(|_, of| of == service);
+    }
+
+    /// Forgets what became of entries whose records say so.
+    fn forget_written(&self, observed: &Observed, snapshot: &Snapshot<'_>) {
+        let service = &observed.key;
+        if locked(&self.shared.entries.ours).values().any(|of| of == service) {
+            let open = self.open_entries(observed, snapshot);
+            self.shared.entries.forget(|id, of| of == service && !open.contains(id));
+        }
     }
 
     /// The entries of the service that are not over, as the sender knows them.
-    #[must_use]
-    pub fn open_entries(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<EntryId> {
-        let mut open = Vec::new();
-        for release in snapshot.releases {
-            for entry in release.status.told.iter().filter(|entry| !is_over(&entry.state)) {
-                if let Some(reach) = reach_of(observed, entry) {
-                    open.push((entry_key(release, entry), lane(reach, self.secrets_of(observed, reach))));
-                }
-            }
-        }
-        open
+    fn open_entries(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<EntryId> {
+        let entries = snapshot.releases.iter().flat_map(|release| {
+            let open = release.status.told.iter().filter(|entry| !is_over(&entry.state));
+            open.map(move |entry| (release, entry))
+        });
+        let id = |(release, entry): (&Release, &Told)| {
+            let reach = reach_of(observed, entry)?;
+            Some((entry_key(release, entry), lane(reach, self.secrets_of(observed, reach))))
+        };
+        entries.filter_map(id).collect()
     }
 
     /// Namespace of the Secrets that `reach` names.
@@ -216,16 +218,28 @@ impl Shared {
     }
 
     fn gives_up(&self, id: EntryId, why: String) {
-        self.entries.settle(id, OutcomeState::GaveUp { why }, &self.dirty);
+        self.entries.settle(id, OutcomeState::GaveUp { why }, &self.due);
     }
 }
 
 impl Entries {
-    fn settle(&self, id: EntryId, outcome: OutcomeState, dirty: &Dirty) {
+    /// Forgets the entries that `is_done` says so of.
+    fn forget(&self, is_done: impl Fn(&EntryId, &Key) -> bool) {
+        let (mut ours, mut outcomes) = (locked(&self.ours), locked(&self.outcomes));
+        ours.retain(|id, service| {
+            let stays = !is_done(id, service);
+            if !stays {
+                outcomes.remove(id);
+            }
+            stays
+        });
+    }
+
+    fn settle(&self, id: EntryId, outcome: OutcomeState, due: &Queue<Key>) {
         // Whose service is gone needs no record of it.
         let Some(service) = locked(&self.ours).get(&id).cloned() else { return };
         locked(&self.outcomes).insert(id, outcome);
-        dirty.mark(service);
+        due.mark(service);
     }
 }
 
@@ -329,10 +343,6 @@ fn outcome_word(outcome: &OutcomeState) -> String {
         OutcomeState::GaveUp { why } => state_word(State::Failed, why),
         OutcomeState::Unknown { why } => state_word(State::Unknown, why),
     }
-}
-
-pub(crate) fn is_over(state: &str) -> bool {
-    matches!(parse_state(state), Some(State::Sent | State::Failed | State::Unknown) | None)
 }
 
 /// Rises with every event of a service.

@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use trimtab_kube::api::{Leadership, Term};
-use trimtab_kube::watch::{WatchHealth, WatchStatus};
+use trimtab_kube::kinds::Stores;
 
 /// How long a decision that is held waits for the watches to come back.
 pub const HELD_AGAIN: Duration = Duration::from_secs(5);
@@ -23,7 +22,7 @@ pub enum Hold {
 #[derive(Clone)]
 pub struct Standing {
     leadership: Leadership,
-    watches: Arc<[WatchStatus]>,
+    stores: Stores,
     /// The term in which everything was read anew.
     read_in: Arc<Mutex<Option<Term>>>,
 }
@@ -31,8 +30,8 @@ pub struct Standing {
 impl Standing {
     /// Nothing was read in any term yet.
     #[must_use]
-    pub fn new(leadership: Leadership, watches: Vec<WatchStatus>) -> Self {
-        Self { leadership, watches: watches.into(), read_in: Arc::default() }
+    pub fn new(leadership: Leadership, stores: Stores) -> Self {
+        Self { leadership, stores, read_in: Arc::default() }
     }
 
     /// Whether this process leads.
@@ -50,24 +49,13 @@ impl Standing {
         if *self.lock() != Some(term) {
             return Err(Hold::Elsewhere);
         }
-        self.unhealthy().map_or(Ok(term), |why| Err(Hold::Unhealthy(why)))
-    }
-
-    /// The first watch that does not tell what is true now, and why.
-    #[must_use]
-    pub fn unhealthy(&self) -> Option<String> {
-        self.watches.iter().find_map(|watch| match watch.health() {
-            WatchHealth::Healthy => None,
-            WatchHealth::Unhealthy { why, .. } => {
-                Some(format!("the watch of {} is unhealthy: {why}", watch.resource().plural))
-            }
-        })
+        self.stores.unhealthy().map_or(Ok(term), |why| Err(Hold::Unhealthy(why)))
     }
 
     /// Lists everything anew by consistent reads: a cache that was filled when somebody else led may be behind what they
     /// wrote last. Decisions of `term` are made from here on.
     pub async fn read_anew(&self, term: Term) {
-        join_all(self.watches.iter().map(WatchStatus::resync)).await;
+        self.stores.resync().await;
         *self.lock() = Some(term);
     }
 

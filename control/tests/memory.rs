@@ -10,20 +10,17 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use trimtab_control::bindings::Bindings;
-use trimtab_control::cluster::Cluster;
-use trimtab_control::expectations::Expectations;
 use trimtab_control::measurements::Measure;
 use trimtab_control::observed::{NOTHING_MEASURED, Observed};
-use trimtab_control::rows::{Apps, Releases};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_judge::{Answer, Query};
+use trimtab_kube::expectations::Expectations;
 use trimtab_kube::intern::Interner;
-use trimtab_kube::pod_row::PodProjection;
+use trimtab_kube::kinds::pod::Pods;
+use trimtab_kube::kinds::{self, Apps, Deployments, MANAGED_APPS, Releases, ReplicaSets, Stores};
 use trimtab_kube::queue::Queue;
 use trimtab_kube::watch::{Event, Project, Row as _};
-use trimtab_kube::workload_rows::{DeploymentProjection, ReplicaSetProjection};
 use trimtab_kube::{CancellationToken, Clock, Key, Store};
-use trimtab_plan::Kind;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -239,7 +236,7 @@ async fn decide_all(queue: &Queue<Key>) {
 /// The status of every service written and seen.
 fn write_and_see(expectations: &Expectations) {
     for app in 0..SERVICES {
-        expectations.wrote(Kind::ManagedApp, Key::new(team(app), service(app)), 9_000_001);
+        expectations.wrote(MANAGED_APPS, Key::new(team(app), service(app)), 9_000_001);
     }
     assert!(!expectations.is_any_behind(|_, _| Some(Some(9_000_001))));
 }
@@ -254,10 +251,10 @@ impl Measure for Everything {
 }
 
 /// Every service with a workload asked about once.
-async fn check_bindings(cluster: &Cluster, bindings: &Bindings, apps: &[usize]) {
+async fn check_bindings(stores: &Stores, bindings: &Bindings, apps: &[usize]) {
     for app in apps.iter().filter(|app| **app < WITH_WORKLOADS) {
-        let row = cluster.apps.get(&Key::new(team(*app), service(*app))).unwrap();
-        let observed = Observed::gather(cluster, &row);
+        let row = stores.of::<Apps>().get(&Key::new(team(*app), service(*app))).unwrap();
+        let observed = Observed::gather(stores, &row);
         let now = "2026-01-02T00:00:00Z".parse().unwrap();
         let snapshot = observed.snapshot(now, &NOTHING_MEASURED);
         assert_eq!(bindings.check(row.key(), &snapshot).await, (true, None), "{}", row.key());
@@ -266,9 +263,9 @@ async fn check_bindings(cluster: &Cluster, bindings: &Bindings, apps: &[usize]) 
 }
 
 /// What was measured is what decisions are made on.
-fn check_reading(cluster: &Cluster) {
-    let row = cluster.apps.get(&Key::new(team(7), service(7))).unwrap();
-    let observed = Observed::gather(cluster, &row);
+fn check_reading(stores: &Stores) {
+    let row = stores.of::<Apps>().get(&Key::new(team(7), service(7))).unwrap();
+    let observed = Observed::gather(stores, &row);
     let snapshot = observed.snapshot(jiff::Timestamp::UNIX_EPOCH, &NOTHING_MEASURED);
     assert_eq!(snapshot.app.status.conditions.len(), 3);
     assert_eq!(snapshot.settings.watch.as_secs(), 600);
@@ -284,52 +281,52 @@ fn check_reading(cluster: &Cluster) {
 fn a_managed_app_stays_within_its_budget() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let queue: Queue<Key> = Queue::new("services", Clock::system());
-    let (interner, cluster, expectations) = (Interner::new(), Cluster::new(), Expectations::default());
+    let (interner, stores, expectations) = (Interner::new(), kinds::all(), Expectations::default());
     // In the order of their keys, as the API server lists.
     let mut apps: Vec<usize> = (0..SERVICES).collect();
     apps.sort_by_key(|app| (team(*app), service(*app)));
 
     let row = kept(SERVICES, || {
-        list(&cluster.apps, &Apps::new(interner.clone()), apps.iter().map(|app| managed_app(*app)));
+        list(stores.of::<Apps>(), &Apps::new(interner.clone()), apps.iter().map(|app| managed_app(*app)));
     });
     let records = kept(SERVICES, || {
         let releases = apps.iter().flat_map(|app| (0..HISTORY).map(|index| release(*app, index)));
-        list(&cluster.releases, &Releases::new(interner.clone()), releases);
+        list(stores.of::<Releases>(), &Releases::new(interner.clone()), releases);
     });
     let shell = kept(SERVICES, || {
         runtime.block_on(decide_all(&queue));
         write_and_see(&expectations);
     });
-    workloads(&cluster, &interner, &apps);
+    workloads(&stores, &interner, &apps);
     // What the first look ever sets up is there once for all services.
     let warm = Bindings::new(Arc::new(Everything), Queue::new("warm", Clock::system()));
-    runtime.block_on(check_bindings(&cluster, &warm, &apps));
+    runtime.block_on(check_bindings(&stores, &warm, &apps));
     drop(warm);
     let bindings = Bindings::new(Arc::new(Everything), Queue::new("bindings", Clock::system()));
-    let checks = kept(WITH_WORKLOADS, || runtime.block_on(check_bindings(&cluster, &bindings, &apps)));
+    let checks = kept(WITH_WORKLOADS, || runtime.block_on(check_bindings(&stores, &bindings, &apps)));
     let all = row + records + shell + checks;
     println!(
         "{all} bytes per ManagedApp: {row} its row, {records} its {HISTORY} releases, {shell} queue and writes, \
          {checks} what its rules are bound to"
     );
-    check_reading(&cluster);
+    check_reading(&stores);
     assert!(all <= MANAGED_APP_BYTES_MAX, "{all} bytes per ManagedApp");
 }
 
 /// Tells what is held for every Deployment of a cluster; `edge/kube/tests/memory.rs` holds the budgets of these rows.
-fn workloads(cluster: &Cluster, interner: &Interner, apps: &[usize]) {
+fn workloads(stores: &Stores, interner: &Interner, apps: &[usize]) {
     let apps: Vec<usize> = apps.iter().copied().filter(|app| *app < WITH_WORKLOADS).collect();
     let deployments = kept(WITH_WORKLOADS, || {
-        let projection = DeploymentProjection::new(interner.clone());
-        list(&cluster.deployments, &projection, apps.iter().map(|app| deployment(*app)));
+        let projection = Deployments::new(interner.clone());
+        list(stores.of::<Deployments>(), &projection, apps.iter().map(|app| deployment(*app)));
     });
     let sets = kept(WITH_WORKLOADS, || {
         let sets = apps.iter().flat_map(|app| (0..=OLD_SETS).map(|age| replica_set(*app, age)));
-        list(&cluster.replica_sets, &ReplicaSetProjection::new(interner.clone()), sets);
+        list(stores.of::<ReplicaSets>(), &ReplicaSets::new(interner.clone()), sets);
     });
     let pods = kept(WITH_WORKLOADS, || {
         let pods = apps.iter().flat_map(|app| (0..PODS_PER_SERVICE).map(|index| pod(*app, index)));
-        list(&cluster.pods, &PodProjection::new(interner.clone()), pods);
+        list(stores.of::<Pods>(), &Pods::new(interner.clone()), pods);
     });
     println!("{deployments} bytes per Deployment with the template that runs");
     println!("{sets} bytes for its {} ReplicaSets with {OLD_SETS} older templates", OLD_SETS + 1);

@@ -7,10 +7,10 @@ use serde::de::DeserializeOwned;
 use trimtab_api::resolve::{Policies, check_app, check_policy, reaches, settings};
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
 use trimtab_control::convert;
-use trimtab_control::rows::{Apps, PoliciesOf, Releases};
 use trimtab_delivery::lower;
 use trimtab_delivery::snapshot::App;
 use trimtab_kube::intern::Interner;
+use trimtab_kube::kinds::{self, Apps, Releases};
 use trimtab_kube::watch::{Project, Row};
 
 /// What is read is written and read as the same; settings are usable whatever a spec says; a row tells what its object
@@ -19,7 +19,7 @@ pub fn kinds(data: &[u8]) {
     let policy = read::<FleetPolicy>(data);
     if let Some(policy) = &policy {
         let _ = check_policy(policy);
-        let _ = PoliciesOf.project(data);
+        let _ = kinds::Policies.project(data);
     }
     if let Some(app) = read::<ManagedApp>(data) {
         check_settings(&app, policy.as_ref());

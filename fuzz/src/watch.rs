@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use trimtab_kube::intern::Interner;
-use trimtab_kube::pod_row::{PodProjection, PodRow};
+use trimtab_kube::kinds::pod::{PodRow, Pods};
 use trimtab_kube::resource::PODS;
 use trimtab_kube::watch::{Event, Row, Scope, WatchCounts, watch as follow};
 use trimtab_kube::{Api, Key, Store, Uid};
@@ -25,7 +25,7 @@ pub fn watch(data: &[u8]) {
 }
 
 async fn hear(api: Api) {
-    let mut events = follow(api, PODS, Scope::all(), PodProjection::new(Interner::new()));
+    let mut events = follow(api, PODS, Scope::all(), Pods::new(Interner::new()));
     let status = events.status();
     let store: Store<PodRow, Uid> =
         Store::indexed(|row, values| values.extend(row.owner.as_ref().map(|owner| owner.uid)));

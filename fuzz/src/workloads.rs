@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 use trimtab_kube::intern::{Interner, Template};
-use trimtab_kube::pod_row::PodProjection;
+use trimtab_kube::kinds::pod::Pods;
+use trimtab_kube::kinds::{Autoscalers, Deployments, ReplicaSets};
 use trimtab_kube::watch::{Project, Row};
-use trimtab_kube::workload_rows::{DeploymentProjection, HpaProjection, ReplicaSetProjection};
 use trimtab_units::{canonical, template_hash};
 
 /// Every object becomes a row or a short complaint, the same one each time; a template is kept as it was, and has one name
 /// however it is written down.
 pub fn workloads(data: &[u8]) {
     let interner = Interner::new();
-    project(&PodProjection::new(interner.clone()), data);
-    project(&HpaProjection::new(interner.clone()), data);
-    project(&ReplicaSetProjection::new(interner.clone()), data);
-    let row = project(&DeploymentProjection::new(interner), data);
+    project(&Pods::new(interner.clone()), data);
+    project(&Autoscalers::new(interner.clone()), data);
+    project(&ReplicaSets::new(interner.clone()), data);
+    let row = project(&Deployments::new(interner), data);
     // A row is also read from objects whose unread parts are no UTF-8.
     let object = serde_json::from_slice::<Value>(data);
     if let (Some(row), Ok(object)) = (row, object) {

@@ -6,6 +6,8 @@ use trimtab_workload::AdmissionHold;
 pub const GROUP: &str = "trimtab.dev";
 /// Field manager and event source of the delivery controller.
 pub const MANAGER: &str = "trimtab-delivery";
+/// Label of a `ManagedApp`: the manager that looks after it, where several share a cluster.
+pub const INSTANCE_LABEL: &str = "trimtab.dev/instance";
 /// Annotation on a claimed Deployment: one of the words of [`AdmissionHold`], and the images that it holds: see
 /// [`claim_text`]. Removing it releases the Deployment.
 pub const CLAIM_ANNOTATION: &str = "trimtab.dev/claim";

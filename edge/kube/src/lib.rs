@@ -14,11 +14,12 @@
 pub mod api;
 pub mod clock;
 pub mod events;
+pub mod expectations;
 pub mod host;
 pub mod intern;
+pub mod kinds;
 pub mod lease;
 mod metadata;
-pub mod pod_row;
 pub mod queue;
 pub mod resource;
 pub mod rng;
@@ -26,7 +27,6 @@ pub mod store;
 mod sync;
 pub mod uid;
 pub mod watch;
-pub mod workload_rows;
 
 pub use api::{Api, ApiError};
 pub use clock::Clock;

@@ -65,9 +65,12 @@ pub struct Rows<R, I = ()> {
     index_of: IndexOf<R, I>,
     /// Keys of objects that exist and could not be read when they were seen last; their rows, if any, are older.
     unreadable: BTreeSet<Key>,
-    /// Keys seen by the listing under way.
-    listing: Option<BTreeSet<Key>>,
-    synced: bool,
+    /// Keys seen by the listings under way, by part.
+    listings: BTreeMap<Arc<str>, BTreeSet<Key>>,
+    /// The parts that were listed.
+    listed: BTreeSet<Arc<str>>,
+    /// How many parts there are.
+    parts: usize,
 }
 
 impl<R: Row> Rows<R> {
@@ -91,37 +94,44 @@ impl<R: Row, I: Ord> Rows<R, I> {
             index: BTreeMap::new(),
             index_of,
             unreadable: BTreeSet::new(),
-            listing: None,
-            synced: false,
+            listings: BTreeMap::new(),
+            listed: BTreeSet::new(),
+            parts: 1,
         }
     }
 
     /// Takes in one event and says which rows changed in a way that [matters](Row::differs_from).
     pub fn take(&mut self, event: Event<R>) -> Vec<Change<R>> {
+        self.take_part(&Arc::from(""), event)
+    }
+
+    /// [`Rows::take`] for a watch of one namespace: what its listing does not have is gone in that namespace alone. An
+    /// empty `part` is everything.
+    pub fn take_part(&mut self, part: &Arc<str>, event: Event<R>) -> Vec<Change<R>> {
         match event {
             Event::Reset => {
-                self.listing = Some(BTreeSet::new());
+                self.listings.insert(part.clone(), BTreeSet::new());
                 Vec::new()
             }
             // A listing is authoritative even where its versions are lower, as after a restore from a backup.
             Event::Init(row) => {
-                self.seen(row.key().clone());
+                self.seen(part, row.key().clone());
                 Vec::from_iter(self.put(row))
             }
             Event::Apply(row) if self.is_stale(&row) => Vec::new(),
             Event::Apply(row) => Vec::from_iter(self.put(row)),
             Event::Delete(key) => Vec::from_iter(self.remove(&key)),
             Event::Unreadable(key) => {
-                self.seen(key.clone());
+                self.seen(part, key.clone());
                 self.unreadable.insert(key);
                 Vec::new()
             }
-            Event::Ready => self.finish_listing(),
+            Event::Ready => self.finish_listing(part),
         }
     }
 
-    fn seen(&mut self, key: Key) {
-        if let Some(seen) = &mut self.listing {
+    fn seen(&mut self, part: &Arc<str>, key: Key) {
+        if let Some(seen) = self.listings.get_mut(part) {
             seen.insert(key);
         }
     }
@@ -149,12 +159,12 @@ impl<R: Row, I: Ord> Rows<R, I> {
         Some(Change { old: Some(old), new: None })
     }
 
-    fn finish_listing(&mut self) -> Vec<Change<R>> {
-        self.synced = true;
-        let Some(seen) = self.listing.take() else { return Vec::new() };
-        self.unreadable.retain(|key| seen.contains(key));
-        let gone: Vec<Key> =
-            self.iter().map(|row| row.key()).filter(|key| !seen.contains(key)).cloned().collect();
+    fn finish_listing(&mut self, part: &Arc<str>) -> Vec<Change<R>> {
+        self.listed.insert(part.clone());
+        let Some(seen) = self.listings.remove(part) else { return Vec::new() };
+        let is_gone = |key: &Key| (part.is_empty() || key.namespace == *part) && !seen.contains(key);
+        self.unreadable.retain(|key| !is_gone(key));
+        let gone: Vec<Key> = self.iter().map(|row| row.key()).filter(|key| is_gone(key)).cloned().collect();
         gone.iter().filter_map(|key| self.remove(key)).collect()
     }
 
@@ -242,9 +252,9 @@ impl<R: Row, I: Ord> Rows<R, I> {
         self.rows.is_empty()
     }
 
-    /// Whether a complete listing has been taken in. Until then an absent row means nothing.
+    /// Whether a complete listing of every part has been taken in. Until then an absent row means nothing.
     pub fn synced(&self) -> bool {
-        self.synced
+        self.listed.len() >= self.parts
     }
 }
 
@@ -314,10 +324,19 @@ impl<R: Row, I: Ord> Store<R, I> {
         let _ = synced.wait_for(|synced| *synced).await;
     }
 
+    /// Says that the store is complete only once `parts` namespaces were listed.
+    pub(crate) fn expect_parts(&self, parts: usize) {
+        writing(&self.shared.rows).parts = parts;
+    }
+
     /// Takes in one event; see [`Rows::take`].
     pub fn take(&self, event: Event<R>) -> Vec<Change<R>> {
+        self.take_part(&Arc::from(""), event)
+    }
+
+    fn take_part(&self, part: &Arc<str>, event: Event<R>) -> Vec<Change<R>> {
         let mut rows = writing(&self.shared.rows);
-        let changes = rows.take(event);
+        let changes = rows.take_part(part, event);
         let synced = rows.synced();
         drop(rows);
         self.shared.synced.send_if_modified(|was| !std::mem::replace(was, synced) && synced);
@@ -329,11 +348,21 @@ impl<R: Row, I: Ord> Store<R, I> {
     pub async fn drive(
         self,
         stream: impl Stream<Item = Event<R>>,
+        on_change: impl FnMut(Option<&R>, Option<&R>),
+    ) {
+        self.drive_part(Arc::from(""), stream, on_change).await;
+    }
+
+    /// [`Store::drive`] by a watch of the namespace `part`.
+    pub(crate) async fn drive_part(
+        self,
+        part: Arc<str>,
+        stream: impl Stream<Item = Event<R>>,
         mut on_change: impl FnMut(Option<&R>, Option<&R>),
     ) {
         let mut stream = std::pin::pin!(stream);
         while let Some(event) = stream.next().await {
-            for change in self.take(event) {
+            for change in self.take_part(&part, event) {
                 on_change(change.old.as_deref(), change.new.as_deref());
             }
         }

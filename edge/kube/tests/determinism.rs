@@ -13,11 +13,11 @@ use tokio::time::sleep;
 use trimtab_kube::api::Patch;
 use trimtab_kube::events::{Note, ObjectReference, Severity, recorder};
 use trimtab_kube::intern::Interner;
+use trimtab_kube::kinds::{PodRow, Pods};
 use trimtab_kube::lease::{LeaseConfig, elect};
 use trimtab_kube::queue::Queue;
 use trimtab_kube::resource::{CONFIG_MAPS, PODS, SECRETS};
 use trimtab_kube::watch::{Scope, watch};
-use trimtab_kube::workload_rows::{JsonProjection, JsonRow};
 use trimtab_kube::{Api, ApiError, CancellationToken, Clock, Key, Resource, Store};
 
 const KINDS: [&Resource; 3] = [PODS, CONFIG_MAPS, SECRETS];
@@ -64,10 +64,10 @@ async fn manager() -> Vec<String> {
     tokio::spawn(publisher.run(stop.clone()));
     let queue: Queue<Key> = Queue::new("test", clock.clone());
     for kind in KINDS {
-        let rows = watch(api.clone(), kind, Scope::all(), JsonProjection::new(kind, Interner::new()));
-        let (store, queue): (Store<JsonRow>, _) = (Store::new(), queue.clone());
-        let mark = move |_: Option<&JsonRow>, new: Option<&JsonRow>| {
-            queue.mark(new.unwrap().identity.key.clone());
+        let rows = watch(api.clone(), kind, Scope::all(), Pods::new(Interner::new()));
+        let (store, queue): (Store<PodRow>, _) = (Store::new(), queue.clone());
+        let mark = move |_: Option<&PodRow>, new: Option<&PodRow>| {
+            queue.mark(new.unwrap().key.clone());
         };
         tokio::spawn(store.drive(rows, mark));
     }

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 use trimtab_kube::host::{Host, stop_on_signals};
 use trimtab_kube::intern::Interner;
-use trimtab_kube::pod_row::PodProjection;
+use trimtab_kube::kinds::pod::Pods;
 use trimtab_kube::queue::Queue;
 use trimtab_kube::resource::{DEPLOYMENTS, PODS};
 use trimtab_kube::watch::{Scope, watch};
@@ -80,7 +80,7 @@ async fn what_is_registered_several_times_is_one_family() {
             Queue::<Key>::new(name, Clock::system()).register(registry);
         }
         for resource in [PODS, DEPLOYMENTS] {
-            let projection = PodProjection::new(Interner::new());
+            let projection = Pods::new(Interner::new());
             watch(api.clone(), resource, Scope::all(), projection).status().register(registry);
         }
     });

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use trimtab_kube::Uid;
 use trimtab_kube::intern::Interner;
-use trimtab_kube::pod_row::{PodProjection, PodRow};
+use trimtab_kube::kinds::pod::{PodRow, Pods};
+use trimtab_kube::kinds::{DeploymentRow, Deployments, ReplicaSetRow, ReplicaSets};
 use trimtab_kube::store::Rows;
 use trimtab_kube::watch::{Event, Project};
-use trimtab_kube::workload_rows::{DeploymentProjection, DeploymentRow, ReplicaSetProjection, ReplicaSetRow};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -99,7 +99,7 @@ fn kept<T>(fill: impl FnOnce() -> T) -> (usize, T) {
 #[test]
 fn rows_stay_within_their_budgets() {
     let interner = Interner::new();
-    let pods = PodProjection::new(interner.clone());
+    let pods = Pods::new(interner.clone());
     let (bytes, rows) = kept(|| {
         let mut rows: Rows<PodRow, Uid> =
             Rows::indexed(|pod, values| values.extend(pod.owner.iter().map(|owner| owner.uid)));
@@ -117,7 +117,7 @@ fn rows_stay_within_their_budgets() {
         let (mut deployments, mut replica_sets): (Rows<DeploymentRow>, Rows<ReplicaSetRow>) =
             Default::default();
         let (project_deployment, project_set) =
-            (DeploymentProjection::new(interner.clone()), ReplicaSetProjection::new(interner.clone()));
+            (Deployments::new(interner.clone()), ReplicaSets::new(interner.clone()));
         for app in 0..services {
             let deployment = workload(&format!("service-{app}"), 3, app, None);
             deployments.take(Event::Apply(project_deployment.project(&deployment).unwrap()));

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use trimtab_kube::intern::{ContainerRole, Interner};
-use trimtab_kube::pod_row::{PodPhase, PodProjection, PodRow};
-use trimtab_kube::resource::{DEPLOYMENTS, Key};
+use trimtab_kube::kinds::pod::{PodPhase, PodRow, Pods};
+use trimtab_kube::kinds::{Autoscalers, Deployments, ReplicaSets, Strategy};
+use trimtab_kube::resource::Key;
 use trimtab_kube::watch::{Project, Row};
-use trimtab_kube::workload_rows::{
-    DeploymentProjection, HpaProjection, JsonProjection, ReplicaSetProjection, Strategy,
-};
 use trimtab_units::IntOrPercent;
 
 fn metadata(name: &str) -> Value {
@@ -54,7 +52,7 @@ fn full_pod() -> Value {
 }
 
 fn pod(object: &Value) -> PodRow {
-    PodProjection::new(Interner::new()).project(object.to_string().as_bytes()).unwrap()
+    Pods::new(Interner::new()).project(object.to_string().as_bytes()).unwrap()
 }
 
 #[test]
@@ -103,7 +101,7 @@ fn a_bare_pod_is_still_a_pod() {
 #[test]
 fn only_what_is_kept_makes_a_pod_differ() {
     let check = |path: &str, value: Value, expect: bool| {
-        let interner = PodProjection::new(Interner::new());
+        let interner = Pods::new(Interner::new());
         let project = |object: &Value| interner.project(object.to_string().as_bytes()).unwrap();
         let old = full_pod();
         let mut new = old.clone();
@@ -127,7 +125,7 @@ fn only_what_is_kept_makes_a_pod_differ() {
 #[test]
 fn what_cannot_be_a_row_says_why() {
     let check = |object: Value, expect: &str| {
-        let error = PodProjection::new(Interner::new()).project(object.to_string().as_bytes()).unwrap_err();
+        let error = Pods::new(Interner::new()).project(object.to_string().as_bytes()).unwrap_err();
         assert!(error.to_string().contains(expect), "{error}");
     };
     let with = |field: &str, value: Value| {
@@ -170,8 +168,7 @@ fn deployment() -> Value {
 
 #[test]
 fn a_deployment_keeps_what_a_rollout_needs() {
-    let row =
-        DeploymentProjection::new(Interner::new()).project(deployment().to_string().as_bytes()).unwrap();
+    let row = Deployments::new(Interner::new()).project(deployment().to_string().as_bytes()).unwrap();
     assert_eq!((row.replicas, row.paused, row.min_ready_seconds), (3, true, 5));
     let strategy = Strategy::RollingUpdate {
         max_surge: IntOrPercent::Int(1),
@@ -198,10 +195,10 @@ fn a_deployment_keeps_what_a_rollout_needs() {
 fn defaults_are_kubernetes_own() {
     let object =
         json!({"metadata": metadata("a"), "spec": {"selector": {}, "strategy": {"type": "Recreate"}}});
-    let row = DeploymentProjection::new(Interner::new()).project(object.to_string().as_bytes()).unwrap();
+    let row = Deployments::new(Interner::new()).project(object.to_string().as_bytes()).unwrap();
     assert_eq!((row.replicas, row.paused, row.strategy), (1, false, Strategy::Recreate));
     let object = json!({"metadata": metadata("a"), "spec": {"replicas": 0, "selector": {}}});
-    let row = ReplicaSetProjection::new(Interner::new()).project(object.to_string().as_bytes()).unwrap();
+    let row = ReplicaSets::new(Interner::new()).project(object.to_string().as_bytes()).unwrap();
     assert_eq!((row.replicas, row.revision), (0, None));
 }
 
@@ -212,7 +209,7 @@ fn an_autoscaler_keeps_its_target_and_bounds() {
         "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "payments"}, "maxReplicas": 9},
         "status": {"currentReplicas": 2, "desiredReplicas": 3, "conditions": null},
     });
-    let row = HpaProjection::new(Interner::new()).project(object.to_string().as_bytes()).unwrap();
+    let row = Autoscalers::new(Interner::new()).project(object.to_string().as_bytes()).unwrap();
     assert_eq!(
         (&*row.target_kind, &*row.target_name, &*row.target_api_version),
         ("Deployment", "payments", "apps/v1")
@@ -222,19 +219,8 @@ fn an_autoscaler_keeps_its_target_and_bounds() {
 }
 
 #[test]
-fn our_own_kinds_stay_whole() {
-    let projection = JsonProjection::new(DEPLOYMENTS, Interner::new());
-    let row = projection.project(deployment().to_string().as_bytes()).unwrap();
-    let object: Value = row.read().unwrap();
-    assert_eq!((&object["apiVersion"], &object["kind"]), (&json!("apps/v1"), &json!("Deployment")));
-    assert_eq!(object["spec"], deployment()["spec"]);
-    assert!(object["metadata"].get("managedFields").is_none());
-    assert!(projection.project(b"7").is_err() && projection.project(b"").is_err());
-}
-
-#[test]
 fn pods_of_one_set_share_everything_but_their_names() {
-    let projection = PodProjection::new(Interner::new());
+    let projection = Pods::new(Interner::new());
     let [first, second] =
         [full_pod(), full_pod()].map(|object| projection.project(object.to_string().as_bytes()).unwrap());
     assert!(Arc::ptr_eq(&first.labels, &second.labels));
@@ -256,10 +242,10 @@ proptest! {
             if cut {
                 bytes.truncate(position);
             }
-            let _ = PodProjection::new(interner.clone()).project(&bytes);
-            let _ = DeploymentProjection::new(interner.clone()).project(&bytes);
-            let _ = HpaProjection::new(interner.clone()).project(&bytes);
-            let cut_is_refused = !cut || JsonProjection::new(DEPLOYMENTS, interner.clone()).project(&bytes).is_err();
+            let _ = Pods::new(interner.clone()).project(&bytes);
+            let _ = Deployments::new(interner.clone()).project(&bytes);
+            let _ = Autoscalers::new(interner.clone()).project(&bytes);
+            let cut_is_refused = !cut || Deployments::new(interner.clone()).project(&bytes).is_err();
             prop_assert!(cut_is_refused);
         }
     }

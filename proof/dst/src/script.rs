@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use trimtab_control::resources::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
 use trimtab_delivery::names::{APP_LABEL, RELEASE_ANNOTATION, parse_release_word, release_object};
 use trimtab_kube::Key;
 use trimtab_kube::api::{Force, Patch, Preconditions, Propagation};
+use trimtab_kube::kinds::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
 use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, SECRETS};
 use trimtab_units::GoDuration;
 use trimtab_world::fleet::{Fleet, ServiceSpec};

@@ -163,6 +163,7 @@ impl Stage {
         let options = ManagerOptions {
             namespace: OWN_NAMESPACE.to_owned(),
             identity: format!("manager-{}", self.started),
+            ..ManagerOptions::default()
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(trimtab_control::run(options, parts, stop.clone()));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trimtab_control::resources::MANAGED_APPS;
 use trimtab_kube::ApiError;
 use trimtab_kube::api::{Force, Patch};
+use trimtab_kube::kinds::MANAGED_APPS;
 use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_world::fleet::{Fleet, ServiceSpec};
 use trimtab_world::traffic::load::ServiceLoad;

@@ -343,6 +343,12 @@ pub struct ManagerArgs {
     /// Addresses inside the cluster that messages may be sent to, such as 10.96.7.1/32; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub notify_allow: Vec<trimtab_providers::http::IpNet>,
+    /// Namespace to look after; may be given several times; default is all of them
+    #[arg(long, value_name = "NAMESPACE", env = "TRIMTAB_WATCH_NAMESPACES", value_delimiter = ',')]
+    pub watch_namespace: Vec<String>,
+    /// Look only after ManagedApps whose label trimtab.dev/instance has this value; default is those without that label
+    #[arg(long, value_name = "ID", env = "TRIMTAB_INSTANCE")]
+    pub instance: Option<String>,
     /// Where probes and metrics are served
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: std::net::SocketAddr,

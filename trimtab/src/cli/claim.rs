@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use trimtab_api::ManagedApp;
-use trimtab_control::resources::MANAGED_APPS;
 use trimtab_delivery::plan::AppPhase;
 use trimtab_kube::ApiError;
 use trimtab_kube::api::{Preconditions, Propagation, Selector};
+use trimtab_kube::kinds::MANAGED_APPS;
 use trimtab_units::names::check_label_value;
 
 use super::args::{ClaimArgs, ReleaseArgs, StrategyWord};

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 use trimtab_api::AppRelease;
-use trimtab_control::resources::APP_RELEASES;
 use trimtab_delivery::names::{RELEASE_ANNOTATION, parse_release_word, release_word};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_kube::ApiError;
 use trimtab_kube::api::Patch;
+use trimtab_kube::kinds::APP_RELEASES;
 
 use super::args::{AbortArgs, PromoteArgs};
 use super::deploy::NewRecord;

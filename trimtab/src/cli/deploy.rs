@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use trimtab_api::{AppRelease, ManagedApp};
-use trimtab_control::resources::APP_RELEASES;
 use trimtab_delivery::names::{APP_LABEL, RELEASE_ANNOTATION, release_object, release_word};
 use trimtab_kube::api::{Patch, Preconditions, Propagation};
+use trimtab_kube::kinds::APP_RELEASES;
 use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_kube::{Api, ApiError};
 use trimtab_units::template_hash;

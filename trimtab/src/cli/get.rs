@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trimtab_api::ManagedApp;
-use trimtab_control::resources::MANAGED_APPS;
 use trimtab_delivery::names::release_word;
 use trimtab_kube::api::Selector;
+use trimtab_kube::kinds::MANAGED_APPS;
 use trimtab_kube::resource::DEPLOYMENTS;
 
 use super::args::GetArgs;

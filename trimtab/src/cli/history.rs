@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde_json::json;
 use trimtab_api::AppRelease;
 use trimtab_control::convert;
-use trimtab_control::resources::APP_RELEASES;
 use trimtab_delivery::names::{APP_LABEL, release_word};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_kube::api::Selector;
+use trimtab_kube::kinds::APP_RELEASES;
 
 use super::exit::{Exit, Failure};
 use super::output::{Cell, Form, Mood, Paint, age, objects, table};

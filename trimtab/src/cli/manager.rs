@@ -11,6 +11,7 @@ use trimtab_control::measurements::Measure;
 use trimtab_control::{ManagerOptions, Parts};
 use trimtab_delivery::names;
 use trimtab_kube::host::{Host, stop_on_signals};
+use trimtab_kube::kinds::Namespaces;
 use trimtab_kube::{Api, Clock};
 use trimtab_providers::http::{
     ClientIdentity, Credentials, EgressPolicy, HyperTransport, Roots, SystemResolver, TlsFloor,
@@ -18,6 +19,7 @@ use trimtab_providers::http::{
 };
 use trimtab_providers::prometheus::{Prometheus, PrometheusConfig};
 use trimtab_units::line::one_line;
+use trimtab_units::names::check_dns_label;
 
 use super::args::{Globals, LogFormat, ManagerArgs};
 use super::exit::{Exit, Failure};
@@ -47,6 +49,8 @@ pub async fn manager(args: ManagerArgs, globals: &Globals) -> Result<Exit, Failu
     let options = ManagerOptions {
         namespace: namespace.unwrap_or_else(|| NAMESPACE.to_owned()),
         identity: identity(&args),
+        watched: watched(&args)?,
+        instance: instance(&args)?,
     };
     let probes = tokio::spawn(host.clone().serve(listener, stop.clone()));
     let parts = Parts { api, clock: Clock::system(), measure, transport, host };
@@ -90,6 +94,24 @@ impl<W: Write> Write for Lines<W> {
 fn identity(args: &ManagerArgs) -> String {
     let host = || std::env::var("HOSTNAME").unwrap_or_else(|_| "trimtab".to_owned());
     args.identity.clone().unwrap_or_else(|| format!("{}-{}", host(), std::process::id()))
+}
+
+fn watched(args: &ManagerArgs) -> Result<Namespaces, Failure> {
+    for name in &args.watch_namespace {
+        check_dns_label(name).map_err(|error| Failure::error(format!("--watch-namespace: {error}")))?;
+    }
+    if args.watch_namespace.is_empty() {
+        return Ok(Namespaces::All);
+    }
+    Ok(Namespaces::These(args.watch_namespace.iter().map(|name| Arc::from(name.as_str())).collect()))
+}
+
+/// It is the value of a label and a part of the lease's name.
+fn instance(args: &ManagerArgs) -> Result<Option<String>, Failure> {
+    if let Some(id) = &args.instance {
+        check_dns_label(id).map_err(|error| Failure::error(format!("--instance: {error}")))?;
+    }
+    Ok(args.instance.clone())
 }
 
 fn transport(config: TransportConfig) -> Result<Arc<HyperTransport>, Failure> {

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 use trimtab_api::AppRelease;
-use trimtab_control::resources::APP_RELEASES;
 use trimtab_delivery::names::{POD_TEMPLATE_HASH_LABEL, RELEASE_ANNOTATION, release_word};
 use trimtab_kube::api::{Patch, Selector};
+use trimtab_kube::kinds::APP_RELEASES;
 use trimtab_kube::resource::{DEPLOYMENTS, REPLICA_SETS};
 use trimtab_kube::{Api, ApiError};
 use trimtab_units::template_hash;

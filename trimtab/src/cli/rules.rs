@@ -4,9 +4,9 @@ use serde_json::json;
 use trimtab_api::resolve::{Policies, settings};
 use trimtab_api::rule::RuleSpec;
 use trimtab_api::{FleetPolicy, ManagedApp, ObjectMeta};
-use trimtab_control::resources::MANAGED_APPS;
 use trimtab_delivery::snapshot::Settings;
 use trimtab_judge::rule::{Origin, Rule, RuleKind};
+use trimtab_kube::kinds::MANAGED_APPS;
 use trimtab_units::duration_words;
 
 use super::exit::{Exit, Failure};

@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 use trimtab_api::ManagedApp;
-use trimtab_control::resources::MANAGED_APPS;
-use trimtab_control::unclaim::{Progress, is_held, unclaim};
+use trimtab_control::controllers::unclaim::{Progress, is_held, unclaim};
 use trimtab_delivery::names::CLAIM_ANNOTATION;
 use trimtab_kube::api::{Preconditions, Propagation, Selector};
 use trimtab_kube::intern::Interner;
+use trimtab_kube::kinds::Deployments;
+use trimtab_kube::kinds::MANAGED_APPS;
 use trimtab_kube::resource::{
     CRDS, DEPLOYMENTS, MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS, PDBS,
 };
 use trimtab_kube::watch::Project;
-use trimtab_kube::workload_rows::DeploymentProjection;
 use trimtab_kube::{ApiError, Resource};
 use trimtab_plan::{Copied, Kind, Object};
 
@@ -158,7 +158,7 @@ async fn let_go(
     app: Option<&ManagedApp>,
     mode: Mode,
 ) -> Result<bool, Failure> {
-    let projection = DeploymentProjection::new(Interner::new());
+    let projection = Deployments::new(Interner::new());
     let mut restored = false;
     let mut last = ApiError::missing(DEPLOYMENTS, Some(namespace), name);
     for _ in 0..ATTEMPTS_MAX {

@@ -156,6 +156,11 @@ impl Api {
         Err(ApiError::Undecodable { target, message: format!("more than {LIST_PAGES_MAX} pages") })
     }
 
+    /// Asks for one object of a listing, to learn whether it may be listed.
+    pub(crate) async fn may_list(&self, resource: &Resource) -> Result<(), ApiError> {
+        self.bytes(list_call(resource, None, &Selector::all(), 1, "")).await.map(drop)
+    }
+
     /// Creates `object` as it is; its name comes from its own metadata. Returns what the server stored.
     pub async fn create(
         &self,

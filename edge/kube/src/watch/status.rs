@@ -64,6 +64,7 @@ struct State {
     began: Instant,
     synced: bool,
     connected: bool,
+    forbidden: bool,
     last_error: Option<String>,
     heard: Option<Instant>,
 }
@@ -91,6 +92,7 @@ impl WatchStatus {
             began: Instant::now(),
             synced: false,
             connected: false,
+            forbidden: false,
             last_error: None,
             heard: None,
         };
@@ -122,6 +124,9 @@ impl WatchStatus {
     /// Whether what the watch shows may be decided on.
     pub fn health(&self) -> WatchHealth {
         let state = locked(&self.state);
+        if state.forbidden {
+            return WatchHealth::Healthy;
+        }
         let error = || state.last_error.clone();
         let Some(heard) = state.heard.filter(|_| state.synced) else {
             let why = error().unwrap_or_else(|| "not listed yet".to_owned());
@@ -137,6 +142,9 @@ impl WatchStatus {
     /// Has everything listed anew by a consistent read, and waits until a listing that began after the call has been taken
     /// in: what the watch shows then is no older than the call. Never returns while the server cannot be listed.
     pub async fn resync(&self) {
+        if locked(&self.state).forbidden {
+            return;
+        }
         let mut ours = 0;
         self.resyncs.wanted.send_modify(|wanted| {
             *wanted += 1;
@@ -178,6 +186,16 @@ impl WatchStatus {
     /// The listing that fulfils `wish` was taken in.
     pub(crate) fn fulfilled(&self, wish: u64) {
         self.resyncs.fulfilled.send_if_modified(|fulfilled| std::mem::replace(fulfilled, wish) != wish);
+    }
+
+    /// The kind may not be watched, and need not be: there is nothing to be waited for. Returns whether that is news.
+    pub(crate) fn forbid(&self) -> bool {
+        !std::mem::replace(&mut locked(&self.state).forbidden, true)
+    }
+
+    /// The kind is watched.
+    pub(crate) fn allow(&self) {
+        locked(&self.state).forbidden = false;
     }
 
     /// A page of a listing came.

@@ -1,33 +1,127 @@
 //! A Deployment that is claimed and that no service names any more: it runs on as it is, without anything of ours.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use trimtab_delivery::lower::{freed, label, put_back, returned};
+use trimtab_delivery::names::CLAIM_ANNOTATION;
 use trimtab_delivery::snapshot::{Release, ReleasePhase};
 use trimtab_delivery::unclaim::{Leaving, OldSet, Step, next_step};
-use trimtab_kube::pod_row::PodRow;
+use trimtab_kube::expectations::Expectations;
+use trimtab_kube::kinds::{
+    AppRow, Apps, Changed, DeploymentRow, Deployments, PodRow, Pods, Releases, ReplicaSetRow, ReplicaSets,
+    Stores,
+};
+use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_kube::watch::Row;
-use trimtab_kube::workload_rows::{DeploymentRow, ReplicaSetRow};
-use trimtab_kube::{Api, ApiError};
+use trimtab_kube::{Api, ApiError, Key};
+use trimtab_plan::concern::{Concern, UNCLAIM};
 use trimtab_plan::{Copied, Kind, Object, Plan, Write};
 
-use crate::cluster::Cluster;
+use crate::context::Reads;
 use crate::execute::Executor;
-use crate::expectations::Expectations;
-use crate::observed;
+use crate::host::{Controller, Gathered};
+use crate::observed::{self, target_of_pod};
 
 /// Labels removed in one plan; the rest follows on the next event.
 const LABELS_PER_PLAN_MAX: usize = 50;
 
-/// What is due to let go of `deployment`: one step, which is seen before the next one follows.
-#[must_use]
-pub(crate) fn unclaimed(cluster: &Cluster, deployment: &DeploymentRow) -> Plan {
+/// How long a claim that no service names is kept before the next look, while a `ManagedApp` beside it cannot be read.
+const UNREADABLE_AGAIN: Duration = Duration::from_secs(60);
+
+/// Deployments let go of at one time.
+const DEPLOYMENTS_AT_ONCE: usize = 4;
+
+/// Lets go of Deployments that are claimed and that no service names any more.
+pub struct Unclaim {
+    /// What the cluster looks like.
+    pub stores: Stores,
+}
+
+/// A Deployment to let go of, as it was seen.
+pub struct Seen {
+    deployment: Arc<DeploymentRow>,
+    sets: Vec<Arc<ReplicaSetRow>>,
+    labelled: Vec<Arc<PodRow>>,
+    leaving: Leaving,
+}
+
+impl Controller for Unclaim {
+    type Key = Key;
+    type Seen = Seen;
+
+    fn concern(&self) -> &'static Concern {
+        &UNCLAIM
+    }
+
+    fn at_once(&self) -> usize {
+        DEPLOYMENTS_AT_ONCE
+    }
+
+    fn concerned(&self, changed: Changed<'_>) -> Vec<Key> {
+        let apps = self.stores.of::<Apps>();
+        let named = changed.rows::<Apps>().map(AppRow::target);
+        let deployments = changed.rows::<Deployments>().map(|deployment| deployment.key().clone());
+        let of_sets = changed.rows::<ReplicaSets>().filter_map(|set| set.deployment());
+        let of_pods = changed.rows::<Pods>().filter_map(|pod| target_of_pod(&self.stores, pod));
+        let all = named.chain(deployments).chain(of_sets).chain(of_pods);
+        // Nearly every claim has its service.
+        all.filter(|target| apps.read().at(target).next().is_none()).collect()
+    }
+
+    fn all(&self) -> Vec<Key> {
+        let deployments = self.stores.of::<Deployments>().read();
+        let claimed = deployments.iter().filter(|row| row.identity.annotation(CLAIM_ANNOTATION).is_some());
+        claimed.map(|row| row.key().clone()).collect()
+    }
+
+    fn reads(&self, target: &Key) -> Vec<Reads> {
+        vec![Reads::One(DEPLOYMENTS, target.clone())]
+    }
+
+    fn gather(&self, target: &Key, now: Timestamp) -> Gathered<Seen> {
+        let claimed = self.stores.of::<Deployments>().get(target);
+        let claimed = claimed.filter(|row| row.identity.annotation(CLAIM_ANNOTATION).is_some());
+        let Some(deployment) = claimed else { return Gathered::Nothing };
+        let apps = self.stores.of::<Apps>().read();
+        if apps.at(target).next().is_some() {
+            return Gathered::Nothing;
+        }
+        // Whom it claims is unknown, and may be this one.
+        if let Some(app) = apps.unreadable_in(&target.namespace).next() {
+            tracing::warn!(deployment = %target, managed_app = %app, "keeps a claim that no ManagedApp names: one of its namespace cannot be read; `kubectl get managedapp -o yaml` shows it");
+            return now.checked_add(UNREADABLE_AGAIN).map_or(Gathered::Nothing, Gathered::Later);
+        }
+        drop(apps);
+        Gathered::Seen(seen(&self.stores, deployment))
+    }
+
+    fn plan(&self, seen: &Seen) -> Plan {
+        tracing::info!(deployment = %seen.deployment.identity.key, "unclaims a Deployment that no ManagedApp names");
+        unclaimed(seen)
+    }
+}
+
+fn seen(stores: &Stores, deployment: Arc<DeploymentRow>) -> Seen {
+    let sets: Vec<Arc<ReplicaSetRow>> =
+        stores.of::<ReplicaSets>().read().at(&deployment.identity.uid).cloned().collect();
+    let labelled = {
+        let pods = stores.of::<Pods>().read();
+        let all = sets.iter().flat_map(|set| pods.at(&set.identity.uid));
+        all.filter(|pod| pod.phase_label().is_some()).cloned().collect()
+    };
+    let leaving = leaving(stores, &deployment, &sets);
+    Seen { deployment, sets, labelled, leaving }
+}
+
+/// What is due to let go of a Deployment: one step, which is seen before the next one follows.
+fn unclaimed(seen: &Seen) -> Plan {
+    let Seen { deployment, sets, labelled, leaving } = seen;
     let namespace = &*deployment.identity.key.namespace;
     let target = observed::target(deployment, None, None);
-    let sets: Vec<Arc<ReplicaSetRow>> =
-        cluster.replica_sets.read().at(&deployment.identity.uid).cloned().collect();
-    let writes = match next_step(&leaving(cluster, deployment, &sets)) {
+    let writes = match next_step(leaving) {
         Step::Restore { template_hash } => {
             let set = sets.iter().find(|set| *set.template.hash.to_string() == template_hash);
             let other = set.filter(|set| set.template.hash != deployment.template.hash);
@@ -41,9 +135,10 @@ pub(crate) fn unclaimed(cluster: &Cluster, deployment: &DeploymentRow) -> Plan {
         }
         Step::ReturnFields => vec![returned(namespace, &target)],
         Step::Release | Step::ReleasePaused => {
-            let (mut writes, rest) = unlabelled(cluster, namespace, &sets);
+            let unlabel = |pod: &Arc<PodRow>| label(namespace, &pod.key.name, &pod.uid.to_string(), None);
+            let mut writes: Vec<Write> = labelled.iter().take(LABELS_PER_PLAN_MAX).map(unlabel).collect();
             // The claim goes last: whoever finds it finishes what is left of this.
-            if rest == 0 {
+            if labelled.len() <= LABELS_PER_PLAN_MAX {
                 writes.push(freed(namespace, &target));
             }
             writes
@@ -52,24 +147,11 @@ pub(crate) fn unclaimed(cluster: &Cluster, deployment: &DeploymentRow) -> Plan {
     Plan { writes, wake_at: None }
 }
 
-/// Takes the labels off the pods, as many as one plan may; and how many are left.
-fn unlabelled(cluster: &Cluster, namespace: &str, sets: &[Arc<ReplicaSetRow>]) -> (Vec<Write>, usize) {
-    let labelled: Vec<Arc<PodRow>> = {
-        let pods = cluster.pods.read();
-        let all = sets.iter().flat_map(|set| pods.at(&set.identity.uid));
-        all.filter(|pod| pod.phase_label().is_some()).cloned().collect()
-    };
-    let unlabel = |pod: &Arc<PodRow>| label(namespace, &pod.key.name, &pod.uid.to_string(), None);
-    let writes: Vec<Write> = labelled.iter().take(LABELS_PER_PLAN_MAX).map(unlabel).collect();
-    let rest = labelled.len() - writes.len();
-    (writes, rest)
-}
-
 /// What is known about the Deployment. Its records may be gone with the service.
-fn leaving(cluster: &Cluster, row: &DeploymentRow, sets: &[Arc<ReplicaSetRow>]) -> Leaving {
+fn leaving(stores: &Stores, row: &DeploymentRow, sets: &[Arc<ReplicaSetRow>]) -> Leaving {
     let target = observed::target(row, None, None);
-    let releases = cluster.releases.read();
-    let here = releases.iter().filter(|release| release.key().namespace == row.identity.key.namespace);
+    let releases = stores.of::<Releases>().read();
+    let here = releases.in_namespace(&row.identity.key.namespace);
     let mut records: Vec<Release> = here.map(|row| row.release()).collect();
     records.retain(|release| !release.is_foreign_to(&target.uid));
     records.sort_by_key(|release| release.number);

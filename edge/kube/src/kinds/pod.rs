@@ -1,13 +1,14 @@
-//! What is kept of a pod: about half a kibibyte, measured in `tests/memory.rs`.
+//! Pods, by the uid of their owner. A row is about half a kibibyte, measured in `tests/memory.rs`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::kind::Kind;
 use crate::intern::{ContainerRole, ContainerSpec, Interner, LabelSet, Owner, label};
 use crate::metadata::{Condition, Metadata, Resources, Text};
-use crate::resource::Key;
+use crate::resource::{Key, PODS, Resource};
 use crate::uid::{Moment, Uid};
 use crate::watch::{Project, ProjectError, Row};
 
@@ -146,14 +147,28 @@ impl Row for PodRow {
 
 /// Makes [`PodRow`]s.
 #[derive(Clone)]
-pub struct PodProjection {
+pub struct Pods {
     interner: Interner,
 }
 
-impl PodProjection {
+impl Pods {
     /// Shares values through `interner`.
-    pub fn new(interner: Interner) -> PodProjection {
-        PodProjection { interner }
+    pub fn new(interner: Interner) -> Pods {
+        Pods { interner }
+    }
+}
+
+impl Kind for Pods {
+    const RESOURCE: &'static Resource = PODS;
+
+    type Index = Uid;
+
+    fn new(interner: &Interner) -> Pods {
+        Pods::new(interner.clone())
+    }
+
+    fn index(row: &PodRow, out: &mut Vec<Uid>) {
+        out.extend(row.owner.as_ref().map(|owner| owner.uid));
     }
 }
 
@@ -251,7 +266,7 @@ struct Terminated<'a> {
     finished_at: Option<Moment>,
 }
 
-impl Project for PodProjection {
+impl Project for Pods {
     type Row = PodRow;
 
     fn project(&self, object: &[u8]) -> Result<PodRow, ProjectError> {
@@ -285,7 +300,7 @@ impl Project for PodProjection {
     }
 }
 
-impl PodProjection {
+impl Pods {
     fn containers(&self, spec: &Spec<'_>, status: &Status<'_>) -> Box<[ContainerRow]> {
         let init = spec.init_containers.iter().map(|container| {
             let sidecar = container.restart_policy.as_deref().is_some_and(|policy| policy == "Always");

@@ -1,0 +1,70 @@
+//! What every controller stands on.
+
+use serde_json::Value;
+use trimtab_kube::expectations::Expectations;
+use trimtab_kube::kinds::{Deployments, ReplicaSets, Stores};
+use trimtab_kube::{Api, Clock, Key, Resource};
+use trimtab_plan::{Copied, Kind};
+
+use crate::standing::Standing;
+
+/// What every controller stands on. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// The API, fenced by the lease.
+    pub api: Api,
+    /// Time.
+    pub clock: Clock,
+    /// What the cluster looks like.
+    pub stores: Stores,
+    /// Whether this process may decide.
+    pub standing: Standing,
+    /// Our own writes that the stores have not shown yet, of all controllers: they read one another's.
+    pub expectations: Expectations,
+}
+
+/// Objects that a plan is made on: it is not made while a store is behind our own last write of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// One object.
+    One(&'static Resource, Key),
+    /// Every object of a namespace whose name begins so, also those that no store has shown yet.
+    Named {
+        /// Their kind.
+        resource: &'static Resource,
+        /// Their namespace, and how their names begin.
+        prefix: Key,
+    },
+}
+
+impl Reads {
+    fn covers(&self, resource: &Resource, key: &Key) -> bool {
+        match self {
+            Self::One(of, one) => *of == resource && one == key,
+            Self::Named { resource: of, prefix } => {
+                *of == resource && prefix.namespace == key.namespace && key.name.starts_with(&*prefix.name)
+            }
+        }
+    }
+}
+
+impl Context {
+    /// Whether a store is behind our own last write of anything among `reads`.
+    #[must_use]
+    pub fn is_behind(&self, reads: &[Reads]) -> bool {
+        self.expectations.is_any_behind(|resource, key| {
+            let read = reads.iter().any(|reads| reads.covers(resource, key));
+            read.then(|| self.stores.version(resource, key))
+        })
+    }
+
+    /// The template of a Deployment or a ReplicaSet, where a store holds it.
+    pub(crate) fn known(&self, copy: &Copied) -> Option<Value> {
+        let key = Key::new(copy.from.namespace.as_deref()?, copy.from.name.as_str());
+        match copy.from.kind {
+            Kind::Deployment => Some(self.stores.of::<Deployments>().get(&key)?.template.value()),
+            Kind::ReplicaSet => Some(self.stores.of::<ReplicaSets>().get(&key)?.template.value()),
+            _ => None,
+        }
+    }
+}

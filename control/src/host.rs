@@ -1,0 +1,384 @@
+//! Runs controllers: every one gets its events, its turns, the term to decide in, and its plans checked and carried out.
+//!
+//! ```text
+//! change -> concerned() -> queue -> gather() -> plan() -> check -> writes, in the term of the decision
+//! ```
+//!
+//! A controller says what it is about; everything that two of them would do alike is here. Watches, the elector and every
+//! reconcile are tasks of their own, so that a plan that computes for seconds costs nobody else a turn.
+
+use std::fmt::Debug;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt, select};
+use jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
+use trimtab_kube::CancellationToken;
+use trimtab_kube::expectations::UNSEEN_TIMEOUT;
+use trimtab_kube::host::Host;
+use trimtab_kube::kinds::{Changed, Namespaces};
+use trimtab_kube::lease::Elector;
+use trimtab_kube::queue::{Failed, Queue, QueueKey};
+use trimtab_plan::{Concern, Plan, check};
+
+use crate::context::{Context, Reads};
+use crate::execute::Executor;
+use crate::standing::{HELD_AGAIN, Hold};
+
+/// A controller: what it decides about, on what, and what it decides.
+pub trait Controller: Send + Sync + 'static {
+    /// What it decides about at one time, by name.
+    type Key: QueueKey + Debug;
+
+    /// What a plan is made on.
+    type Seen: Send + Sync;
+
+    /// Who it is to everybody else, and what its plans may write.
+    fn concern(&self) -> &'static Concern;
+
+    /// Keys decided at one time.
+    fn at_once(&self) -> usize {
+        1
+    }
+
+    /// The keys that a change concerns.
+    fn concerned(&self, changed: Changed<'_>) -> Vec<Self::Key>;
+
+    /// Every key that there may be something to decide about: a new leader looks at all of them once.
+    fn all(&self) -> Vec<Self::Key>;
+
+    /// A term begins: what is remembered of an earlier one may be wrong by now.
+    fn begin_term(&self) {}
+
+    /// The objects that a plan for `key` is made on.
+    fn reads(&self, key: &Self::Key) -> Vec<Reads>;
+
+    /// What there is to see of `key` now. Never waits.
+    fn gather(&self, key: &Self::Key, now: Timestamp) -> Gathered<Self::Seen>;
+
+    /// What is due. Decides on `seen` alone.
+    fn plan(&self, seen: &Self::Seen) -> Plan;
+
+    /// Takes a message that a plan hands over: the key of its outbox entry, and the destination.
+    fn notify(&self, _seen: &Self::Seen, _key: &str, _destination: &str) {}
+}
+
+/// What there is to see of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gathered<S> {
+    /// Nothing to decide about until something changes.
+    Nothing,
+    /// Nothing that could be decided on before that time.
+    Later(Timestamp),
+    /// What a plan is made on.
+    Seen(S),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabel {
+    controller: &'static str,
+}
+
+/// Plans that broke the list of who may write what, by controller.
+type Refused = Family<ControllerLabel, Counter>;
+
+/// Controllers and workers on one context, to be [run](Controllers::run).
+pub struct Controllers {
+    context: Context,
+    hosted: Vec<Arc<dyn Hosted>>,
+    refused: Refused,
+}
+
+/// A controller with its queue, or a worker, whose key is not spelled out.
+trait Hosted: Send + Sync {
+    fn changed(&self, changed: Changed<'_>);
+    fn begin_term(&self);
+    fn enqueue_all(&self);
+    fn register(&self, registry: &mut Registry);
+    fn run(self: Arc<Self>, stop: CancellationToken) -> BoxFuture<'static, ()>;
+}
+
+struct Hosting<C: Controller> {
+    controller: C,
+    queue: Queue<C::Key>,
+    context: Context,
+    refused: Refused,
+}
+
+/// Keys worked off beside the controllers; nothing is decided and nothing is written there.
+struct Worker<K, W> {
+    queue: Queue<K>,
+    at_once: usize,
+    work: W,
+}
+
+impl Controllers {
+    /// No controller yet.
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        Self { context, hosted: Vec::new(), refused: Refused::default() }
+    }
+
+    /// Adds a controller, which is enqueued in `queue`.
+    pub fn add<C: Controller>(&mut self, controller: C, queue: Queue<C::Key>) {
+        let (context, refused) = (self.context.clone(), self.refused.clone());
+        self.hosted.push(Arc::new(Hosting { controller, queue, context, refused }));
+    }
+
+    /// Adds work that `queue` asks for, such as questions to a metrics server. `work` returns when to be asked again.
+    pub fn add_worker<K, W, F>(&mut self, queue: Queue<K>, at_once: usize, work: W)
+    where
+        K: QueueKey + Debug,
+        W: Fn(K) -> F + Send + Sync + 'static,
+        F: Future<Output = Option<Timestamp>> + Send + 'static,
+    {
+        self.hosted.push(Arc::new(Worker { queue, at_once, work }));
+    }
+
+    /// Runs until `stop` is cancelled: leads when it can, watches always. Returns after the last write was answered and the
+    /// lease was given back.
+    pub async fn run(self, elector: Elector, namespaces: &Namespaces, host: &Host, stop: CancellationToken) {
+        let Self { context, hosted, refused } = self;
+        let hosted: Arc<[Arc<dyn Hosted>]> = hosted.into();
+        let (told, expectations) = (hosted.clone(), context.expectations.clone());
+        let watches = context.stores.watch(&context.api, namespaces, move |changed| {
+            if let Some((resource, key)) = changed.deleted() {
+                expectations.forget(resource, key);
+            }
+            told.iter().for_each(|hosted| hosted.changed(changed));
+        });
+        register(host, &context, &hosted, refused);
+        // The lease outlives the last write: it is given back only once nothing of ours is under way.
+        let after_writes = CancellationToken::new();
+        let mut tasks: JoinSet<Task> = JoinSet::new();
+        for watch in watches.tasks {
+            tasks.spawn(watch.map(|()| Task::Watch));
+        }
+        tasks.spawn(elector.run(after_writes.clone()).map(|()| Task::Elector));
+        let mut deciding = hosted.len() + 1;
+        for hosted in hosted.iter().cloned() {
+            let (stores, stop) = (context.stores.clone(), stop.clone());
+            tasks.spawn(async move {
+                let synced = std::pin::pin!(stores.wait_synced());
+                let stopped = std::pin::pin!(stop.cancelled());
+                select(synced, stopped).await;
+                hosted.run(stop.clone()).await;
+                Task::Deciding
+            });
+        }
+        tasks.spawn(take_over(context, hosted, stop).map(|()| Task::Deciding));
+        while let Some(ended) = tasks.join_next().await {
+            match ended {
+                Ok(Task::Watch) => {}
+                Ok(Task::Elector) => return,
+                Ok(Task::Deciding) => deciding -= 1,
+                // A process that lost a part of itself is not to go on without it.
+                Err(error) => {
+                    if error.is_panic() {
+                        resume_unwind(error.into_panic())
+                    }
+                }
+            }
+            if deciding == 0 {
+                after_writes.cancel();
+            }
+        }
+    }
+}
+
+/// What a task was there for.
+enum Task {
+    Watch,
+    Elector,
+    Deciding,
+}
+
+/// A new leader reads everything anew and then decides about everything once: what its predecessor left undone has no event
+/// of its own.
+async fn take_over(context: Context, hosted: Arc<[Arc<dyn Hosted>]>, stop: CancellationToken) {
+    let standing = &context.standing;
+    let terms = async {
+        loop {
+            let term = standing.leadership().gained().await;
+            hosted.iter().for_each(|hosted| hosted.begin_term());
+            standing.read_anew(term).await;
+            hosted.iter().for_each(|hosted| hosted.enqueue_all());
+            standing.leadership().ended(term).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = terms => {}
+    }
+}
+
+fn register(host: &Host, context: &Context, hosted: &[Arc<dyn Hosted>], refused: Refused) {
+    let stores = context.stores.clone();
+    host.ready_when("watches", move || {
+        if !stores.synced() {
+            return Err("not every kind has been listed yet".to_owned());
+        }
+        stores.unhealthy().map_or(Ok(()), |why| Err(format!("{why}; decisions are held")))
+    });
+    host.register(|registry| {
+        for status in context.stores.statuses() {
+            status.register(registry);
+        }
+        for hosted in hosted {
+            hosted.register(registry);
+        }
+        let help = "plans not carried out, because they would have written what their controller must not";
+        registry.register("trimtab_plans_refused", help, refused);
+        context.api.counters().register(registry);
+    });
+}
+
+impl<C: Controller> Hosted for Hosting<C> {
+    fn changed(&self, changed: Changed<'_>) {
+        for key in self.controller.concerned(changed) {
+            self.queue.mark(key);
+        }
+    }
+
+    fn begin_term(&self) {
+        self.controller.begin_term();
+    }
+
+    fn enqueue_all(&self) {
+        for key in self.controller.all() {
+            self.queue.mark(key);
+        }
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        self.queue.register(registry);
+    }
+
+    fn run(self: Arc<Self>, stop: CancellationToken) -> BoxFuture<'static, ()> {
+        let (queue, at_once) = (self.queue.clone(), self.controller.at_once());
+        async move {
+            let reconcile = |key| {
+                let this = self.clone();
+                own_task(async move { this.reconcile(key).await })
+            };
+            queue.run(at_once, stop, reconcile).await;
+        }
+        .boxed()
+    }
+}
+
+impl<K, W, F> Hosted for Worker<K, W>
+where
+    K: QueueKey + Debug,
+    W: Fn(K) -> F + Send + Sync + 'static,
+    F: Future<Output = Option<Timestamp>> + Send + 'static,
+{
+    fn changed(&self, _: Changed<'_>) {}
+
+    fn begin_term(&self) {}
+
+    fn enqueue_all(&self) {}
+
+    fn register(&self, registry: &mut Registry) {
+        self.queue.register(registry);
+    }
+
+    fn run(self: Arc<Self>, stop: CancellationToken) -> BoxFuture<'static, ()> {
+        async move {
+            let work = |key| own_task((self.work)(key).map(Ok::<_, Failed>));
+            self.queue.run(self.at_once, stop, work).await;
+        }
+        .boxed()
+    }
+}
+
+impl<C: Controller> Hosting<C> {
+    /// Decides about `key`, and carries it out. Returns when to look again.
+    async fn reconcile(&self, key: C::Key) -> Result<Option<Timestamp>, Failed> {
+        let (context, controller) = (&self.context, &self.controller);
+        let after = |wait| context.clock.now().checked_add(wait).ok();
+        let term = match context.standing.may_decide() {
+            Ok(term) => term,
+            Err(Hold::Elsewhere) => return Ok(None),
+            Err(Hold::Unhealthy(why)) => {
+                tracing::warn!(controller = controller.concern().name, %key, why, "holds its decisions");
+                return Ok(after(HELD_AGAIN));
+            }
+        };
+        if context.is_behind(&controller.reads(&key)) {
+            return Ok(after(UNSEEN_TIMEOUT));
+        }
+        let now = context.clock.now();
+        let decided = computing(|| match controller.gather(&key, now) {
+            Gathered::Nothing => Gathered::Nothing,
+            Gathered::Later(at) => Gathered::Later(at),
+            Gathered::Seen(seen) => {
+                let plan = controller.plan(&seen);
+                Gathered::Seen((seen, plan))
+            }
+        });
+        let (seen, plan) = match decided {
+            Gathered::Nothing => return Ok(None),
+            Gathered::Later(at) => return Ok(Some(at)),
+            Gathered::Seen(decided) => decided,
+        };
+        self.permitted(&plan)?;
+        log(controller.concern(), &key, &plan);
+        let api = context.api.in_term(term).with_field_manager(controller.concern().manager);
+        let executor = Executor {
+            api: &api,
+            expectations: &context.expectations,
+            known: &|copy| context.known(copy),
+            notify: &|entry, destination| controller.notify(&seen, entry, destination),
+        };
+        let wake_at = plan.wake_at;
+        executor.carry_out(&plan).await.map_err(|error| Failed { wake_at, ..Failed::from(error) })?;
+        Ok(wake_at)
+    }
+
+    /// A plan that its concern may not carry out is a fault of ours, and changes nothing.
+    fn permitted(&self, plan: &Plan) -> Result<(), Failed> {
+        let concern = self.controller.concern();
+        check(plan, concern).map_err(|breach| {
+            self.refused.get_or_create(&ControllerLabel { controller: concern.name }).inc();
+            Failed::from(format!(
+                "a plan of {} was not carried out: {breach}; please report this",
+                concern.name
+            ))
+        })
+    }
+}
+
+fn log(concern: &Concern, key: &impl std::fmt::Display, plan: &Plan) {
+    for write in &plan.writes {
+        let object = write.object().map(ToString::to_string).unwrap_or_default();
+        tracing::info!(controller = concern.name, %key, verb = write.verb(), object, "writes");
+    }
+}
+
+/// Runs `work` as a task of its own, which ends with the future that waits for it. A panic of it is one of that future.
+async fn own_task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match AbortOnDropHandle::new(tokio::spawn(work)).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+        // The runtime ends: so does whoever waits.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Does `work`, which may compute for seconds; what else this thread had to do goes on elsewhere. On a runtime of one thread,
+/// as simulations have, everybody waits.
+fn computing<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}

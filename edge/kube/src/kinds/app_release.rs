@@ -1,0 +1,262 @@
+//! `AppRelease`s, by namespace and service.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use trimtab_api::app_release::{AppReleaseStatus, RuleEvidence};
+use trimtab_api::{AppRelease, ObjectMeta};
+use trimtab_delivery::lower::{RATIO_MAX, verdict_word};
+use trimtab_delivery::snapshot::{Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Told};
+use trimtab_judge::finding::{Counts, Evidence, Finding, FindingState, Interval};
+use trimtab_stats::Verdict;
+
+use super::kind::Kind;
+use super::own::{GROUP, OwnRow, VERSION, pack, reread, version};
+use super::packed::Packed;
+use crate::intern::Interner;
+use crate::resource::{Key, Resource};
+use crate::uid::{Moment, Uid};
+use crate::watch::{Project, ProjectError};
+
+/// `AppRelease`.
+pub const APP_RELEASES: &Resource = &Resource::new(GROUP, VERSION, "AppRelease", "appreleases");
+
+/// A release.
+pub type ReleaseRow = OwnRow<ReleaseFacts>;
+
+/// A release without its template, and without what was only read until it was over.
+#[derive(Clone, Debug)]
+pub struct ReleaseFacts {
+    /// The service.
+    pub app: Arc<str>,
+    record: Record,
+}
+
+#[derive(Clone, Debug)]
+enum Record {
+    /// An [`AppRelease`]: its release is under way, or its status may be written again.
+    Whole(Packed),
+    /// Kept, and everybody was told: a service falls back to it by number.
+    Kept {
+        number: u64,
+        template_hash: Option<Box<str>>,
+        target_uid: Option<Arc<Uid>>,
+        unsure: Option<Unsure>,
+    },
+}
+
+/// What is kept of a release that the evidence could not tell about: it is watched on.
+#[derive(Clone, Copy, Debug)]
+struct Unsure {
+    started_at: Moment,
+    decided_at: Moment,
+}
+
+impl Unsure {
+    fn of(release: &Release) -> Option<Self> {
+        let times = release.status.started_at.zip(release.status.decided_at);
+        let (started_at, decided_at) = times.filter(|_| release.is_kept_unsure())?;
+        Some(Self { started_at: started_at.into(), decided_at: decided_at.into() })
+    }
+}
+
+impl ReleaseRow {
+    /// The service that it is a release of.
+    #[must_use]
+    pub fn service(&self) -> Key {
+        Key::new(self.key.namespace.clone(), self.object.app.clone())
+    }
+
+    /// What a plan looks at, and which object it was read from.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        Release { version: self.resource_version, ..self.object.release() }
+    }
+}
+
+impl ReleaseFacts {
+    /// What a plan looks at. Of a release that was kept and told, no more than it takes to fall back to it, and to watch it
+    /// on where it must be.
+    fn release(&self) -> Release {
+        match &self.record {
+            Record::Whole(packed) => release(&reread(packed)),
+            Record::Kept { number, template_hash, target_uid, unsure } => Release {
+                number: *number,
+                target_uid: target_uid.as_ref().map(ToString::to_string),
+                template_hash: template_hash.as_deref().map(str::to_owned),
+                status: ReleaseStatus {
+                    phase: ReleasePhase::Kept,
+                    verdict: unsure.map(|_| Verdict::Undecided),
+                    low_evidence: unsure.is_some(),
+                    started_at: unsure.map(|unsure| unsure.started_at.timestamp()),
+                    decided_at: unsure.map(|unsure| unsure.decided_at.timestamp()),
+                    ..ReleaseStatus::default()
+                },
+                ..Release::default()
+            },
+        }
+    }
+}
+
+/// Projects releases.
+#[derive(Clone)]
+pub struct Releases(Interner);
+
+impl Releases {
+    /// Shares names through `interner`.
+    #[must_use]
+    pub fn new(interner: Interner) -> Self {
+        Self(interner)
+    }
+}
+
+impl Kind for Releases {
+    const RESOURCE: &'static Resource = APP_RELEASES;
+
+    type Index = Key;
+
+    fn new(interner: &Interner) -> Releases {
+        Releases::new(interner.clone())
+    }
+
+    fn index(row: &ReleaseRow, out: &mut Vec<Key>) {
+        out.push(row.service());
+    }
+}
+
+impl Project for Releases {
+    type Row = ReleaseRow;
+
+    fn project(&self, object: &[u8]) -> Result<ReleaseRow, ProjectError> {
+        let wire: AppRelease = serde_json::from_slice(object)?;
+        let meta = &wire.metadata;
+        let key = Key::new(self.0.text(&meta.namespace), meta.name.as_str());
+        let app = self.0.text(&wire.spec.app);
+        let resource_version = version(meta)?;
+        Ok(OwnRow { key, resource_version, object: ReleaseFacts { app, record: record(wire, &self.0)? } })
+    }
+}
+
+fn record(mut wire: AppRelease, interner: &Interner) -> Result<Record, ProjectError> {
+    let release = release(&wire);
+    let status = &release.status;
+    let told = status.told.iter().all(|told| is_over(&told.state));
+    // What is no uid is kept as it is written.
+    let target_uid = release.target_uid.as_deref().map(str::parse::<Uid>).transpose();
+    if told
+        && status.phase == ReleasePhase::Kept
+        && !status.held
+        && !status.needs_human
+        && let Ok(target_uid) = target_uid
+    {
+        let unsure = Unsure::of(&release);
+        let template_hash = release.template_hash.map(String::into_boxed_str);
+        // All releases of a service were released to one Deployment, nearly always.
+        let target_uid = target_uid.map(|uid| interner.uid(uid));
+        return Ok(Record::Kept { number: release.number, template_hash, target_uid, unsure });
+    }
+    wire.spec.template = None;
+    wire.spec.previous = None;
+    wire.spec.reason = None;
+    // A message that is still owed tells what the rules saw.
+    if !status.phase.in_flight() && told {
+        wire.status.rules.clear();
+    }
+    let created = wire.metadata.creation_timestamp;
+    let uid = std::mem::take(&mut wire.metadata.uid);
+    let metadata = ObjectMeta { uid, creation_timestamp: created, ..ObjectMeta::default() };
+    Ok(Record::Whole(pack(&metadata, &wire.spec, &wire.status)?))
+}
+
+/// Whether nothing more will become of an outbox entry in that state. An empty word is pending; what this version does not
+/// know is left alone.
+#[must_use]
+pub fn is_over(state: &str) -> bool {
+    !matches!(state.split(':').next().unwrap_or_default(), "" | "Pending" | "Sending")
+}
+
+/// Where a release's record says it stands.
+#[must_use]
+pub fn release(wire: &AppRelease) -> Release {
+    Release {
+        uid: wire.metadata.uid.clone(),
+        version: wire.metadata.resource_version.parse().unwrap_or_default(),
+        number: wire.spec.number,
+        template_hash: wire.spec.template_hash.clone(),
+        target_uid: wire.spec.target_uid.clone(),
+        image: wire.spec.image.clone().unwrap_or_default(),
+        actor: wire.spec.actor.clone(),
+        created_at: wire.metadata.creation_timestamp,
+        rollback_to: wire.spec.rollback_to,
+        decision: wire.spec.decision.as_ref().map(|decision| Decision {
+            keep: if decision.verdict == "Keep" { Keep::Keep } else { Keep::RollBack },
+            actor: decision.actor.clone(),
+            because: decision.because.clone(),
+        }),
+        status: release_status(&wire.status, wire.spec.template_hash.is_some()),
+    }
+}
+
+/// A record with a template and no status yet was created by a plan that did not get further: it is being judged.
+fn release_status(wire: &AppReleaseStatus, has_template: bool) -> ReleaseStatus {
+    let unwritten = if has_template { ReleasePhase::Judging } else { ReleasePhase::Pending };
+    ReleaseStatus {
+        phase: ReleasePhase::parse(&wire.phase).unwrap_or(unwritten),
+        summary: wire.summary.clone(),
+        verdict: wire.verdict.as_deref().and_then(parse_verdict),
+        low_evidence: wire.low_evidence.unwrap_or_default(),
+        held: wire.held.unwrap_or_default(),
+        started_at: wire.started_at,
+        ready_at: wire.ready_at,
+        decided_at: wire.decided_at,
+        recovered_at: wire.recovered_at,
+        restores: wire.restores.unwrap_or_default(),
+        needs_human: wire.needs_human.unwrap_or_default(),
+        findings: wire.rules.iter().map(finding).collect(),
+        harmed: wire.harmed,
+        told: wire.notifications.iter().filter_map(told).collect(),
+    }
+}
+
+fn parse_verdict(word: &str) -> Option<Verdict> {
+    [Verdict::Pass, Verdict::Fail, Verdict::Undecided]
+        .into_iter()
+        .find(|verdict| verdict_word(*verdict) == word)
+}
+
+fn finding(wire: &RuleEvidence) -> Finding {
+    let state = match wire.reason.as_deref() {
+        Some("RuleUnbound") => FindingState::Unbound(wire.summary.clone()),
+        Some("TelemetryLost") => FindingState::TelemetryLost(wire.summary.clone()),
+        Some("NoTraffic") => FindingState::NoTraffic,
+        _ => FindingState::Judged,
+    };
+    Finding {
+        rule: wire.name.clone(),
+        verdict: parse_verdict(&wire.verdict).unwrap_or(Verdict::Undecided),
+        state,
+        counts: Counts {
+            canary_bad: wire.canary_bad as u64,
+            canary_total: wire.canary_total,
+            stable_bad: wire.stable_bad as u64,
+            stable_total: wire.stable_total,
+        },
+        ratio: wire.ratio.map(|ends| {
+            let [estimate, low, high] = ends.map(|end| if end < RATIO_MAX { end } else { f64::INFINITY });
+            Interval { estimate, low, high }
+        }),
+        evidence: wire.evidence.map(|[log10, threshold_log10]| Evidence { log10, threshold_log10 }),
+        harmed: None,
+        summary: wire.summary.clone(),
+    }
+}
+
+fn told(wire: &Value) -> Option<Told> {
+    let text = |key: &str| wire.get(key).and_then(Value::as_str).unwrap_or_default();
+    Some(Told {
+        event: Happening::parse(text("event"))?,
+        destination: text("destination").to_owned(),
+        state: text("state").to_owned(),
+        at: text("at").parse().ok(),
+    })
+}
