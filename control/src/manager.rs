@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures::FutureExt;
 use trimtab_kube::expectations::Expectations;
 use trimtab_kube::host::Host;
-use trimtab_kube::kinds::{self, Namespaces};
-use trimtab_kube::lease::{LeaseConfig, elect};
+use trimtab_kube::kinds::{self, Namespaces, Stores};
+use trimtab_kube::lease::{Elector, LeaseConfig, elect};
 use trimtab_kube::queue::Queue;
 use trimtab_kube::{Api, CancellationToken, Clock, Key};
 use trimtab_providers::http::HttpTransport;
@@ -59,16 +59,7 @@ pub struct Parts {
 /// lease was given back.
 pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken) {
     let Parts { api, clock, measure, transport, host } = parts;
-    let lease = LeaseConfig::new(lease(&options), options.identity.clone());
-    let (leadership, elector) = elect(api.clone(), clock.clone(), lease);
-    let stores = kinds::all();
-    let context = Context {
-        api: api.fenced(leadership.clone()),
-        clock,
-        standing: Standing::new(leadership, stores.clone()),
-        stores,
-        expectations: Expectations::default(),
-    };
+    let (context, elector) = stand(&options, &api, clock, kinds::all());
     let mut controllers = Controllers::new(context.clone());
     add_delivery(&mut controllers, &context, &options, measure, transport);
     let queue = |name| Queue::new(name, context.clock.clone());
@@ -78,6 +69,21 @@ pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken)
         controllers.add(Policy { stores: context.stores.clone() }, queue("policies"));
     }
     controllers.run(elector, &options.watched, &host, stop).await;
+}
+
+/// What controllers stand on, and the elector that makes this process their leader.
+#[must_use]
+pub fn stand(options: &ManagerOptions, api: &Api, clock: Clock, stores: Stores) -> (Context, Elector) {
+    let lease = LeaseConfig::new(lease(options), options.identity.clone());
+    let (leadership, elector) = elect(api.clone(), clock.clone(), lease);
+    let context = Context {
+        api: api.fenced(leadership.clone()),
+        clock,
+        standing: Standing::new(leadership, stores.clone()),
+        stores,
+        expectations: Expectations::default(),
+    };
+    (context, elector)
 }
 
 /// Every instance has a leader of its own.
