@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 use trimtab_sim::{Effect, Fault, FaultId, Sim, WatchEffect, Watches};
 use trimtab_world::prometheus::{Lag, Prometheus, Service};
 
-use crate::script::{duration, number, setting};
 use crate::stage::{INSTALLED, MANAGER_USER, Stage, documents, is_admission};
+use crate::words::{duration, number, setting};
 
 /// Requests that change something.
 const WRITES: [&str; 5] = ["create", "update", "patch", "apply", "delete"];

@@ -12,5 +12,6 @@ pub mod script;
 pub mod show;
 pub mod stage;
 pub mod story;
+mod words;
 
 pub use stage::{Stage, StageOptions};

@@ -3,14 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use serde_json::{Value, json};
 use trimtab_control::resources::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
 use trimtab_delivery::names::{APP_LABEL, RELEASE_ANNOTATION, parse_release_word, release_object};
 use trimtab_kube::Key;
 use trimtab_kube::api::{Force, Patch, Preconditions, Propagation};
 use trimtab_kube::resource::{DEPLOYMENTS, HPAS, PODS, SECRETS};
-use trimtab_units::GoDuration;
 use trimtab_world::fleet::{Fleet, ServiceSpec};
 use trimtab_world::prometheus::Service;
 use trimtab_world::traffic::load::ServiceLoad;
@@ -18,6 +16,7 @@ use trimtab_world::traffic::load::ServiceLoad;
 use crate::fault;
 use crate::show;
 use crate::stage::{NAMESPACE, Stage};
+use crate::words::{duration, number, setting, signed};
 
 /// How long the manager must be silent to count as settled.
 const QUIET: Duration = Duration::from_secs(60);
@@ -124,27 +123,6 @@ pub(crate) async fn step(words: &[&str], block: &str, stage: &mut Stage) -> Resu
 fn set(act: impl FnOnce()) -> Result<String, String> {
     act();
     Ok(String::new())
-}
-
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<GoDuration>().map_err(|error| error.to_string())?;
-    Duration::try_from(parsed).map_err(|_| format!("`{text}` is negative"))
-}
-
-fn signed(text: &str) -> Result<SignedDuration, String> {
-    let (positive, span) = text.strip_prefix('-').map_or((true, text), |span| (false, span));
-    let span = SignedDuration::try_from(duration(span)?).map_err(|error| error.to_string())?;
-    Ok(if positive { span } else { -span })
-}
-
-/// The value of `key=` among settings, or `default`.
-pub(crate) fn setting<'a>(settings: &[&'a str], key: &str, default: &'a str) -> &'a str {
-    let value = |setting: &&'a str| setting.strip_prefix(key).and_then(|rest| rest.strip_prefix('='));
-    settings.iter().find_map(value).unwrap_or(default)
-}
-
-pub(crate) fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("`{text}` is not a number"))
 }
 
 async fn service(stage: &mut Stage, name: &str, settings: &[&str]) -> Result<String, String> {

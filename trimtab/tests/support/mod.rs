@@ -99,10 +99,17 @@ impl Shop {
             json!({"phase": "RolledBack", "summary": "rpc-errors: too many", "held": true}),
         )
         .await;
-        shop.merge("payments", json!({"metadata": {"annotations": {"trimtab.dev/claim": "hold-changes"}}}))
-            .await;
+        shop.merge(
+            "payments",
+            json!({"metadata": {"annotations": {"trimtab.dev/claim": "hold-changes payments:2"}}}),
+        )
+        .await;
         shop.merge_as("argocd", "payments", json!({"spec": {"template": template("payments:2")}})).await;
-        shop.merge("payments", json!({"metadata": {"annotations": {"trimtab.dev/claim": "held"}}})).await;
+        shop.merge(
+            "payments",
+            json!({"metadata": {"annotations": {"trimtab.dev/claim": "held payments:2"}}}),
+        )
+        .await;
         shop.status(
             "managedapps",
             "payments",

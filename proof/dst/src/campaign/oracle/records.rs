@@ -23,6 +23,7 @@ pub(super) struct Record {
     /// What a person decided, while it can still happen.
     pub(super) binding: Option<&'static str>,
     pub(super) decided: bool,
+    wanted: bool,
     low_evidence: bool,
 }
 
@@ -37,6 +38,7 @@ impl Record {
             summary: text(object, "/status/summary").to_owned(),
             needs_human: object["status"]["needsHuman"] == true,
             decided: object["spec"]["decision"].is_object(),
+            wanted: text(object, "/spec/decision/verdict") == "Keep",
             low_evidence: object["status"]["lowEvidence"] == true,
             gone: false,
             binding: None,
@@ -68,6 +70,11 @@ impl Records {
     /// Whether a template with this image failed, whatever became of its record.
     pub(super) fn was_rejected(&self, app: &str, image: &str) -> bool {
         self.all().any(|record| record.app == app && record.image == image && record.was_rejected())
+    }
+
+    /// Whether a person decided to keep a template with this image.
+    pub(super) fn is_wanted(&self, app: &str, image: &str) -> bool {
+        self.all().any(|record| record.app == app && record.image == image && record.wanted)
     }
 
     pub(super) fn see_release(&mut self, change: &StoreChange, deployments: &Deployments) -> Vec<Violation> {
