@@ -84,7 +84,7 @@ fn version(stage: &Stage, resource: &str, namespace: &str, name: &str) -> Value 
     found["metadata"]["resourceVersion"].clone()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_plan_that_computes_costs_nobody_else_a_turn() {
     let stage = Stage::set(&StageOptions::seeded(1));
     let api = Api::new(stage.sim.client(MANAGER_USER).client, "trimtab-delivery");
