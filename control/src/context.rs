@@ -63,7 +63,7 @@ impl Context {
         let key = Key::new(copy.from.namespace.as_deref()?, copy.from.name.as_str());
         match copy.from.kind {
             Kind::Deployment => Some(self.stores.of::<Deployments>().get(&key)?.template.value()),
-            Kind::ReplicaSet => Some(self.stores.of::<ReplicaSets>().get(&key)?.template.value()),
+            Kind::ReplicaSet => Some(self.stores.of::<ReplicaSets>().get(&key)?.template.as_ref()?.value()),
             _ => None,
         }
     }

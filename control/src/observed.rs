@@ -196,18 +196,18 @@ fn arms(stores: &Stores, deployment: &DeploymentRow) -> (Vec<ReplicaSet>, Vec<Po
         stores.of::<ReplicaSets>().read().at(&deployment.identity.uid).cloned().collect();
     let pods = stores.of::<Pods>().read();
     let mut seen: Vec<Pod> =
-        sets.iter().flat_map(|set| pods.at(&set.identity.uid)).map(|row| pod(row)).collect();
+        sets.iter().flat_map(|set| pods.at(&set.uid)).map(|row| pod(row)).collect();
     seen.sort_by(|a, b| a.name.cmp(&b.name));
     (sets.iter().map(|set| replica_set(set)).collect(), seen)
 }
 
 fn replica_set(row: &ReplicaSetRow) -> ReplicaSet {
     ReplicaSet {
-        name: row.identity.key.name.to_string(),
-        uid: row.identity.uid.to_string(),
-        template_hash: row.template.hash.to_string(),
+        name: row.key.name.to_string(),
+        uid: row.uid.to_string(),
+        template_hash: row.template_hash.to_string(),
         replicas: i32::try_from(row.replicas).unwrap_or(i32::MAX),
-        available: i32::try_from(row.status.available).unwrap_or(i32::MAX),
+        available: i32::try_from(row.available).unwrap_or(i32::MAX),
     }
 }
 

@@ -109,7 +109,7 @@ fn seen(stores: &Stores, deployment: Arc<DeploymentRow>) -> Seen {
         stores.of::<ReplicaSets>().read().at(&deployment.identity.uid).cloned().collect();
     let labelled = {
         let pods = stores.of::<Pods>().read();
-        let all = sets.iter().flat_map(|set| pods.at(&set.identity.uid));
+        let all = sets.iter().flat_map(|set| pods.at(&set.uid));
         all.filter(|pod| pod.phase_label().is_some()).cloned().collect()
     };
     let leaving = leaving(stores, &deployment, &sets);
@@ -123,10 +123,10 @@ fn unclaimed(seen: &Seen) -> Plan {
     let target = observed::target(deployment, None, None);
     let writes = match next_step(leaving) {
         Step::Restore { template_hash } => {
-            let set = sets.iter().find(|set| *set.template.hash.to_string() == template_hash);
-            let other = set.filter(|set| set.template.hash != deployment.template.hash);
+            let set = sets.iter().find(|set| *set.template_hash.to_string() == template_hash);
+            let other = set.filter(|set| set.template_hash != deployment.template.hash);
             let restore = other.map(|set| Copied {
-                from: Object::new(Kind::ReplicaSet, namespace, &*set.identity.key.name),
+                from: Object::new(Kind::ReplicaSet, namespace, &*set.key.name),
                 pointer: "/spec/template",
                 into: "/spec/template",
                 template_hash,
@@ -160,10 +160,10 @@ fn leaving(stores: &Stores, row: &DeploymentRow, sets: &[Arc<ReplicaSetRow>]) ->
         those.filter_map(|release| release.template_hash.clone()).collect::<Vec<_>>()
     };
     let set = |set: &Arc<ReplicaSetRow>| OldSet {
-        template_hash: set.template.hash.to_string(),
+        template_hash: set.template_hash.to_string(),
         revision: set.revision.unwrap_or_default(),
         replicas: set.replicas,
-        images: images(&set.template.value()),
+        images: set.template.as_ref().map(|template| images(&template.value())).unwrap_or_default(),
     };
     let kept = hashes(&[ReleasePhase::Kept]);
     // Kept after all: a person said so, or it passed the second time.

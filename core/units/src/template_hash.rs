@@ -15,21 +15,21 @@ const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 const POD_TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
 /// The name of a pod template: 10 lower-case characters, valid inside a label value and an object name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TemplateHash(String);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TemplateHash([u8; HASH_CHARS]);
 
 crate::serde_as_text!(TemplateHash);
 
 impl TemplateHash {
     /// The 10 characters.
     pub fn as_str(&self) -> &str {
-        &self.0
+        str::from_utf8(&self.0).expect("characters of the alphabet are ASCII")
     }
 }
 
 impl fmt::Display for TemplateHash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(self.as_str())
     }
 }
 
@@ -37,10 +37,9 @@ impl FromStr for TemplateHash {
     type Err = TemplateHashError;
 
     fn from_str(text: &str) -> Result<Self, TemplateHashError> {
-        if text.len() == HASH_CHARS && text.bytes().all(|byte| ALPHABET.contains(&byte)) {
-            Ok(TemplateHash(text.to_owned()))
-        } else {
-            Err(TemplateHashError { text: crate::names::excerpt(text) })
+        match text.as_bytes().try_into() {
+            Ok(bytes) if text.bytes().all(|byte| ALPHABET.contains(&byte)) => Ok(TemplateHash(bytes)),
+            _ => Err(TemplateHashError { text: crate::names::excerpt(text) }),
         }
     }
 }
@@ -87,14 +86,13 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(OFFSET_BASIS, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
-fn encode(mut number: u64) -> String {
+fn encode(mut number: u64) -> [u8; HASH_CHARS] {
     let base = ALPHABET.len() as u64;
-    let mut text = String::with_capacity(HASH_CHARS);
-    for _ in 0..HASH_CHARS {
-        text.push(char::from(ALPHABET[(number % base) as usize]));
+    std::array::from_fn(|_| {
+        let character = ALPHABET[(number % base) as usize];
         number /= base;
-    }
-    text
+        character
+    })
 }
 
 /// The text is not a [`TemplateHash`].

@@ -199,7 +199,7 @@ fn defaults_are_kubernetes_own() {
     assert_eq!((row.replicas, row.paused, row.strategy), (1, false, Strategy::Recreate));
     let object = json!({"metadata": metadata("a"), "spec": {"replicas": 0, "selector": {}}});
     let row = ReplicaSets::new(Interner::new()).project(object.to_string().as_bytes()).unwrap();
-    assert_eq!((row.replicas, row.revision), (0, None));
+    assert_eq!((row.replicas, row.revision, row.template), (0, None, None), "no pods need its template");
 }
 
 #[test]

@@ -2,51 +2,54 @@
 
 use std::sync::Arc;
 
-use trimtab_units::canonical;
+use trimtab_units::{TemplateHash, template_hash};
 
 use super::kind::Kind;
-use super::workload::{Identity, ReplicaCounts, Workload, revision};
-use crate::intern::{Interner, Template};
+use super::workload::{Workload, revision};
+use crate::intern::{Interner, Owner, Template};
 use crate::resource::{Key, REPLICA_SETS, Resource};
 use crate::uid::Uid;
 use crate::watch::{Project, ProjectError, Row};
 
-/// The lean row of one ReplicaSet. Counts are pods.
+/// The lean row of one ReplicaSet: a Deployment keeps ten old ones beside the one that runs. Counts are pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaSetRow {
-    /// Names, versions, labels.
-    pub identity: Identity,
+    /// Namespace and name.
+    pub key: Key,
+    /// Which incarnation.
+    pub uid: Uid,
+    /// Version of the object this was read from.
+    pub resource_version: u64,
+    /// The controlling owner.
+    pub owner: Option<Arc<Owner>>,
     /// Desired pods.
     pub replicas: u32,
-    /// `spec.minReadySeconds`.
-    pub min_ready_seconds: u32,
-    /// `spec.selector` in canonical JSON.
-    pub selector: Arc<str>,
-    /// `spec.template`, without the `pod-template-hash` label.
-    pub template: Arc<Template>,
+    /// Pods ready for `minReadySeconds`.
+    pub available: u32,
     /// Revision number, if a Deployment owns it.
     pub revision: Option<u64>,
-    /// The generation that the status below speaks of.
-    pub observed_generation: i64,
-    /// Pods the status counts.
-    pub status: ReplicaCounts,
+    /// Hash of its pod template.
+    pub template_hash: TemplateHash,
+    /// `spec.template`, without the `pod-template-hash` label; `None` where it has no pods and wants none: whoever needs an
+    /// old template reads it from the API server.
+    pub template: Option<Arc<Template>>,
 }
 
 impl ReplicaSetRow {
     /// The Deployment that owns it.
     pub fn deployment(&self) -> Option<Key> {
-        let owner = self.identity.owner.as_ref().filter(|owner| &*owner.kind == "Deployment")?;
-        Some(Key::new(self.identity.key.namespace.clone(), owner.name.clone()))
+        let owner = self.owner.as_ref().filter(|owner| &*owner.kind == "Deployment")?;
+        Some(Key::new(self.key.namespace.clone(), owner.name.clone()))
     }
 }
 
 impl Row for ReplicaSetRow {
     fn key(&self) -> &Key {
-        &self.identity.key
+        &self.key
     }
 
     fn resource_version(&self) -> u64 {
-        self.identity.resource_version
+        self.resource_version
     }
 }
 
@@ -73,7 +76,7 @@ impl Kind for ReplicaSets {
     }
 
     fn index(row: &ReplicaSetRow, out: &mut Vec<Uid>) {
-        out.extend(row.identity.owner.as_ref().map(|owner| owner.uid));
+        out.extend(row.owner.as_ref().map(|owner| owner.uid));
     }
 }
 
@@ -83,15 +86,23 @@ impl Project for ReplicaSets {
     fn project(&self, object: &[u8]) -> Result<ReplicaSetRow, ProjectError> {
         let Workload { metadata, spec, status } = serde_json::from_slice(object)?;
         let interner = &self.interner;
+        let has_pods = spec.replicas > 0 || status.counts.replicas > 0;
+        let (hash, template) = if has_pods {
+            let shared = interner.template(spec.template);
+            (shared.hash, Some(shared))
+        } else {
+            (template_hash(&spec.template), None)
+        };
         Ok(ReplicaSetRow {
-            identity: Identity::read(&metadata, interner)?,
+            key: metadata.key(interner),
+            uid: metadata.uid,
+            resource_version: metadata.version()?,
+            owner: metadata.owner(interner),
             replicas: spec.replicas,
-            min_ready_seconds: spec.min_ready_seconds,
-            selector: interner.text(&canonical::to_string(&spec.selector)),
-            template: interner.template(spec.template),
+            available: status.counts.available,
             revision: revision(&metadata),
-            observed_generation: status.observed_generation,
-            status: status.counts,
+            template_hash: hash,
+            template,
         })
     }
 }

@@ -10,6 +10,10 @@ pub(crate) fn deployment(object: &mut Value) {
     default_field(spec, "replicas", 1);
     default_field(spec, "revisionHistoryLimit", 10);
     default_field(spec, "progressDeadlineSeconds", 600);
+    // The server does not store a pause that is none, whoever wrote it.
+    if spec.get("paused") == Some(&json!(false)) {
+        spec.remove("paused");
+    }
     let strategy = as_object_mut(spec.entry("strategy").or_insert(Value::Null));
     default_field(strategy, "type", "RollingUpdate");
     if strategy.get("type").and_then(Value::as_str) == Some("RollingUpdate") {
