@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use trimtab_judge::finding::Finding;
+use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 
 /// A release of the service.
@@ -136,16 +137,22 @@ pub enum Happening {
 }
 
 impl Happening {
+    /// Its reason code.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Started => Reason::Started,
+            Self::Kept => Reason::Kept,
+            Self::RolledBack => Reason::RolledBack,
+            Self::Held => Reason::Held,
+            Self::NeedsHuman => Reason::NeedsHuman,
+        }
+    }
+
     /// The word in manifests, events and messages.
     #[must_use]
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Started => "Started",
-            Self::Kept => "Kept",
-            Self::RolledBack => "RolledBack",
-            Self::Held => "Held",
-            Self::NeedsHuman => "NeedsHuman",
-        }
+        self.reason().code()
     }
 
     /// Reads [`Self::word`].

@@ -5,9 +5,9 @@ use trimtab_plan as plan;
 use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Precondition};
 
 use super::status::{rule_evidence, verdict_word};
-use super::{API_VERSION, record};
-use crate::names::APP_LABEL;
-use crate::plan::NewRelease;
+use crate::decision::NewRelease;
+use crate::names::{API_VERSION, APP_LABEL};
+use crate::objects::record;
 use crate::snapshot::{Release, ReleaseStatus, Snapshot, Told};
 use trimtab_workload::Target;
 
@@ -17,7 +17,7 @@ const TEMPLATE: &str = "/spec/template";
 /// Creates the record of a release with the template that the Deployment holds.
 pub(super) fn create(snapshot: &Snapshot<'_>, target: &Target, new: &NewRelease) -> plan::Write {
     let app = snapshot.app;
-    let object = record(snapshot, new.number);
+    let object = record(snapshot.app, new.number);
     let mut body = json!({
         "apiVersion": API_VERSION,
         "kind": "AppRelease",
@@ -62,7 +62,7 @@ pub(super) fn adopt(
     }});
     without_nulls(&mut body);
     plan::Write::Patch {
-        object: record(snapshot, release.number),
+        object: record(snapshot.app, release.number),
         part: Part::Main,
         patch: Patch::Merge(body),
         copy: Some(template_in_spec(snapshot, target, template_hash)),
@@ -83,7 +83,7 @@ fn template_in_spec(snapshot: &Snapshot<'_>, target: &Target, template_hash: &st
 /// The template that `release` keeps, to be put into a Deployment.
 pub(super) fn template_of(snapshot: &Snapshot<'_>, release: &Release) -> Copied {
     Copied {
-        from: record(snapshot, release.number),
+        from: record(snapshot.app, release.number),
         pointer: TEMPLATE,
         into: TEMPLATE,
         template_hash: release.template_hash.clone().unwrap_or_default(),
@@ -126,7 +126,7 @@ pub fn outbox(snapshot: &Snapshot<'_>, release: &Release, told: &[Told]) -> plan
 /// A patch of a record's status, made on the version that was read.
 fn status_patch(snapshot: &Snapshot<'_>, release: &Release, status: &Value) -> plan::Write {
     plan::Write::Patch {
-        object: record(snapshot, release.number),
+        object: record(snapshot.app, release.number),
         part: Part::Status,
         patch: Patch::Merge(json!({"status": status})),
         copy: None,

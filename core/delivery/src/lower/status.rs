@@ -6,9 +6,9 @@ use trimtab_plan as plan;
 use trimtab_plan::{IfAbsent, Kind, Object, Part, Patch, Precondition};
 use trimtab_stats::Verdict;
 
-use super::API_VERSION;
-use crate::plan::{AppStatus, Condition};
-use crate::snapshot::{App, Snapshot};
+use crate::app::{App, AppStatus, Condition};
+use crate::names::API_VERSION;
+use crate::snapshot::Snapshot;
 use trimtab_judge::finding::Finding;
 
 /// Applies the service's status, if it is not what it should be.

@@ -1,11 +1,14 @@
 //! Bounded memory: numbers that came to nothing, and releases beyond the history limit.
 
+use trimtab_plan::Reason;
 use trimtab_workload::Target;
 
 use super::draft::{Draft, moved_to};
-use super::{PENDING_MAX, Write};
+use super::limits::PENDING_MAX;
+use crate::deadline::after;
+use crate::decision::Write;
 use crate::names::release_word;
-use crate::snapshot::{Release, ReleasePhase, after};
+use crate::snapshot::{Release, ReleasePhase};
 
 /// Records forgotten in one plan; the rest follows on the next event.
 const FORGET_PER_PLAN_MAX: usize = 4;
@@ -22,7 +25,9 @@ pub(super) fn close_foreign(draft: &mut Draft<'_>, target: &Target) {
         let mut status = moved_to(release, ReleasePhase::Superseded, summary.clone());
         status.decided_at = status.decided_at.or(Some(draft.snapshot.now));
         draft.release_status(release, status);
-        draft.decided(format!("{} is under way", release_word(release.number)), summary);
+        let (subject, saw) =
+            (draft.record(release.number), format!("{} is under way", release_word(release.number)));
+        draft.decided(Reason::TargetReplaced, subject, saw, summary);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use trimtab_workload::{Arm, Pod};
 
-use super::Write;
 use super::draft::Draft;
+use crate::decision::Write;
 use crate::snapshot::ReleasePhase;
 
 /// Labels moved in one plan; the rest follows on the next event, so that a huge service cannot delay a rollback.

@@ -6,7 +6,8 @@ use jiff::SignedDuration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use trimtab_delivery::plan::AppPhase;
+use trimtab_delivery::Write;
+use trimtab_delivery::plan::{AppPhase, Pause};
 use trimtab_delivery::snapshot::{Keep, Release, ReleasePhase, ReleaseStatus};
 use trimtab_stats::Verdict;
 use trimtab_workload::{AdmissionHold, Arm};
@@ -142,6 +143,17 @@ fn check_quiet(cluster: &mut Cluster) {
     let plan = cluster.plan();
     assert_eq!(plan.writes, [], "a calm service is written to");
     assert_eq!(plan.status, cluster.service.app.status);
+    // A rejection is forgotten after a month, and the claim says so; nothing else changes with time.
+    let mut plan = plan;
+    for _ in 0..TEMPLATES.len() {
+        let Some(forgets_at) = plan.wake_at else { break };
+        cluster.service.now = forgets_at;
+        let mut forgets = cluster.plan();
+        forgets.writes.retain(|write| !matches!(write, Write::Claim { pause: Pause::Leave, .. }));
+        assert_eq!(forgets.writes, [], "time alone changes something");
+        cluster.calm();
+        plan = cluster.plan();
+    }
     cluster.service.now = cluster.service.now.checked_add(SignedDuration::from_hours(8760)).expect("a year");
     let later = cluster.plan();
     assert_eq!((later.writes, later.status), (plan.writes, plan.status), "time alone changes something");

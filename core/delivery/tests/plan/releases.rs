@@ -1,6 +1,7 @@
 //! A release from its template to its verdict.
 
-use trimtab_delivery::snapshot::{Notify, ReleasePhase, Strategy};
+use trimtab_delivery::snapshot::{Notify, ReleasePhase};
+use trimtab_delivery::strategy::Rolling;
 use trimtab_judge::finding::FindingState;
 use trimtab_stats::Verdict;
 
@@ -292,7 +293,7 @@ fn is_kept() {
         = Healthy: Healthy on v2
         why v2 was out long enough -> keeps it: low evidence: not scraped for 60 s
     ");
-    let rolling = out().settings(|settings| settings.strategy = Strategy::Rolling);
+    let rolling = out().settings(|settings| settings.strategy = &Rolling);
     check(
         "strategy Rolling keeps what is out",
         &rolling,
@@ -334,7 +335,7 @@ fn is_kept() {
         why the Deployment runs v2, which was kept -> nothing is due; waits for a change of its pod template
     ",
     );
-    let stranded = done.settings(|settings| settings.strategy = Strategy::Rolling);
+    let stranded = done.settings(|settings| settings.strategy = &Rolling);
     check(
         "and they go under strategy Rolling too",
         &stranded,

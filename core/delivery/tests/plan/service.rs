@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use trimtab_delivery::snapshot::{
-    App, Decision, Keep, Notify, Release, ReleasePhase, Settings, Snapshot, Strategy,
-};
+use trimtab_delivery::snapshot::{App, Decision, Keep, Notify, Release, ReleasePhase, Settings, Snapshot};
+use trimtab_delivery::strategy::Guarded;
 use trimtab_judge::finding::{Counts, Finding, FindingState};
 use trimtab_judge::rule::built_in;
 use trimtab_stats::Verdict;
@@ -35,7 +34,7 @@ pub(crate) struct Service {
 pub(crate) fn unclaimed() -> Service {
     let settings = Settings {
         target: "pay".into(),
-        strategy: Strategy::Guarded,
+        strategy: &Guarded,
         watch: Duration::from_secs(300),
         rules: built_in(),
         alpha: 0.005,

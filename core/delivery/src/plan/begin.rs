@@ -1,0 +1,114 @@
+//! A template that no record speaks of: it gets a number.
+
+use trimtab_plan::Reason;
+use trimtab_workload::Target;
+
+use super::draft::{Draft, moved_to, owe};
+use super::hold::hold_changes;
+use crate::decision::{NewRelease, Write};
+use crate::names::{release_object, release_word};
+use crate::snapshot::{Happening, Release, ReleasePhase};
+
+/// What runs when a service is claimed becomes its first kept release, numbered like the Deployment's own revision so that
+/// `kubectl rollout history` and `trimtab history` speak of the same thing.
+pub(super) fn adopt_baseline(draft: &mut Draft<'_>, target: &Target) {
+    let newest_first = || draft.snapshot.own_releases().rev();
+    // A record that is under way here was never announced: it holds what ran a moment ago, whatever was written since.
+    let recorded =
+        draft.snapshot.in_flight().or_else(|| newest_first().find(|release| shows(release, target)));
+    if let Some(release) = recorded {
+        let mut status = moved_to(release, ReleasePhase::Kept, "was running when the service was claimed");
+        status.low_evidence = true;
+        status.started_at = release.created_at;
+        let decided = format!("keeps it as {}", release_word(release.number));
+        draft.decided(
+            Reason::BaselineKept,
+            draft.record(release.number),
+            "what runs was not judged",
+            decided,
+        );
+        return draft.release_status(release, status);
+    }
+    let number = draft.snapshot.free_number(target.revision.unwrap_or(1));
+    let saw = if draft.snapshot.releases.is_empty() {
+        "no release is recorded"
+    } else {
+        "no release of this Deployment is recorded"
+    };
+    let decided = format!("records what runs as {}", release_word(number));
+    draft.decided(Reason::BaselineRecorded, draft.record(number), saw, decided);
+    draft.write(Write::CreateRelease(NewRelease {
+        number,
+        previous: None,
+        template_hash: target.template_hash.clone(),
+        actor: target.template_manager.clone(),
+        reason: Some("was running when the service was claimed".to_owned()),
+    }));
+}
+
+fn shows(release: &Release, target: &Target) -> bool {
+    release.template_hash.as_deref() == Some(target.template_hash.as_str())
+}
+
+/// The Deployment holds a new template: give it a number, and take over from whatever was under way.
+pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
+    let snapshot = draft.snapshot;
+    if let Some(manager) = target.paused_by_others() {
+        return draft.waits(
+            Reason::PausedByOther,
+            draft.deployment(),
+            "the Deployment holds a new template and is paused",
+            format!("waits: {manager} paused it"),
+            format!("`kubectl rollout resume deployment/{}`", target.name),
+        );
+    }
+    let previous = snapshot.current().map(|release| release.number);
+    let numbered = target.release_annotation.and_then(|number| snapshot.awaited(number));
+    let number = numbered.map_or_else(|| snapshot.free_number(1), |release| release.number);
+    let next = snapshot.last_number() + 1;
+    if numbered.is_none() && number > next {
+        let held = release_object(&snapshot.app.name, next);
+        let saw = format!("AppRelease {held} is no release of this service");
+        draft.decided(Reason::NumberTaken, draft.record(next), saw, "takes another number");
+    }
+    if let Some(old) = snapshot.in_flight() {
+        supersede(draft, target, old, number);
+    }
+    let template_hash = target.template_hash.clone();
+    match numbered {
+        Some(_) => draft.write(Write::AdoptRelease { number, previous, template_hash }),
+        None => draft.write(Write::CreateRelease(NewRelease {
+            number,
+            previous,
+            template_hash,
+            actor: target.template_manager.clone(),
+            reason: None,
+        })),
+    }
+    let decided = format!("records it as {}", release_word(number));
+    draft.decided(
+        Reason::ReleaseRecorded,
+        draft.record(number),
+        "the Deployment holds a new template",
+        decided,
+    );
+}
+
+fn supersede(draft: &mut Draft<'_>, target: &Target, old: &Release, by: u64) {
+    let word = release_word(by);
+    // A failed release stays rejected even when a newer template arrived before the old one was back.
+    let (phase, summary) = match old.status.phase {
+        ReleasePhase::RollingBack => {
+            (ReleasePhase::RolledBack, format!("{}; replaced by {word}", old.status.summary))
+        }
+        _ => (ReleasePhase::Superseded, format!("replaced by {word} before a verdict")),
+    };
+    let mut status = moved_to(old, phase, summary);
+    status.decided_at = status.decided_at.or(Some(draft.snapshot.now));
+    if phase == ReleasePhase::RolledBack {
+        hold_changes(draft, target, old);
+        draft.event(old.number, Happening::RolledBack, status.summary.clone());
+        owe(&mut status, draft.snapshot, Happening::RolledBack);
+    }
+    draft.release_status(old, status);
+}
