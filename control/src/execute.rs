@@ -65,6 +65,35 @@ impl Executor<'_> {
                 }
             }
             Write::Delete { object, when } => self.delete(object, when).await?,
+            Write::Evict { object, when } => {
+                let pod =
+                    self.api.evict(namespace(object).unwrap_or_default(), &object.name, &preconditions(when));
+                match pod.await {
+                    Ok(()) => {}
+                    Err(error) if is_gone(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Write::Resize { object, resources, when } => {
+                let answer = self.subresource(object, "resize", &resized(resources, when)).await?;
+                self.wrote(object, &answer, versions);
+            }
+            Write::Scale { object, replicas, when } => {
+                let body = guarded(
+                    &json!({"spec": {"replicas": replicas}}),
+                    None,
+                    &newest(when, versions.get(object)),
+                );
+                let answer = self.subresource(object, "scale", &Wire::Merge(body)).await?;
+                self.wrote(object, &answer, versions);
+            }
+            Write::Event { event, by } => {
+                let object = &event.object;
+                match self.api.create(resource(object.kind), namespace(object), &event.body(by)).await {
+                    Ok(_) | Err(ApiError::AlreadyExists { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
             Write::ReturnFields { object, manager, when } => {
                 if let Some(answer) = self.return_fields(object, manager, when).await? {
                     self.wrote(object, &answer, versions);
@@ -79,24 +108,26 @@ impl Executor<'_> {
         let (of, namespace) = (resource(object.kind), namespace(object));
         match part {
             Part::Main => self.api.patch(of, namespace, &object.name, patch).await,
-            Part::Status => self.api.patch_subresource(of, namespace, &object.name, "status", patch).await,
+            Part::Status => self.subresource(object, "status", patch).await,
         }
+    }
+
+    async fn subresource(&self, object: &Object, name: &str, patch: &Wire) -> Result<Value, ApiError> {
+        self.api.patch_subresource(resource(object.kind), namespace(object), &object.name, name, patch).await
     }
 
     /// What is gone, or came back as another object, needs no deleting.
     async fn delete(&self, object: &Object, when: &Precondition) -> Result<(), ApiError> {
-        let preconditions =
-            Preconditions { uid: when.uid.clone(), resource_version: when.version.map(|of| of.to_string()) };
         let deleted = self.api.delete(
             resource(object.kind),
             namespace(object),
             &object.name,
-            &preconditions,
+            &preconditions(when),
             Propagation::Background,
         );
         match deleted.await {
-            Ok(()) | Err(ApiError::NotFound { .. } | ApiError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) if !is_gone(&error) => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -169,6 +200,22 @@ fn returned(object: &Value, manager: &str) -> Option<Patch> {
 fn newest(when: &Precondition, written: Option<&u64>) -> Precondition {
     let version = when.version.map(|read| written.copied().unwrap_or(read));
     Precondition { version, ..when.clone() }
+}
+
+/// What is gone, or came back as another object or in another state, is not there to be deleted or evicted.
+fn is_gone(error: &ApiError) -> bool {
+    matches!(error, ApiError::NotFound { .. } | ApiError::Conflict { .. })
+}
+
+fn preconditions(when: &Precondition) -> Preconditions {
+    Preconditions { uid: when.uid.clone(), resource_version: when.version.map(|of| of.to_string()) }
+}
+
+/// Containers merge by their name, and what is not named stays.
+fn resized(resources: &BTreeMap<String, Value>, when: &Precondition) -> Wire {
+    let containers: Vec<Value> =
+        resources.iter().map(|(name, resources)| json!({"name": name, "resources": resources})).collect();
+    Wire::Strategic(guarded(&json!({"spec": {"containers": containers}}), None, when))
 }
 
 fn is_absent(error: &ApiError) -> bool {

@@ -4,8 +4,6 @@ use trimtab_workload::AdmissionHold;
 
 /// API group of our own kinds.
 pub const GROUP: &str = "trimtab.dev";
-/// `apiVersion` of our own kinds.
-pub const API_VERSION: &str = "trimtab.dev/v1alpha1";
 /// Field manager and event source of the delivery controller.
 pub const MANAGER: &str = "trimtab-delivery";
 /// Annotation on a claimed Deployment: one of the words of [`AdmissionHold`], and the images that it holds: see

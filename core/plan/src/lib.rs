@@ -11,6 +11,7 @@
 
 pub mod check;
 pub mod concern;
+pub mod event;
 pub mod object;
 pub mod reason;
 pub mod report;
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 
 pub use check::{Breach, check};
 pub use concern::{Concern, Right};
+pub use event::{Event, Severity};
 pub use object::{Kind, Object, Part};
 pub use reason::Reason;
 pub use report::Report;

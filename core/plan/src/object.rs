@@ -47,6 +47,17 @@ impl Kind {
         }
     }
 
+    /// The `apiVersion` in manifests.
+    #[must_use]
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::Deployment | Self::ReplicaSet => "apps/v1",
+            Self::Pod => "v1",
+            Self::Event => "events.k8s.io/v1",
+            Self::ManagedApp | Self::AppRelease | Self::FleetPolicy => "trimtab.dev/v1alpha1",
+        }
+    }
+
     /// Whether the kind is ours: nobody else writes its status.
     #[must_use]
     pub fn is_ours(self) -> bool {

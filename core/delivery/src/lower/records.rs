@@ -6,7 +6,7 @@ use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Precond
 
 use super::status::{rule_evidence, verdict_word};
 use crate::decision::NewRelease;
-use crate::names::{API_VERSION, APP_LABEL};
+use crate::names::APP_LABEL;
 use crate::objects::record;
 use crate::snapshot::{Release, ReleaseStatus, Snapshot, Told};
 use trimtab_workload::Target;
@@ -19,15 +19,15 @@ pub(super) fn create(snapshot: &Snapshot<'_>, target: &Target, new: &NewRelease)
     let app = snapshot.app;
     let object = record(snapshot.app, new.number);
     let mut body = json!({
-        "apiVersion": API_VERSION,
-        "kind": "AppRelease",
+        "apiVersion": object.kind.api_version(),
+        "kind": object.kind.word(),
         "metadata": {
             "name": object.name,
             "namespace": app.namespace,
             "labels": {APP_LABEL: app.name},
             "ownerReferences": [{
-                "apiVersion": API_VERSION,
-                "kind": "ManagedApp",
+                "apiVersion": Kind::ManagedApp.api_version(),
+                "kind": Kind::ManagedApp.word(),
                 "name": app.name,
                 "uid": app.uid,
                 "controller": true,

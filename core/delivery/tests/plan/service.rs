@@ -54,7 +54,13 @@ pub(crate) fn unclaimed() -> Service {
         revision: Some(1),
         ..Target::default()
     };
-    let app = App { namespace: "shop".into(), name: "pay".into(), generation: 1, ..App::default() };
+    let app = App {
+        namespace: "shop".into(),
+        name: "pay".into(),
+        generation: 1,
+        uid: "uid-app".into(),
+        ..App::default()
+    };
     let empty = Service {
         now: START,
         app,
