@@ -12,15 +12,33 @@ use crate::expectations::Expectations;
 use crate::resources::resource;
 
 /// Where writes go, and the memory of them.
-pub(crate) struct Executor<'a> {
+pub struct Executor<'a> {
     /// The API, fenced by the lease.
-    pub(crate) api: &'a Api,
+    pub api: &'a Api,
     /// What was written and not seen yet.
-    pub(crate) expectations: &'a Expectations,
+    pub expectations: &'a Expectations,
     /// A value that the stores hold anyway, which saves reading it.
-    pub(crate) known: &'a (dyn Fn(&Copied) -> Option<Value> + Send + Sync),
+    pub known: &'a (dyn Fn(&Copied) -> Option<Value> + Send + Sync),
     /// Takes a message: the key of its outbox entry, and the destination.
-    pub(crate) notify: &'a (dyn Fn(&str, &str) + Send + Sync),
+    pub notify: &'a (dyn Fn(&str, &str) + Send + Sync),
+}
+
+/// Why a plan was not carried out to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Something is no longer what the plan was made on. Nothing is wrong: whoever changed it is seen, and a new plan
+    /// follows.
+    Stale(ApiError),
+    /// A write was refused, or its answer never came.
+    Failed(ApiError),
+}
+
+impl From<Stopped> for ApiError {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Stale(error) | Stopped::Failed(error) => error,
+        }
+    }
 }
 
 /// What the writes of one plan left behind: the version of every object that was written.
@@ -31,10 +49,10 @@ impl Executor<'_> {
     ///
     /// # Errors
     /// The first write that failed; nothing after it was sent.
-    pub(crate) async fn carry_out(&self, plan: &Plan) -> Result<(), ApiError> {
+    pub async fn carry_out(&self, plan: &Plan) -> Result<(), Stopped> {
         let mut versions = Versions::new();
         for write in &plan.writes {
-            self.one(write, &mut versions).await?;
+            self.one(write, &mut versions).await.map_err(|error| stopped(write, error))?;
         }
         Ok(())
     }
@@ -66,9 +84,8 @@ impl Executor<'_> {
             }
             Write::Delete { object, when } => self.delete(object, when).await?,
             Write::Evict { object, when } => {
-                let pod =
-                    self.api.evict(namespace(object).unwrap_or_default(), &object.name, &preconditions(when));
-                match pod.await {
+                let (namespace, when) = (namespace(object).unwrap_or_default(), preconditions(when));
+                match self.api.evict(namespace, &object.name, &when).await {
                     Ok(()) => {}
                     Err(error) if is_gone(&error) => {}
                     Err(error) => return Err(error),
@@ -118,13 +135,8 @@ impl Executor<'_> {
 
     /// What is gone, or came back as another object, needs no deleting.
     async fn delete(&self, object: &Object, when: &Precondition) -> Result<(), ApiError> {
-        let deleted = self.api.delete(
-            resource(object.kind),
-            namespace(object),
-            &object.name,
-            &preconditions(when),
-            Propagation::Background,
-        );
+        let (of, when) = (resource(object.kind), preconditions(when));
+        let deleted = self.api.delete(of, namespace(object), &object.name, &when, Propagation::Background);
         match deleted.await {
             Err(error) if !is_gone(&error) => Err(error),
             _ => Ok(()),
@@ -168,6 +180,21 @@ impl Executor<'_> {
         versions.insert(object.clone(), version);
         self.expectations.wrote(object.kind, key(object), version);
     }
+}
+
+/// Tells a precondition that no longer holds from a refusal. A JSON patch whose tests fail is refused without naming a field,
+/// and what the server finds wrong in an object names one.
+fn stopped(write: &Write, error: ApiError) -> Stopped {
+    let tests = matches!(write, Write::ReturnFields { .. } | Write::Patch { patch: Patch::Json(_), .. });
+    let creates = matches!(write, Write::Create { .. } | Write::Event { .. });
+    let stale = match &error {
+        ApiError::Conflict { .. } | ApiError::AlreadyExists { .. } => true,
+        // A namespace that is missing for a new object is a fault.
+        ApiError::NotFound { .. } => !creates,
+        ApiError::Invalid { causes, .. } => tests && causes.is_empty(),
+        _ => false,
+    };
+    if stale { Stopped::Stale(error) } else { Stopped::Failed(error) }
 }
 
 fn namespace(object: &Object) -> Option<&str> {

@@ -12,7 +12,7 @@
 pub mod bindings;
 pub mod cluster;
 pub mod convert;
-mod execute;
+pub mod execute;
 pub mod expectations;
 pub mod manager;
 pub mod measure;

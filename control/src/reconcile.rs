@@ -14,7 +14,7 @@ use trimtab_kube::{Api, Clock, Key};
 
 use crate::bindings::Bindings;
 use crate::cluster::{Cluster, target_key};
-use crate::execute::Executor;
+use crate::execute::{Executor, Stopped};
 use crate::expectations::Expectations;
 use crate::measurements::{Looked, Measurements};
 use crate::observed::{Measured, NOTHING_MEASURED, Observed};
@@ -27,6 +27,8 @@ use trimtab_plan::{Concern, Copied, Kind, Plan, check};
 
 /// How long a claim that no service names is kept before the next look, while a `ManagedApp` beside it cannot be read.
 const UNREADABLE_AGAIN: Duration = Duration::from_secs(60);
+/// How long until the next look where a write met an object that had changed, and nothing is heard of the change.
+const STALE_AGAIN: Duration = Duration::from_secs(3);
 
 /// What every reconcile needs.
 pub struct Shell {
@@ -100,27 +102,34 @@ impl Shell {
             |key: &str, destination: &str| self.outbox.hand_over(&observed, &snapshot, key, destination);
         self.log(row.key(), &due, &report);
         let wake_at = earliest(due.wake_at, next_look);
-        self.carry_out(&due, term, &DELIVERY, &notify)
-            .await
-            .map_err(|failed| Failed { wake_at, ..failed })?;
-        Ok(wake_at)
+        let again = self.carry_out(&due, term, &DELIVERY, &notify).await;
+        let again = again.map_err(|failed| Failed { wake_at, ..failed })?;
+        Ok(earliest(wake_at, again))
     }
 
-    /// Carries out a plan that its concern may carry out; another one is a fault of ours, and changes nothing.
+    /// Carries out a plan that its concern may carry out; another one is a fault of ours, and changes nothing. Returns when to
+    /// look again at the latest where the plan was made on what is no longer true.
     async fn carry_out(
         &self,
         due: &Plan,
         term: Term,
         concern: &Concern,
         notify: &(dyn Fn(&str, &str) + Send + Sync),
-    ) -> Result<(), Failed> {
+    ) -> Result<Option<Timestamp>, Failed> {
         if let Err(breach) = check(due, concern) {
             return Err(Failed::from(format!("a plan was not carried out: {breach}; please report this")));
         }
         let api = self.api.in_term(term);
         let executor =
             Executor { api: &api, expectations: &self.expectations, known: &|copy| self.known(copy), notify };
-        Ok(executor.carry_out(due).await?)
+        match executor.carry_out(due).await {
+            Ok(()) => Ok(None),
+            Err(Stopped::Stale(error)) => {
+                tracing::debug!(%error, "plans anew");
+                Ok(self.clock.now().checked_add(STALE_AGAIN).ok())
+            }
+            Err(Stopped::Failed(error)) => Err(error.into()),
+        }
     }
 
     /// The template of a Deployment or a ReplicaSet, where a store holds it.
@@ -205,8 +214,7 @@ impl Shell {
         }
         let due = unclaimed(&self.cluster, &deployment);
         tracing::info!(deployment = %target, writes = due.writes.len(), "unclaims a Deployment that no ManagedApp names");
-        self.carry_out(&due, term, &UNCLAIM, &|_, _| {}).await?;
-        Ok(None)
+        self.carry_out(&due, term, &UNCLAIM, &|_, _| {}).await
     }
 
     fn log(&self, service: &Key, due: &Plan, report: &Report) {

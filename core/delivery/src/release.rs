@@ -48,6 +48,12 @@ impl Release {
         self.target_uid.as_deref().is_some_and(|own| own != uid)
     }
 
+    /// Whether a template with `image` may be the one that it was numbered for. The image of a record cannot be changed.
+    #[must_use]
+    pub fn may_be(&self, image: &str) -> bool {
+        self.image.is_empty() || self.image == image
+    }
+
     /// The decision of a person to keep it, if there is one.
     #[must_use]
     pub fn keep_decision(&self) -> Option<&Decision> {

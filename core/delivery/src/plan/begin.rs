@@ -1,13 +1,14 @@
 //! A template that no record speaks of: it gets a number.
 
 use trimtab_plan::Reason;
+use trimtab_stats::Verdict;
 use trimtab_workload::Target;
 
 use super::draft::{Draft, moved_to, owe};
 use super::hold::hold_changes;
 use crate::decision::{NewRelease, Write};
 use crate::names::{release_object, release_word};
-use crate::snapshot::{Happening, Release, ReleasePhase};
+use crate::snapshot::{Happening, Keep, Release, ReleasePhase};
 
 /// What runs when a service is claimed becomes its first kept release, numbered like the Deployment's own revision so that
 /// `kubectl rollout history` and `trimtab history` speak of the same thing.
@@ -63,7 +64,9 @@ pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
         );
     }
     let previous = snapshot.current().map(|release| release.number);
+    // Somebody may have written another template over the one that was numbered, before anybody saw that.
     let numbered = target.release_annotation.and_then(|number| snapshot.awaited(number));
+    let numbered = numbered.filter(|release| release.may_be(&target.image));
     let number = numbered.map_or_else(|| snapshot.free_number(1), |release| release.number);
     let next = snapshot.last_number() + 1;
     if numbered.is_none() && number > next {
@@ -95,20 +98,35 @@ pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
 }
 
 fn supersede(draft: &mut Draft<'_>, target: &Target, old: &Release, by: u64) {
-    let word = release_word(by);
-    // A failed release stays rejected even when a newer template arrived before the old one was back.
-    let (phase, summary) = match old.status.phase {
-        ReleasePhase::RollingBack => {
-            (ReleasePhase::RolledBack, format!("{}; replaced by {word}", old.status.summary))
-        }
-        _ => (ReleasePhase::Superseded, format!("replaced by {word} before a verdict")),
-    };
+    let (phase, summary) = overtaken(old, &release_word(by));
     let mut status = moved_to(old, phase, summary);
     status.decided_at = status.decided_at.or(Some(draft.snapshot.now));
     if phase == ReleasePhase::RolledBack {
+        if old.status.phase == ReleasePhase::Judging {
+            status.verdict = Some(Verdict::Fail);
+        }
         hold_changes(draft, target, old);
         draft.event(old.number, Happening::RolledBack, status.summary.clone());
         owe(&mut status, draft.snapshot, Happening::RolledBack);
     }
     draft.release_status(old, status);
+}
+
+/// Where a release ends that another one, called `word`, takes over from. One that failed stays rejected even when a newer
+/// template arrived before the old one was back, and what a person decided is answered.
+fn overtaken(old: &Release, word: &str) -> (ReleasePhase, String) {
+    match &old.decision {
+        Some(decision) if decision.keep == Keep::Keep => {
+            let kept = format!("{} had decided to keep it: {}", decision.actor, decision.because);
+            (ReleasePhase::Superseded, format!("replaced by {word}; {kept}"))
+        }
+        Some(decision) if old.status.phase == ReleasePhase::Judging => {
+            let ordered = format!("rolled back by {}: {}", decision.actor, decision.because);
+            (ReleasePhase::RolledBack, format!("{ordered}; replaced by {word}"))
+        }
+        _ if old.status.phase == ReleasePhase::RollingBack => {
+            (ReleasePhase::RolledBack, format!("{}; replaced by {word}", old.status.summary))
+        }
+        _ => (ReleasePhase::Superseded, format!("replaced by {word} before a verdict")),
+    }
 }

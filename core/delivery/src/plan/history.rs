@@ -67,7 +67,8 @@ fn close_pending(draft: &mut Draft<'_>, target: &Target, release: &Release) {
     let hash = Some(target.template_hash.as_str());
     let arrived = draft.snapshot.current().is_none_or(|current| current.template_hash.as_deref() != hash);
     // Its template is there, however late anybody looks, or a person still has a finger on it.
-    let awaited = target.release_annotation == Some(release.number) && (arrived || target.paused);
+    let named = target.release_annotation == Some(release.number) && release.may_be(&target.image);
+    let awaited = named && (arrived || target.paused);
     let Some(created) = release.created_at else { return };
     let deadline = after(created, PENDING_MAX);
     if awaited {

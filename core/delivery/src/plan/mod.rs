@@ -43,7 +43,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
                 Situation::RollingBack(release) => rolling_back::restore(&mut draft, target, release),
                 Situation::Recovering(release) => rolling_back::recover(&mut draft, target, release),
                 Situation::Rejected(release) => settled::hold(&mut draft, target, release),
-                Situation::Promised(promise) => restore::keep_promise(&mut draft, promise),
+                Situation::Promised(promise) => restore::keep_promise(&mut draft, promise, RESTORES_MAX),
             }
             labels::label(&mut draft);
             if target.owns_template {

@@ -122,12 +122,12 @@ pub(super) fn bring_back(draft: &mut Draft<'_>, target: &Target, release: &Relea
 
 /// A person decided to keep a template that the manager had put away before it saw the decision: the template comes back,
 /// a bounded number of times. It is kept as soon as the Deployment holds it again.
-pub(super) fn keep_promise(draft: &mut Draft<'_>, promise: Promise<'_>) {
+pub(super) fn keep_promise(draft: &mut Draft<'_>, promise: Promise<'_>, restores_max: u32) {
     let Promise { numbered, of } = promise;
     let Some(decision) = numbered.keep_decision() else { return };
     let word = release_word(of.number);
     let saw = format!("{} decided to keep {word}: {}", decision.actor, decision.because);
-    if numbered.status.restores >= RESTORES_MAX {
+    if numbered.status.restores >= restores_max {
         return draft.waits(
             Reason::RestoresExhausted,
             draft.record(numbered.number),

@@ -6,12 +6,12 @@ use trimtab_workload::{Arm, Target};
 use super::draft::{Draft, moved_to, owe};
 use super::hold::hold_changes;
 use super::keep::{close, keep_by_decision};
-use super::limits::{RECOVERY_MAX, RESTORES_MAX};
+use super::limits::{CALLED_BACK_MAX, RECOVERY_MAX};
 use super::restore;
 use super::situation::Promise;
 use crate::deadline::after;
 use crate::names::release_word;
-use crate::snapshot::{Happening, Keep, Release, ReleasePhase};
+use crate::snapshot::{Decision, Happening, Keep, Release, ReleasePhase};
 
 /// The Deployment still, or again, holds the failed template.
 pub(super) fn restore(draft: &mut Draft<'_>, target: &Target, release: &Release) {
@@ -23,8 +23,13 @@ pub(super) fn restore(draft: &mut Draft<'_>, target: &Target, release: &Release)
 
 /// The previous template is back: wait for its pods, then close the record.
 pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release) {
-    if release.keep_decision().is_some() && release.status.restores < RESTORES_MAX {
-        return restore::keep_promise(draft, Promise { numbered: release, of: release });
+    let mut status = release.status.clone();
+    if let Some(decision) = release.keep_decision() {
+        if release.status.restores < CALLED_BACK_MAX {
+            let promise = Promise { numbered: release, of: release };
+            return restore::keep_promise(draft, promise, CALLED_BACK_MAX);
+        }
+        status.summary = cannot_keep(draft, release, decision);
     }
     let snapshot = draft.snapshot;
     let word = release_word(release.number);
@@ -43,7 +48,7 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
         .sum();
     let seen = target.observed_generation >= target.generation;
     if seen && left == 0 && available >= target.replicas {
-        let mut status = moved_to(release, ReleasePhase::RolledBack, release.status.summary.clone());
+        status.phase = ReleasePhase::RolledBack;
         status.recovered_at = Some(snapshot.now);
         owe(&mut status, snapshot, Happening::RolledBack);
         hold_changes(draft, target, release);
@@ -61,24 +66,36 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
     let deadline = after(release.status.decided_at.unwrap_or(snapshot.now), RECOVERY_MAX);
     if snapshot.now >= deadline {
         let note = format!("the previous release does not come back: {saw}");
-        restore::ask_for_a_person(draft, release, release.status.clone(), &note);
+        restore::ask_for_a_person(draft, release, status, &note);
     } else {
+        draft.release_status(release, status);
         draft.wake_at(deadline);
     }
     let subject = draft.record(release.number);
     draft.waits(Reason::Recovering, subject, saw, "waits", format!("the pods of {back}"));
 }
 
+/// A person called it back, and somebody took its template away each time: the record says so. Returns what it says.
+fn cannot_keep(draft: &mut Draft<'_>, release: &Release, decision: &Decision) -> String {
+    let answer = format!("{} decided to keep it, and its template was taken away each time", decision.actor);
+    let saw = format!("{answer}: {}", decision.because);
+    draft.decided(Reason::DecisionTooLate, draft.record(release.number), saw, "does not bring it back again");
+    let summary = &release.status.summary;
+    if summary.ends_with(&answer) { summary.clone() } else { format!("{summary}; {answer}") }
+}
+
 /// Somebody put the previous template back: nothing is left to judge, and nothing was rejected.
 pub(super) fn reverted(draft: &mut Draft<'_>, target: &Target, release: &Release) {
-    let ordered = release.decision.as_ref().filter(|decision| decision.keep == Keep::RollBack);
-    let (phase, summary) = match ordered {
-        Some(decision) => {
+    let undone = format!("{} put the previous template back", target.template_manager);
+    let (phase, summary) = match &release.decision {
+        Some(decision) if decision.keep == Keep::RollBack => {
             (ReleasePhase::RollingBack, format!("rolled back by {}: {}", decision.actor, decision.because))
         }
-        None => {
-            (ReleasePhase::Superseded, format!("{} put the previous template back", target.template_manager))
+        Some(decision) => {
+            let kept = format!("{} had decided to keep it: {}", decision.actor, decision.because);
+            (ReleasePhase::Superseded, format!("{undone}; {kept}"))
         }
+        None => (ReleasePhase::Superseded, undone),
     };
     let mut status = moved_to(release, phase, summary.clone());
     close(&mut status, draft.snapshot);

@@ -145,11 +145,17 @@ impl Cluster {
 
     /// A record with a template and no status is being judged.
     fn give_template(&mut self, number: u64, template: &str) {
+        let image = format!("pay:{template}");
+        let known = &self.release(number).image;
+        assert!(
+            known.is_empty() || *known == image,
+            "the image of v{number} is {known}, and cannot become {image}"
+        );
         let uid = self.service.target.as_ref().map(|target| target.uid.clone());
         let release = self.release(number);
         release.target_uid = uid;
         release.template_hash = Some(template.to_owned());
-        release.image = format!("pay:{template}");
+        release.image = image;
         release.status.phase = ReleasePhase::Judging;
     }
 
@@ -197,7 +203,8 @@ impl Cluster {
     pub(crate) fn deploy_numbered(&mut self, template: &str, rollback_to: Option<u64>) {
         let number = self.service.snapshot().last_number() + 1;
         let created_at = Some(self.service.now);
-        self.service.releases.push(Release { number, rollback_to, created_at, ..Release::default() });
+        let image = format!("pay:{template}");
+        self.service.releases.push(Release { number, image, rollback_to, created_at, ..Release::default() });
         self.deploy(template);
         self.others_write(|target| target.release_annotation = Some(number));
     }

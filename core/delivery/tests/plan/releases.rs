@@ -75,7 +75,7 @@ fn begins() {
 #[test]
 fn numbered_by_a_person() {
     let numbered =
-        settled().release(2, "", ReleasePhase::Pending).last(|release| release.template_hash = None);
+        settled().release(2, "t2", ReleasePhase::Pending).last(|release| release.template_hash = None);
     check(
         "the number waits for its template",
         &numbered.clone().later(60),
@@ -118,6 +118,28 @@ fn numbered_by_a_person() {
         create v4 t2 by ci after v1
         = Healthy: Healthy on v1
         why the Deployment holds a new template -> records it as v4
+    ",
+    );
+    let overwritten = arrived.clone().applies("t3");
+    check(
+        "another template was written over the one that was numbered",
+        &overwritten,
+        "
+        create v3 t3 by ci after v1
+        = Healthy: Healthy on v1
+        why the Deployment holds a new template -> records it as v3
+        wake +2m
+    ",
+    );
+    let judged = overwritten.release(3, "t3", ReleasePhase::Judging).started().labelled().later(120);
+    check(
+        "and its number ends, whatever the annotation says",
+        &judged,
+        "
+        v2 is Superseded: its template never reached the Deployment []
+        = Releasing: Releasing v3, judged against v1
+        why 0 of 3 pods of v3 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
     let other = arrived.target(|target| target.release_annotation = Some(7));
