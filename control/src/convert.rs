@@ -8,7 +8,7 @@ use trimtab_api::managed_app::ManagedAppStatus;
 use trimtab_delivery::lower::{RATIO_MAX, verdict_word};
 use trimtab_delivery::plan::{self, AppPhase, AppStatus, Rejected};
 use trimtab_delivery::snapshot::{
-    Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Told, Transition,
+    Decision, Keep, OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, Transition,
 };
 use trimtab_judge::finding::{Counts, Evidence, Finding, FindingState, Interval};
 use trimtab_stats::Verdict;
@@ -52,7 +52,7 @@ fn release_status(wire: &AppReleaseStatus, has_template: bool) -> ReleaseStatus 
         needs_human: wire.needs_human.unwrap_or_default(),
         findings: wire.rules.iter().map(finding).collect(),
         harmed: wire.harmed,
-        told: wire.notifications.iter().filter_map(told).collect(),
+        outbox: wire.notifications.iter().filter_map(told).collect(),
     }
 }
 
@@ -89,10 +89,10 @@ fn finding(wire: &RuleEvidence) -> Finding {
     }
 }
 
-fn told(wire: &Value) -> Option<Told> {
+fn told(wire: &Value) -> Option<OutboxEntry> {
     let text = |key: &str| wire.get(key).and_then(Value::as_str).unwrap_or_default();
-    Some(Told {
-        event: Happening::parse(text("event"))?,
+    Some(OutboxEntry {
+        event: ReleaseEvent::parse(text("event"))?,
         destination: text("destination").to_owned(),
         state: text("state").to_owned(),
         at: text("at").parse().ok(),

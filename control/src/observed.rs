@@ -179,7 +179,7 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
         replicas: i32::try_from(row.replicas).unwrap_or(i32::MAX),
         paused: row.paused,
         paused_by: row.paused_manager.as_deref().filter(|manager| *manager != MANAGER).map(str::to_owned),
-        claim: identity.annotation(CLAIM_ANNOTATION).map(AdmissionHold::parse),
+        hold: identity.annotation(CLAIM_ANNOTATION).map(AdmissionHold::parse),
         held_images: identity.annotation(CLAIM_ANNOTATION).map(claimed_images).unwrap_or_default(),
         release_annotation: identity.annotation(RELEASE_ANNOTATION).and_then(parse_release_word),
         has_release_annotation: identity.annotation(RELEASE_ANNOTATION).is_some(),

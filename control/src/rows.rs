@@ -226,7 +226,7 @@ impl Project for Releases {
 fn record(mut wire: AppRelease, interner: &Interner) -> Result<Record, ProjectError> {
     let release = convert::release(&wire);
     let status = &release.status;
-    let told = status.told.iter().all(|told| is_over(&told.state));
+    let told = status.outbox.iter().all(|told| is_over(&told.state));
     // What is no uid is kept as it is written.
     let target_uid = release.target_uid.as_deref().map(str::parse::<Uid>).transpose();
     if told

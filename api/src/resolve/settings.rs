@@ -171,7 +171,7 @@ fn not_acted_on(own: &ManagedAppSpec, strategy: &str, policies: &Policies<'_>) -
 
 fn notify(own: &ManagedAppSpec, policies: &Policies<'_>) -> Notify {
     let reaches = reaches(own, policies);
-    let known = |word: &&String| trimtab_delivery::snapshot::Happening::parse(word).is_some();
+    let known = |word: &&String| trimtab_delivery::snapshot::ReleaseEvent::parse(word).is_some();
     let events = notify_specs(own, policies)
         .into_iter()
         .map(|(spec, _)| spec.events.iter().filter(known).cloned().collect::<Vec<_>>())
@@ -292,7 +292,7 @@ fn check_app_spec(spec: &ManagedAppSpec, origin: Origin, path: &str, problems: &
 
 fn check_notify(notify: &NotifySpec, path: &str, problems: &mut Vec<Problem>) {
     for (index, word) in notify.events.iter().enumerate() {
-        if trimtab_delivery::snapshot::Happening::parse(word).is_none() {
+        if trimtab_delivery::snapshot::ReleaseEvent::parse(word).is_none() {
             let cause = format!("`{word}` is none of `Started`, `Kept`, `RolledBack`, `Held`, `NeedsHuman`");
             problems.push(Problem::new(format!("{path}.events[{index}]"), cause));
         }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use trimtab_workload::{AdmissionHold, Arm};
 
 use crate::app::AppStatus;
-use crate::release::{Happening, ReleaseStatus};
+use crate::release::{ReleaseEvent, ReleaseStatus};
 
 /// Everything that is due now. Writes are executed in order; the first failure ends the attempt and the next event plans
 /// anew.
@@ -40,9 +40,9 @@ pub enum Write {
         status: Box<ReleaseStatus>,
     },
     /// Sets the claim annotation, and unpauses where `pause` says so.
-    Claim {
+    Hold {
         /// The annotation's new word.
-        claim: AdmissionHold,
+        hold: AdmissionHold,
         /// The images that admission holds from here on.
         images: Vec<String>,
         /// Whether `spec.paused` is cleared in the same write.
@@ -72,18 +72,18 @@ pub enum Write {
         /// The release.
         number: u64,
     },
-    /// Records an Event on the service; its name follows from the release and `happening`, so it exists once.
+    /// Records an Event on the service; its name follows from the release and `event`, so it exists once.
     Event {
         /// The release it speaks of.
         number: u64,
         /// What happened.
-        happening: Happening,
+        event: ReleaseEvent,
         /// One line for people.
         note: String,
     },
 }
 
-/// What a claim write does with `spec.paused`.
+/// What the write of a hold does with `spec.paused`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
     /// Leaves it.

@@ -111,14 +111,14 @@ pub struct ReleaseStatus {
     /// Requests that failed because of it.
     pub harmed: Option<f64>,
     /// Events to tell, in order, each exactly once.
-    pub told: Vec<Told>,
+    pub outbox: Vec<OutboxEntry>,
 }
 
 /// An event that people are told, once per destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct OutboxEntry {
     /// What happened.
-    pub event: Happening,
+    pub event: ReleaseEvent,
     /// To whom.
     pub destination: String,
     /// How far the message got; opaque to plans, which never change an entry that exists.
@@ -129,7 +129,7 @@ pub struct Told {
 
 /// Things worth telling people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Happening {
+pub enum ReleaseEvent {
     /// A release began.
     Started,
     /// It was kept.
@@ -142,7 +142,7 @@ pub enum Happening {
     NeedsHuman,
 }
 
-impl Happening {
+impl ReleaseEvent {
     /// Its reason code.
     #[must_use]
     pub fn reason(self) -> Reason {
@@ -166,7 +166,7 @@ impl Happening {
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Started, Self::Kept, Self::RolledBack, Self::Held, Self::NeedsHuman]
             .into_iter()
-            .find(|happening| happening.word() == word)
+            .find(|event| event.word() == word)
     }
 }
 

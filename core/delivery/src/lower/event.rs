@@ -6,21 +6,21 @@ use trimtab_plan::{Event, Kind, Object, Severity};
 
 use crate::names::release_object;
 use crate::objects;
-use crate::snapshot::{Happening, Snapshot};
+use crate::snapshot::{ReleaseEvent, Snapshot};
 
-/// Records that `happening` happened to release `number`.
-pub(super) fn event(snapshot: &Snapshot<'_>, number: u64, happening: Happening, note: &str) -> plan::Write {
+/// Records that `event` happened to release `number`.
+pub(super) fn event(snapshot: &Snapshot<'_>, number: u64, event: ReleaseEvent, note: &str) -> plan::Write {
     let app = snapshot.app;
-    let severity = match happening {
-        Happening::Started | Happening::Kept => Severity::Normal,
-        Happening::RolledBack | Happening::Held | Happening::NeedsHuman => Severity::Warning,
+    let severity = match event {
+        ReleaseEvent::Started | ReleaseEvent::Kept => Severity::Normal,
+        ReleaseEvent::RolledBack | ReleaseEvent::Held | ReleaseEvent::NeedsHuman => Severity::Warning,
     };
-    let name = format!("{}.{}", release_object(&app.name, number), happening.word().to_lowercase());
+    let name = format!("{}.{}", release_object(&app.name, number), event.word().to_lowercase());
     let event = Event {
         object: Object::new(Kind::Event, &app.namespace, name),
         regarding: objects::service(app),
         uid: app.uid.clone(),
-        reason: happening.reason(),
+        reason: event.reason(),
         severity,
         note: note.to_owned(),
         at: snapshot.now,

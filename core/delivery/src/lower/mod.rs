@@ -49,7 +49,7 @@ impl Lowering<'_> {
             Write::ReleaseStatus { number, status } => {
                 Some(records::status(self.snapshot, self.release(*number)?, status))
             }
-            Write::Claim { claim: hold, images, pause } => {
+            Write::Hold { hold, images, pause } => {
                 let unpause = *pause == Pause::Clear;
                 let text = Some(claim_text(*hold, images));
                 Some(claim(self.snapshot.target?, &Change { claim: text, restore: None, unpause }))
@@ -71,9 +71,7 @@ impl Lowering<'_> {
                     when: Precondition::version(release.version),
                 })
             }
-            Write::Event { number, happening, note } => {
-                Some(event::event(self.snapshot, *number, *happening, note))
-            }
+            Write::Event { number, event, note } => Some(event::event(self.snapshot, *number, *event, note)),
         }
     }
 

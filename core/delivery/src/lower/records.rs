@@ -8,7 +8,7 @@ use super::status::{rule_evidence, verdict_word};
 use crate::decision::NewRelease;
 use crate::names::APP_LABEL;
 use crate::objects::record;
-use crate::snapshot::{Release, ReleaseStatus, Snapshot, Told};
+use crate::snapshot::{OutboxEntry, Release, ReleaseStatus, Snapshot};
 use trimtab_workload::Target;
 
 /// Where a record and a Deployment keep the pod template.
@@ -118,7 +118,7 @@ pub fn release_status(before: &ReleaseStatus, after: &ReleaseStatus) -> Value {
 
 /// Says how far the messages about `release` got.
 #[must_use]
-pub fn outbox(snapshot: &Snapshot<'_>, release: &Release, told: &[Told]) -> plan::Write {
+pub fn outbox(snapshot: &Snapshot<'_>, release: &Release, told: &[OutboxEntry]) -> plan::Write {
     let entries: Vec<Value> = told.iter().map(told_value).collect();
     status_patch(snapshot, release, &json!({"notifications": entries}))
 }
@@ -156,13 +156,13 @@ fn fields(status: &ReleaseStatus) -> Map<String, Value> {
     if !status.findings.is_empty() {
         fields.insert("rules".to_owned(), status.findings.iter().map(rule_evidence).collect());
     }
-    if !status.told.is_empty() {
-        fields.insert("notifications".to_owned(), status.told.iter().map(told_value).collect());
+    if !status.outbox.is_empty() {
+        fields.insert("notifications".to_owned(), status.outbox.iter().map(told_value).collect());
     }
     fields
 }
 
-fn told_value(told: &Told) -> Value {
+fn told_value(told: &OutboxEntry) -> Value {
     json!({
         "event": told.event.word(),
         "destination": told.destination,

@@ -4,41 +4,41 @@ use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 use trimtab_workload::Target;
 
-use super::draft::{Draft, moved_to, owe};
+use super::builder::{PlanBuilder, moved_to, owe};
 use super::hold::hold_changes;
 use crate::decision::{NewRelease, Write};
 use crate::names::{release_object, release_word};
-use crate::snapshot::{Happening, Keep, Release, ReleasePhase};
+use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase};
 
 /// What runs when a service is claimed becomes its first kept release, numbered like the Deployment's own revision so that
 /// `kubectl rollout history` and `trimtab history` speak of the same thing.
-pub(super) fn adopt_baseline(draft: &mut Draft<'_>, target: &Target) {
-    let newest_first = || draft.snapshot.own_releases().rev();
+pub(super) fn adopt_baseline(builder: &mut PlanBuilder<'_>, target: &Target) {
+    let newest_first = || builder.snapshot.own_releases().rev();
     // A record that is under way here was never announced: it holds what ran a moment ago, whatever was written since.
     let recorded =
-        draft.snapshot.in_flight().or_else(|| newest_first().find(|release| shows(release, target)));
+        builder.snapshot.in_flight().or_else(|| newest_first().find(|release| shows(release, target)));
     if let Some(release) = recorded {
         let mut status = moved_to(release, ReleasePhase::Kept, "was running when the service was claimed");
         status.low_evidence = true;
         status.started_at = release.created_at;
         let decided = format!("keeps it as {}", release_word(release.number));
-        draft.decided(
+        builder.decided(
             Reason::BaselineKept,
-            draft.record(release.number),
+            builder.record(release.number),
             "what runs was not judged",
             decided,
         );
-        return draft.release_status(release, status);
+        return builder.release_status(release, status);
     }
-    let number = draft.snapshot.free_number(target.revision.unwrap_or(1));
-    let saw = if draft.snapshot.releases.is_empty() {
+    let number = builder.snapshot.free_number(target.revision.unwrap_or(1));
+    let saw = if builder.snapshot.releases.is_empty() {
         "no release is recorded"
     } else {
         "no release of this Deployment is recorded"
     };
     let decided = format!("records what runs as {}", release_word(number));
-    draft.decided(Reason::BaselineRecorded, draft.record(number), saw, decided);
-    draft.write(Write::CreateRelease(NewRelease {
+    builder.decided(Reason::BaselineRecorded, builder.record(number), saw, decided);
+    builder.write(Write::CreateRelease(NewRelease {
         number,
         previous: None,
         template_hash: target.template_hash.clone(),
@@ -52,12 +52,12 @@ fn shows(release: &Release, target: &Target) -> bool {
 }
 
 /// The Deployment holds a new template: give it a number, and take over from whatever was under way.
-pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
-    let snapshot = draft.snapshot;
+pub(super) fn begin(builder: &mut PlanBuilder<'_>, target: &Target) {
+    let snapshot = builder.snapshot;
     if let Some(manager) = target.paused_by_others() {
-        return draft.waits(
+        return builder.waits(
             Reason::PausedByOther,
-            draft.deployment(),
+            builder.deployment(),
             "the Deployment holds a new template and is paused",
             format!("waits: {manager} paused it"),
             format!("`kubectl rollout resume deployment/{}`", target.name),
@@ -72,15 +72,15 @@ pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
     if numbered.is_none() && number > next {
         let held = release_object(&snapshot.app.name, next);
         let saw = format!("AppRelease {held} is no release of this service");
-        draft.decided(Reason::NumberTaken, draft.record(next), saw, "takes another number");
+        builder.decided(Reason::NumberTaken, builder.record(next), saw, "takes another number");
     }
     if let Some(old) = snapshot.in_flight() {
-        supersede(draft, target, old, number);
+        supersede(builder, target, old, number);
     }
     let template_hash = target.template_hash.clone();
     match numbered {
-        Some(_) => draft.write(Write::AdoptRelease { number, previous, template_hash }),
-        None => draft.write(Write::CreateRelease(NewRelease {
+        Some(_) => builder.write(Write::AdoptRelease { number, previous, template_hash }),
+        None => builder.write(Write::CreateRelease(NewRelease {
             number,
             previous,
             template_hash,
@@ -89,27 +89,27 @@ pub(super) fn begin(draft: &mut Draft<'_>, target: &Target) {
         })),
     }
     let decided = format!("records it as {}", release_word(number));
-    draft.decided(
+    builder.decided(
         Reason::ReleaseRecorded,
-        draft.record(number),
+        builder.record(number),
         "the Deployment holds a new template",
         decided,
     );
 }
 
-fn supersede(draft: &mut Draft<'_>, target: &Target, old: &Release, by: u64) {
+fn supersede(builder: &mut PlanBuilder<'_>, target: &Target, old: &Release, by: u64) {
     let (phase, summary) = overtaken(old, &release_word(by));
     let mut status = moved_to(old, phase, summary);
-    status.decided_at = status.decided_at.or(Some(draft.snapshot.now));
+    status.decided_at = status.decided_at.or(Some(builder.snapshot.now));
     if phase == ReleasePhase::RolledBack {
         if old.status.phase == ReleasePhase::Judging {
             status.verdict = Some(Verdict::Fail);
         }
-        hold_changes(draft, target, old);
-        draft.event(old.number, Happening::RolledBack, status.summary.clone());
-        owe(&mut status, draft.snapshot, Happening::RolledBack);
+        hold_changes(builder, target, old);
+        builder.event(old.number, ReleaseEvent::RolledBack, status.summary.clone());
+        owe(&mut status, builder.snapshot, ReleaseEvent::RolledBack);
     }
-    draft.release_status(old, status);
+    builder.release_status(old, status);
 }
 
 /// Where a release ends that another one, called `word`, takes over from. One that failed stays rejected even when a newer

@@ -31,7 +31,7 @@ pub(super) fn claimable<'a>(snapshot: &Snapshot<'a>) -> Result<&'a Target, Refus
     }
     // Once a Deployment is claimed, a typo must not leave it unguarded, nor leave a good release behind what is held: what
     // is valid stays in force. A fresh claim waits for a spec that says what its author meant.
-    let claimed = snapshot.target.is_some_and(|target| target.claim.is_some());
+    let claimed = snapshot.target.is_some_and(|target| target.hold.is_some());
     if let Some(problem) = app.problems.first().filter(|_| !claimed) {
         return Err(Refusal {
             reason: Reason::Invalid,

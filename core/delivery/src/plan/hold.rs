@@ -3,8 +3,8 @@
 use trimtab_plan::Reason;
 use trimtab_workload::{AdmissionHold, Target};
 
+use super::builder::PlanBuilder;
 use super::claim::Refusal;
-use super::draft::Draft;
 use super::limits::TEMPLATE_BYTES_MAX;
 use crate::decision::{Pause, Write};
 use crate::names::{HELD_IMAGES_MAX, fits_claim};
@@ -45,40 +45,40 @@ pub(super) fn held_images<'a>(snapshot: &Snapshot<'a>, rejections: Rejections<'a
     images
 }
 
-/// Writes the claim where it is not what it should be.
-pub(super) fn claim(
-    draft: &mut Draft<'_>,
+/// Writes the hold where it is not what it should be.
+pub(super) fn write_hold(
+    builder: &mut PlanBuilder<'_>,
     target: &Target,
-    claim: AdmissionHold,
+    hold: AdmissionHold,
     images: Vec<String>,
     pause: Pause,
 ) {
-    if target.claim != Some(claim) || target.held_images != images || pause == Pause::Clear {
-        draft.write(Write::Claim { claim, images, pause });
+    if target.hold != Some(hold) || target.held_images != images || pause == Pause::Clear {
+        builder.write(Write::Hold { hold, images, pause });
     }
 }
 
 /// Nothing in the spec is held any more: what stays is what the rejections ask for. A pause that admission set goes.
-pub(super) fn let_pass(draft: &mut Draft<'_>, target: &Target, rejections: Rejections<'_>) {
-    let snapshot = draft.snapshot;
+pub(super) fn let_pass(builder: &mut PlanBuilder<'_>, target: &Target, rejections: Rejections<'_>) {
+    let snapshot = builder.snapshot;
     let nothing = remembered(snapshot, rejections).is_empty();
     let word = if nothing { AdmissionHold::Open } else { AdmissionHold::HoldChanges };
     let pause = if target.held_by_admission() { Pause::Clear } else { Pause::Leave };
-    claim(draft, target, word, held_images(snapshot, rejections), pause);
+    write_hold(builder, target, word, held_images(snapshot, rejections), pause);
 }
 
 /// The template is too large to be recorded, so it cannot be judged or put back. It cannot be a rejected one either, for
 /// those were recorded: it passes, and a condition says what is missing.
-pub(super) fn pass_unjudged(draft: &mut Draft<'_>, target: &Target) {
-    if target.claim.is_some() {
-        let_pass(draft, target, Rejections::Known);
+pub(super) fn pass_unjudged(builder: &mut PlanBuilder<'_>, target: &Target) {
+    if target.hold.is_some() {
+        let_pass(builder, target, Rejections::Known);
     }
-    draft.refuse(Refusal {
+    builder.refuse(Refusal {
         reason: Reason::TemplateTooLarge,
         message: format!(
             "the pod template of Deployment {}/{} is {} KiB as JSON, and at most {} KiB can be recorded: it is shipped \
              without being judged, and cannot be rolled back",
-            draft.snapshot.app.namespace,
+            builder.snapshot.app.namespace,
             target.name,
             target.template_bytes.div_ceil(1024),
             TEMPLATE_BYTES_MAX / 1024
@@ -89,12 +89,12 @@ pub(super) fn pass_unjudged(draft: &mut Draft<'_>, target: &Target) {
 
 /// `release` is about to be remembered as rejected: from then on its template must not pass admission, so the claim comes
 /// first. What admission holds already stays held.
-pub(super) fn hold_changes(draft: &mut Draft<'_>, target: &Target, release: &Release) {
-    let images = held_images(draft.snapshot, Rejections::And(release));
-    let word = if target.claim == Some(AdmissionHold::Held) {
+pub(super) fn hold_changes(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
+    let images = held_images(builder.snapshot, Rejections::And(release));
+    let word = if target.hold == Some(AdmissionHold::Held) {
         AdmissionHold::Held
     } else {
         AdmissionHold::HoldChanges
     };
-    claim(draft, target, word, images, Pause::Leave);
+    write_hold(builder, target, word, images, Pause::Leave);
 }

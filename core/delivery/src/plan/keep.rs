@@ -3,33 +3,43 @@
 use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 
-use super::draft::{Draft, moved_to, owe};
+use super::builder::{PlanBuilder, moved_to, owe};
 use super::hold::{Rejections, let_pass};
 use crate::names::release_word;
-use crate::snapshot::{Decision, Happening, Release, ReleasePhase, ReleaseStatus, Snapshot};
+use crate::snapshot::{Decision, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, Snapshot};
 
 /// The release stays.
-pub(super) fn keep(draft: &mut Draft<'_>, release: &Release, verdict: Option<Verdict>, summary: String) {
-    let snapshot = draft.snapshot;
+pub(super) fn keep(
+    builder: &mut PlanBuilder<'_>,
+    release: &Release,
+    verdict: Option<Verdict>,
+    summary: String,
+) {
+    let snapshot = builder.snapshot;
     let mut status = moved_to(release, ReleasePhase::Kept, summary);
     status.verdict = verdict;
     status.low_evidence = verdict == Some(Verdict::Undecided);
     status.held = false;
     close(&mut status, snapshot);
-    owe(&mut status, snapshot, Happening::Kept);
+    owe(&mut status, snapshot, ReleaseEvent::Kept);
     let word = release_word(release.number);
-    draft.event(release.number, Happening::Kept, format!("{word} is kept: {}", status.summary));
+    builder.event(release.number, ReleaseEvent::Kept, format!("{word} is kept: {}", status.summary));
     let decided = format!("keeps it: {}", status.summary);
-    draft.decided(Reason::Kept, draft.record(release.number), format!("{word} was out long enough"), decided);
-    draft.release_status(release, status);
+    builder.decided(
+        Reason::Kept,
+        builder.record(release.number),
+        format!("{word} was out long enough"),
+        decided,
+    );
+    builder.release_status(release, status);
     let Some(target) = snapshot.target else { return };
-    let_pass(draft, target, Rejections::After(release));
+    let_pass(builder, target, Rejections::After(release));
 }
 
 /// A person said to keep it; the pause, if there is one, is lifted once the record says so.
-pub(super) fn keep_by_decision(draft: &mut Draft<'_>, release: &Release, decision: &Decision) {
+pub(super) fn keep_by_decision(builder: &mut PlanBuilder<'_>, release: &Release, decision: &Decision) {
     let summary = format!("kept by {}: {}", decision.actor, decision.because);
-    keep(draft, release, release.status.verdict, summary);
+    keep(builder, release, release.status.verdict, summary);
 }
 
 /// The verdict fell: what was found so far goes on record.

@@ -1,8 +1,8 @@
 //! `plan(snapshot) -> (Plan, Report)`: every write that is due for one service, and why.
 
 mod begin;
+mod builder;
 mod claim;
-mod draft;
 mod history;
 mod hold;
 mod judging;
@@ -23,34 +23,34 @@ pub use crate::strategy::NO_PROGRESS_MAX;
 pub use limits::{PENDING_MAX, RECOVERY_MAX, RESTORES_MAX, TEMPLATE_BYTES_MAX};
 
 use crate::snapshot::Snapshot;
-use draft::Draft;
+use builder::PlanBuilder;
 use situation::{Situation, situation};
 
 /// What is due for the service in `snapshot`, and why. Total and deterministic.
 pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
-    let mut draft = Draft::new(snapshot);
+    let mut builder = PlanBuilder::new(snapshot);
     match claim::claimable(snapshot) {
-        Err(refusal) => draft.refuse(refusal),
-        Ok(target) if target.template_bytes > TEMPLATE_BYTES_MAX => hold::pass_unjudged(&mut draft, target),
+        Err(refusal) => builder.refuse(refusal),
+        Ok(target) if target.template_bytes > TEMPLATE_BYTES_MAX => hold::pass_unjudged(&mut builder, target),
         Ok(target) => {
-            history::close_foreign(&mut draft, target);
+            history::close_foreign(&mut builder, target);
             match situation(snapshot, target) {
-                Situation::Unknown => begin::adopt_baseline(&mut draft, target),
-                Situation::Settled(current) => settled::settle(&mut draft, target, current),
-                Situation::Fresh => begin::begin(&mut draft, target),
-                Situation::Judging(release) => judging::judge(&mut draft, target, release),
-                Situation::Reverted(release) => rolling_back::reverted(&mut draft, target, release),
-                Situation::RollingBack(release) => rolling_back::restore(&mut draft, target, release),
-                Situation::Recovering(release) => rolling_back::recover(&mut draft, target, release),
-                Situation::Rejected(release) => settled::hold(&mut draft, target, release),
-                Situation::Promised(promise) => restore::keep_promise(&mut draft, promise, RESTORES_MAX),
+                Situation::Unknown => begin::adopt_baseline(&mut builder, target),
+                Situation::Settled(current) => settled::settle(&mut builder, target, current),
+                Situation::Fresh => begin::begin(&mut builder, target),
+                Situation::Judging(release) => judging::judge(&mut builder, target, release),
+                Situation::Reverted(release) => rolling_back::reverted(&mut builder, target, release),
+                Situation::RollingBack(release) => rolling_back::restore(&mut builder, target, release),
+                Situation::Recovering(release) => rolling_back::recover(&mut builder, target, release),
+                Situation::Rejected(release) => settled::hold(&mut builder, target, release),
+                Situation::Promised(promise) => restore::keep_promise(&mut builder, promise, RESTORES_MAX),
             }
-            labels::label(&mut draft);
+            labels::label(&mut builder);
             if target.owns_template {
-                draft.write(Write::ReturnFields);
+                builder.write(Write::ReturnFields);
             }
-            history::forget(&mut draft, target);
+            history::forget(&mut builder, target);
         }
     }
-    draft.finish()
+    builder.finish()
 }

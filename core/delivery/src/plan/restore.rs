@@ -4,18 +4,18 @@ use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 use trimtab_workload::Target;
 
-use super::draft::{Draft, moved_to, owe};
+use super::builder::{PlanBuilder, moved_to, owe};
 use super::hold::{Rejections, held_images};
 use super::keep::close;
 use super::limits::RESTORES_MAX;
 use super::situation::Promise;
 use crate::decision::Write;
 use crate::names::release_word;
-use crate::snapshot::{Happening, Keep, Release, ReleasePhase, ReleaseStatus};
+use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
 
 /// The release failed: what was kept before it comes back.
-pub(super) fn fail(draft: &mut Draft<'_>, target: &Target, release: &Release, summary: String) {
-    let snapshot = draft.snapshot;
+pub(super) fn fail(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release, summary: String) {
+    let snapshot = builder.snapshot;
     let mut status = moved_to(release, ReleasePhase::RollingBack, summary);
     status.verdict = Some(Verdict::Fail);
     status.low_evidence = false;
@@ -32,36 +32,36 @@ pub(super) fn fail(draft: &mut Draft<'_>, target: &Target, release: &Release, su
         );
         status.phase = ReleasePhase::Kept;
         status.summary.clone_from(&note);
-        ask_for_a_person(draft, release, status, &note);
-        let subject = draft.record(release.number);
-        return draft.decided(Reason::RollbackFailed, subject, note, "keeps it, and asks for a person");
+        ask_for_a_person(builder, release, status, &note);
+        let subject = builder.record(release.number);
+        return builder.decided(Reason::RollbackFailed, subject, note, "keeps it, and asks for a person");
     }
-    restore_with(draft, target, release, status);
+    restore_with(builder, target, release, status);
 }
 
 /// Writes `status` and restores, or asks for a person where somebody keeps undoing it. The decision is written before it
 /// is acted on, so a successor that takes over in between finishes the job; the restore is counted after it happened, so
 /// one that lost a race against another writer of the Deployment is not held against the limit.
 pub(super) fn restore_with(
-    draft: &mut Draft<'_>,
+    builder: &mut PlanBuilder<'_>,
     target: &Target,
     release: &Release,
     mut status: ReleaseStatus,
 ) {
     let word = release_word(release.number);
-    let Some(current) = draft.snapshot.before(release) else {
+    let Some(current) = builder.snapshot.before(release) else {
         let note =
             format!("{word} failed, and no earlier release is recorded to go back to: {}", status.summary);
         // Without a way back it stays what it is: under way, until a person decides.
         status.phase = ReleasePhase::Judging;
         if !release.status.needs_human {
-            ask_for_a_person(draft, release, status, &note);
+            ask_for_a_person(builder, release, status, &note);
         }
         let next =
-            format!("`trimtab promote {} --because ...`, or another template", draft.snapshot.app.name);
-        return draft.waits(
+            format!("`trimtab promote {} --because ...`, or another template", builder.snapshot.app.name);
+        return builder.waits(
             Reason::NothingToRestore,
-            draft.record(release.number),
+            builder.record(release.number),
             note,
             "does nothing",
             next,
@@ -73,42 +73,42 @@ pub(super) fn restore_with(
             "{word} failed, but {} wrote its template back after {back} was restored {} times: stopped",
             target.template_manager, status.restores
         );
-        ask_for_a_person(draft, release, status, &note);
+        ask_for_a_person(builder, release, status, &note);
         let next =
-            format!("the writer to stop, or `trimtab promote {} --because ...`", draft.snapshot.app.name);
-        let subject = draft.record(release.number);
-        return draft.waits(Reason::RestoresExhausted, subject, note, "does nothing more", next);
+            format!("the writer to stop, or `trimtab promote {} --because ...`", builder.snapshot.app.name);
+        let subject = builder.record(release.number);
+        return builder.waits(Reason::RestoresExhausted, subject, note, "does nothing more", next);
     }
-    restore_and_count(draft, release, current.number, status, Rejections::And(release));
+    restore_and_count(builder, release, current.number, status, Rejections::And(release));
     let (saw, decided) =
         (format!("the Deployment holds {word}, which failed"), format!("restores the template of {back}"));
-    draft.decided(Reason::Restoring, draft.record(release.number), saw, decided);
+    builder.decided(Reason::Restoring, builder.record(release.number), saw, decided);
 }
 
 fn restore_and_count(
-    draft: &mut Draft<'_>,
+    builder: &mut PlanBuilder<'_>,
     release: &Release,
     number: u64,
     status: ReleaseStatus,
     rejections: Rejections<'_>,
 ) {
-    let images = held_images(draft.snapshot, rejections);
+    let images = held_images(builder.snapshot, rejections);
     let counted = ReleaseStatus { restores: status.restores + 1, ..status.clone() };
-    draft.release_status(release, status);
-    draft.write(Write::Restore { number, images });
-    draft.release_status(release, counted);
+    builder.release_status(release, status);
+    builder.write(Write::Restore { number, images });
+    builder.release_status(release, counted);
 }
 
 /// A rejected template was written over the release under way: that one comes back, a bounded number of times.
-pub(super) fn bring_back(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+pub(super) fn bring_back(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
     let status = release.status.clone();
     let word = release_word(release.number);
     let saw = format!("a rejected template was written over {word}, which is under way");
     if status.restores >= RESTORES_MAX {
         let note = format!("{} keeps writing a rejected template over {word}", target.template_manager);
-        ask_for_a_person(draft, release, status, &note);
-        let subject = draft.record(release.number);
-        return draft.waits(
+        ask_for_a_person(builder, release, status, &note);
+        let subject = builder.record(release.number);
+        return builder.waits(
             Reason::RestoresExhausted,
             subject,
             saw,
@@ -116,42 +116,42 @@ pub(super) fn bring_back(draft: &mut Draft<'_>, target: &Target, release: &Relea
             "the writer to stop",
         );
     }
-    restore_and_count(draft, release, release.number, status, Rejections::Known);
-    draft.decided(Reason::BroughtBack, draft.record(release.number), saw, format!("brings back {word}"));
+    restore_and_count(builder, release, release.number, status, Rejections::Known);
+    builder.decided(Reason::BroughtBack, builder.record(release.number), saw, format!("brings back {word}"));
 }
 
 /// A person decided to keep a template that the manager had put away before it saw the decision: the template comes back,
 /// a bounded number of times. It is kept as soon as the Deployment holds it again.
-pub(super) fn keep_promise(draft: &mut Draft<'_>, promise: Promise<'_>, restores_max: u32) {
+pub(super) fn keep_promise(builder: &mut PlanBuilder<'_>, promise: Promise<'_>, restores_max: u32) {
     let Promise { numbered, of } = promise;
     let Some(decision) = numbered.keep_decision() else { return };
     let word = release_word(of.number);
     let saw = format!("{} decided to keep {word}: {}", decision.actor, decision.because);
     if numbered.status.restores >= restores_max {
-        return draft.waits(
+        return builder.waits(
             Reason::RestoresExhausted,
-            draft.record(numbered.number),
+            builder.record(numbered.number),
             saw,
             "does nothing more: it was brought back too often",
             "a change of the pod template",
         );
     }
-    restore_and_count(draft, numbered, of.number, numbered.status.clone(), Rejections::After(of));
+    restore_and_count(builder, numbered, of.number, numbered.status.clone(), Rejections::After(of));
     let decided = format!("brings back the template of {word}, which was taken away before");
-    draft.decided(Reason::BroughtBack, draft.record(numbered.number), saw, decided);
+    builder.decided(Reason::BroughtBack, builder.record(numbered.number), saw, decided);
 }
 
 /// Says once that Trimtab cannot go on alone.
 pub(super) fn ask_for_a_person(
-    draft: &mut Draft<'_>,
+    builder: &mut PlanBuilder<'_>,
     release: &Release,
     mut status: ReleaseStatus,
     note: &str,
 ) {
     if !status.needs_human {
-        draft.event(release.number, Happening::NeedsHuman, note);
+        builder.event(release.number, ReleaseEvent::NeedsHuman, note);
         status.needs_human = true;
-        owe(&mut status, draft.snapshot, Happening::NeedsHuman);
+        owe(&mut status, builder.snapshot, ReleaseEvent::NeedsHuman);
     }
-    draft.release_status(release, status);
+    builder.release_status(release, status);
 }

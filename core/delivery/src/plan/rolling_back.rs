@@ -3,7 +3,7 @@
 use trimtab_plan::Reason;
 use trimtab_workload::{Arm, Target};
 
-use super::draft::{Draft, moved_to, owe};
+use super::builder::{PlanBuilder, moved_to, owe};
 use super::hold::hold_changes;
 use super::keep::{close, keep_by_decision};
 use super::limits::{CALLED_BACK_MAX, RECOVERY_MAX};
@@ -11,27 +11,27 @@ use super::restore;
 use super::situation::Promise;
 use crate::deadline::after;
 use crate::names::release_word;
-use crate::snapshot::{Decision, Happening, Keep, Release, ReleasePhase};
+use crate::snapshot::{Decision, Keep, Release, ReleaseEvent, ReleasePhase};
 
 /// The Deployment still, or again, holds the failed template.
-pub(super) fn restore(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+pub(super) fn restore(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
     if let Some(decision) = release.keep_decision() {
-        return keep_by_decision(draft, release, decision);
+        return keep_by_decision(builder, release, decision);
     }
-    restore::restore_with(draft, target, release, release.status.clone());
+    restore::restore_with(builder, target, release, release.status.clone());
 }
 
 /// The previous template is back: wait for its pods, then close the record.
-pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
     let mut status = release.status.clone();
     if let Some(decision) = release.keep_decision() {
         if release.status.restores < CALLED_BACK_MAX {
             let promise = Promise { numbered: release, of: release };
-            return restore::keep_promise(draft, promise, CALLED_BACK_MAX);
+            return restore::keep_promise(builder, promise, CALLED_BACK_MAX);
         }
-        status.summary = cannot_keep(draft, release, decision);
+        status.summary = cannot_keep(builder, release, decision);
     }
-    let snapshot = draft.snapshot;
+    let snapshot = builder.snapshot;
     let word = release_word(release.number);
     let Some(current) = snapshot.current() else { return };
     let back = release_word(current.number);
@@ -50,13 +50,13 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
     if seen && left == 0 && available >= target.replicas {
         status.phase = ReleasePhase::RolledBack;
         status.recovered_at = Some(snapshot.now);
-        owe(&mut status, snapshot, Happening::RolledBack);
-        hold_changes(draft, target, release);
-        draft.event(release.number, Happening::RolledBack, status.summary.clone());
-        draft.release_status(release, status);
-        return draft.decided(
+        owe(&mut status, snapshot, ReleaseEvent::RolledBack);
+        hold_changes(builder, target, release);
+        builder.event(release.number, ReleaseEvent::RolledBack, status.summary.clone());
+        builder.release_status(release, status);
+        return builder.decided(
             Reason::RolledBack,
-            draft.record(release.number),
+            builder.record(release.number),
             format!("all {available} pods run {back} again"),
             format!("closes {word} as rolled back"),
         );
@@ -66,26 +66,31 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
     let deadline = after(release.status.decided_at.unwrap_or(snapshot.now), RECOVERY_MAX);
     if snapshot.now >= deadline {
         let note = format!("the previous release does not come back: {saw}");
-        restore::ask_for_a_person(draft, release, status, &note);
+        restore::ask_for_a_person(builder, release, status, &note);
     } else {
-        draft.release_status(release, status);
-        draft.wake_at(deadline);
+        builder.release_status(release, status);
+        builder.wake_at(deadline);
     }
-    let subject = draft.record(release.number);
-    draft.waits(Reason::Recovering, subject, saw, "waits", format!("the pods of {back}"));
+    let subject = builder.record(release.number);
+    builder.waits(Reason::Recovering, subject, saw, "waits", format!("the pods of {back}"));
 }
 
 /// A person called it back, and somebody took its template away each time: the record says so. Returns what it says.
-fn cannot_keep(draft: &mut Draft<'_>, release: &Release, decision: &Decision) -> String {
+fn cannot_keep(builder: &mut PlanBuilder<'_>, release: &Release, decision: &Decision) -> String {
     let answer = format!("{} decided to keep it, and its template was taken away each time", decision.actor);
     let saw = format!("{answer}: {}", decision.because);
-    draft.decided(Reason::DecisionTooLate, draft.record(release.number), saw, "does not bring it back again");
+    builder.decided(
+        Reason::DecisionTooLate,
+        builder.record(release.number),
+        saw,
+        "does not bring it back again",
+    );
     let summary = &release.status.summary;
     if summary.ends_with(&answer) { summary.clone() } else { format!("{summary}; {answer}") }
 }
 
 /// Somebody put the previous template back: nothing is left to judge, and nothing was rejected.
-pub(super) fn reverted(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+pub(super) fn reverted(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
     let undone = format!("{} put the previous template back", target.template_manager);
     let (phase, summary) = match &release.decision {
         Some(decision) if decision.keep == Keep::RollBack => {
@@ -98,8 +103,8 @@ pub(super) fn reverted(draft: &mut Draft<'_>, target: &Target, release: &Release
         None => (ReleasePhase::Superseded, undone),
     };
     let mut status = moved_to(release, phase, summary.clone());
-    close(&mut status, draft.snapshot);
-    draft.release_status(release, status);
-    let subject = draft.record(release.number);
-    draft.decided(Reason::Reverted, subject, "the previous template is back", summary);
+    close(&mut status, builder.snapshot);
+    builder.release_status(release, status);
+    let subject = builder.record(release.number);
+    builder.decided(Reason::Reverted, subject, "the previous template is back", summary);
 }

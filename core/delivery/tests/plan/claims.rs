@@ -180,7 +180,7 @@ fn settled_services_cost_nothing() {
     );
     check(
         "a lost claim is written again",
-        &settled().target(|target| target.claim = None),
+        &settled().target(|target| target.hold = None),
         "
         claim open
         = Healthy: Healthy on v1

@@ -123,7 +123,7 @@ fn after(events: &[Happens], admission: bool) -> Cluster {
 fn end(cluster: &Cluster) -> String {
     let service = &cluster.service;
     let target = service.target.as_ref();
-    let target = target.map(|t| (&t.template_hash, t.replicas, t.paused, &t.paused_by, t.claim));
+    let target = target.map(|t| (&t.template_hash, t.replicas, t.paused, &t.paused_by, t.hold));
     let status = &service.app.status;
     let mut text = format!("{target:?}\n{status:?}\n{:?}\n", cluster.events);
     for Release { number, template_hash, decision, status, .. } in &service.releases {
@@ -149,7 +149,7 @@ fn check_quiet(cluster: &mut Cluster) {
         let Some(forgets_at) = plan.wake_at else { break };
         cluster.service.now = forgets_at;
         let mut forgets = cluster.plan();
-        forgets.writes.retain(|write| !matches!(write, Write::Claim { pause: Pause::Leave, .. }));
+        forgets.writes.retain(|write| !matches!(write, Write::Hold { pause: Pause::Leave, .. }));
         assert_eq!(forgets.writes, [], "time alone changes something");
         cluster.calm();
         plan = cluster.plan();
@@ -249,7 +249,7 @@ proptest! {
         }
         let service = service.target(|target| {
             target.replicas = replicas;
-            target.claim = [None, Some(AdmissionHold::Open), Some(AdmissionHold::HoldChanges), Some(AdmissionHold::Held)][claim];
+            target.hold = [None, Some(AdmissionHold::Open), Some(AdmissionHold::HoldChanges), Some(AdmissionHold::Held)][claim];
             target.paused = odd[0];
             target.paused_by = odd[1].then(|| "kubectl".to_owned());
             target.observed_generation = if odd[2] { 0 } else { target.generation };

@@ -228,7 +228,7 @@ fn comes_out() {
         ! Progressing PausedByOther: kubectl-rollout paused the Deployment; Trimtab does not lift a pause that is not its own
         why 1 of 3 pods of v2 are available -> waits: kubectl-rollout paused the Deployment; waits for `kubectl rollout resume deployment/pay`
     ");
-    let unclaimed = judging().labelled().target(|target| target.claim = None);
+    let unclaimed = judging().labelled().target(|target| target.hold = None);
     check(
         "the claim is written again",
         &unclaimed,

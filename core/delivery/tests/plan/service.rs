@@ -160,7 +160,7 @@ impl Service {
         };
         let images = self.releases.iter().rev().filter(remembered).map(|release| release.image.clone());
         let images = if claim == AdmissionHold::Open { Vec::new() } else { images.collect() };
-        self.target(|target| (target.claim, target.held_images) = (Some(claim), images))
+        self.target(|target| (target.hold, target.held_images) = (Some(claim), images))
     }
 
     /// Paused by a field manager, or by admission (`None`).

@@ -7,11 +7,11 @@ use super::claim::Refusal;
 use super::status::{self, Standing};
 use crate::decision::{Plan, Write};
 use crate::objects;
-use crate::snapshot::{Happening, Release, ReleasePhase, ReleaseStatus, Snapshot, Told};
+use crate::snapshot::{OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, Snapshot};
 use crate::strategy::Wait;
 
 /// A plan being written.
-pub(super) struct Draft<'a> {
+pub(super) struct PlanBuilder<'a> {
     pub(super) snapshot: &'a Snapshot<'a>,
     writes: Vec<Write>,
     steps: Vec<Step>,
@@ -20,7 +20,7 @@ pub(super) struct Draft<'a> {
     refusal: Option<Refusal>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> PlanBuilder<'a> {
     pub(super) fn new(snapshot: &'a Snapshot<'a>) -> Self {
         let standing = Standing::of(snapshot);
         Self { snapshot, writes: Vec::new(), steps: Vec::new(), wake_at: None, standing, refusal: None }
@@ -97,8 +97,8 @@ impl<'a> Draft<'a> {
     }
 
     /// Records an Event, to come before the status write that makes it due no more.
-    pub(super) fn event(&mut self, number: u64, happening: Happening, note: impl Into<String>) {
-        self.writes.push(Write::Event { number, happening, note: note.into() });
+    pub(super) fn event(&mut self, number: u64, event: ReleaseEvent, note: impl Into<String>) {
+        self.writes.push(Write::Event { number, event, note: note.into() });
     }
 
     /// The service is not looked after.
@@ -119,17 +119,17 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Adds the messages owed for `happening`, once per destination; entries that exist are never touched.
-pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, happening: Happening) {
+/// Adds the messages owed for `event`, once per destination; entries that exist are never touched.
+pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, event: ReleaseEvent) {
     let notify = &snapshot.settings.notify;
-    if !notify.on.is_empty() && !notify.on.iter().any(|word| word == happening.word()) {
+    if !notify.on.is_empty() && !notify.on.iter().any(|word| word == event.word()) {
         return;
     }
     for destination in &notify.destinations {
-        let owed = status.told.iter().any(|told| told.event == happening && told.destination == *destination);
+        let owed = status.outbox.iter().any(|told| told.event == event && told.destination == *destination);
         if !owed {
-            status.told.push(Told {
-                event: happening,
+            status.outbox.push(OutboxEntry {
+                event: event,
                 destination: destination.clone(),
                 state: String::new(),
                 at: Some(snapshot.now),
