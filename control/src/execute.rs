@@ -12,15 +12,33 @@ use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Plan, P
 use trimtab_units::template_hash;
 
 /// Where writes go, and the memory of them.
-pub(crate) struct Executor<'a> {
+pub struct Executor<'a> {
     /// The API, fenced by the lease.
-    pub(crate) api: &'a Api,
+    pub api: &'a Api,
     /// What was written and not seen yet.
-    pub(crate) expectations: &'a Expectations,
+    pub expectations: &'a Expectations,
     /// A value that the stores hold anyway, which saves reading it.
-    pub(crate) known: &'a (dyn Fn(&Copied) -> Option<Value> + Send + Sync),
+    pub known: &'a (dyn Fn(&Copied) -> Option<Value> + Send + Sync),
     /// Takes a message: the key of its outbox entry, and the destination.
-    pub(crate) notify: &'a (dyn Fn(&str, &str) + Send + Sync),
+    pub notify: &'a (dyn Fn(&str, &str) + Send + Sync),
+}
+
+/// Why a plan was not carried out to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Something is no longer what the plan was made on. Nothing is wrong: whoever changed it is seen, and a new plan
+    /// follows.
+    Stale(ApiError),
+    /// A write was refused, or its answer never came.
+    Failed(ApiError),
+}
+
+impl From<Stopped> for ApiError {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Stale(error) | Stopped::Failed(error) => error,
+        }
+    }
 }
 
 /// What the writes of one plan left behind: the version of every object that was written.
@@ -31,10 +49,10 @@ impl Executor<'_> {
     ///
     /// # Errors
     /// The first write that failed; nothing after it was sent.
-    pub(crate) async fn carry_out(&self, plan: &Plan) -> Result<(), ApiError> {
+    pub async fn carry_out(&self, plan: &Plan) -> Result<(), Stopped> {
         let mut versions = Versions::new();
         for write in &plan.writes {
-            self.one(write, &mut versions).await?;
+            self.one(write, &mut versions).await.map_err(|error| stopped(write, error))?;
         }
         Ok(())
     }
@@ -65,6 +83,34 @@ impl Executor<'_> {
                 }
             }
             Write::Delete { object, when } => self.delete(object, when).await?,
+            Write::Evict { object, when } => {
+                let (namespace, when) = (namespace(object).unwrap_or_default(), preconditions(when));
+                match self.api.evict(namespace, &object.name, &when).await {
+                    Ok(()) => {}
+                    Err(error) if is_gone(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Write::Resize { object, resources, when } => {
+                let answer = self.subresource(object, "resize", &resized(resources, when)).await?;
+                self.wrote(object, &answer, versions);
+            }
+            Write::Scale { object, replicas, when } => {
+                let body = guarded(
+                    &json!({"spec": {"replicas": replicas}}),
+                    None,
+                    &newest(when, versions.get(object)),
+                );
+                let answer = self.subresource(object, "scale", &Wire::Merge(body)).await?;
+                self.wrote(object, &answer, versions);
+            }
+            Write::Event { event, by } => {
+                let object = &event.object;
+                match self.api.create(resource(object.kind), namespace(object), &event.body(by)).await {
+                    Ok(_) | Err(ApiError::AlreadyExists { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
             Write::ReturnFields { object, manager, when } => {
                 if let Some(answer) = self.return_fields(object, manager, when).await? {
                     self.wrote(object, &answer, versions);
@@ -79,24 +125,21 @@ impl Executor<'_> {
         let (of, namespace) = (resource(object.kind), namespace(object));
         match part {
             Part::Main => self.api.patch(of, namespace, &object.name, patch).await,
-            Part::Status => self.api.patch_subresource(of, namespace, &object.name, "status", patch).await,
+            Part::Status => self.subresource(object, "status", patch).await,
         }
+    }
+
+    async fn subresource(&self, object: &Object, name: &str, patch: &Wire) -> Result<Value, ApiError> {
+        self.api.patch_subresource(resource(object.kind), namespace(object), &object.name, name, patch).await
     }
 
     /// What is gone, or came back as another object, needs no deleting.
     async fn delete(&self, object: &Object, when: &Precondition) -> Result<(), ApiError> {
-        let preconditions =
-            Preconditions { uid: when.uid.clone(), resource_version: when.version.map(|of| of.to_string()) };
-        let deleted = self.api.delete(
-            resource(object.kind),
-            namespace(object),
-            &object.name,
-            &preconditions,
-            Propagation::Background,
-        );
+        let (of, when) = (resource(object.kind), preconditions(when));
+        let deleted = self.api.delete(of, namespace(object), &object.name, &when, Propagation::Background);
         match deleted.await {
-            Ok(()) | Err(ApiError::NotFound { .. } | ApiError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) if !is_gone(&error) => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -154,6 +197,21 @@ fn resource(kind: Kind) -> &'static Resource {
     }
 }
 
+/// Tells a precondition that no longer holds from a refusal. A JSON patch whose tests fail is refused without naming a field,
+/// and what the server finds wrong in an object names one.
+fn stopped(write: &Write, error: ApiError) -> Stopped {
+    let tests = matches!(write, Write::ReturnFields { .. } | Write::Patch { patch: Patch::Json(_), .. });
+    let creates = matches!(write, Write::Create { .. } | Write::Event { .. });
+    let stale = match &error {
+        ApiError::Conflict { .. } | ApiError::AlreadyExists { .. } => true,
+        // A namespace that is missing for a new object is a fault.
+        ApiError::NotFound { .. } => !creates,
+        ApiError::Invalid { causes, .. } => tests && causes.is_empty(),
+        _ => false,
+    };
+    if stale { Stopped::Stale(error) } else { Stopped::Failed(error) }
+}
+
 fn namespace(object: &Object) -> Option<&str> {
     object.namespace.as_deref()
 }
@@ -184,6 +242,22 @@ fn returned(object: &Value, manager: &str) -> Option<Patch> {
 fn newest(when: &Precondition, written: Option<&u64>) -> Precondition {
     let version = when.version.map(|read| written.copied().unwrap_or(read));
     Precondition { version, ..when.clone() }
+}
+
+/// What is gone, or came back as another object or in another state, is not there to be deleted or evicted.
+fn is_gone(error: &ApiError) -> bool {
+    matches!(error, ApiError::NotFound { .. } | ApiError::Conflict { .. })
+}
+
+fn preconditions(when: &Precondition) -> Preconditions {
+    Preconditions { uid: when.uid.clone(), resource_version: when.version.map(|of| of.to_string()) }
+}
+
+/// Containers merge by their name, and what is not named stays.
+fn resized(resources: &BTreeMap<String, Value>, when: &Precondition) -> Wire {
+    let containers: Vec<Value> =
+        resources.iter().map(|(name, resources)| json!({"name": name, "resources": resources})).collect();
+    Wire::Strategic(guarded(&json!({"spec": {"containers": containers}}), None, when))
 }
 
 fn is_absent(error: &ApiError) -> bool {

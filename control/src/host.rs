@@ -10,6 +10,7 @@
 use std::fmt::Debug;
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, select};
 use jiff::Timestamp;
@@ -29,8 +30,11 @@ use trimtab_kube::queue::{Failed, Queue, QueueKey};
 use trimtab_plan::{Concern, Plan, check};
 
 use crate::context::{Context, Reads};
-use crate::execute::Executor;
+use crate::execute::{Executor, Stopped};
 use crate::standing::{HELD_AGAIN, Hold};
+
+/// How long until the next look where a write met an object that had changed, and nothing is heard of the change.
+const STALE_AGAIN: Duration = Duration::from_secs(3);
 
 /// A controller: what it decides about, on what, and what it decides.
 pub trait Controller: Send + Sync + 'static {
@@ -340,8 +344,14 @@ impl<C: Controller> Hosting<C> {
             notify: &|entry, destination| controller.notify(&seen, entry, destination),
         };
         let wake_at = plan.wake_at;
-        executor.carry_out(&plan).await.map_err(|error| Failed { wake_at, ..Failed::from(error) })?;
-        Ok(wake_at)
+        match executor.carry_out(&plan).await {
+            Ok(()) => Ok(wake_at),
+            Err(Stopped::Stale(error)) => {
+                tracing::debug!(controller = controller.concern().name, %key, %error, "plans anew");
+                Ok(earliest(wake_at, after(STALE_AGAIN)))
+            }
+            Err(Stopped::Failed(error)) => Err(Failed { wake_at, ..Failed::from(error) }),
+        }
     }
 
     /// A plan that its concern may not carry out is a fault of ours, and changes nothing.
@@ -354,6 +364,14 @@ impl<C: Controller> Hosting<C> {
                 concern.name
             ))
         })
+    }
+}
+
+/// The earlier of two times to look again.
+pub(crate) fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 

@@ -13,7 +13,7 @@ pub mod bindings;
 pub mod context;
 pub mod controllers;
 pub mod convert;
-mod execute;
+pub mod execute;
 pub mod host;
 pub mod manager;
 pub mod measure;

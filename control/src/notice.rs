@@ -1,7 +1,7 @@
 //! What people are told, from what is known about a release.
 
 use trimtab_delivery::names::release_word;
-use trimtab_delivery::snapshot::{Happening, Release, Told};
+use trimtab_delivery::snapshot::{OutboxEntry, Release, ReleaseEvent};
 use trimtab_judge::rule::{Rule, RuleKind};
 use trimtab_notify::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
 use trimtab_stats::Verdict;
@@ -10,7 +10,7 @@ use crate::observed::{NOTHING_MEASURED, Observed};
 use crate::outbox::sequence;
 
 /// The message about one event of a release.
-pub(crate) fn notice(observed: &Observed, release: &Release, told: &Told, key: &str) -> Notice {
+pub(crate) fn notice(observed: &Observed, release: &Release, told: &OutboxEntry, key: &str) -> Notice {
     let app = &observed.app;
     let status = &release.status;
     let word = release_word(release.number);
@@ -27,11 +27,11 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &Told, key: &
         sequence: sequence(release, told.event),
         at: told.at.unwrap_or_default(),
         event: match told.event {
-            Happening::Started => Event::Started,
-            Happening::Kept => Event::Kept,
-            Happening::RolledBack => Event::RolledBack,
-            Happening::Held => Event::Held,
-            Happening::NeedsHuman => Event::NeedsHuman,
+            ReleaseEvent::Started => Event::Started,
+            ReleaseEvent::Kept => Event::Kept,
+            ReleaseEvent::RolledBack => Event::RolledBack,
+            ReleaseEvent::Held => Event::Held,
+            ReleaseEvent::NeedsHuman => Event::NeedsHuman,
         },
         namespace: app.namespace.clone(),
         service: app.name.clone(),

@@ -177,7 +177,7 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
         replicas: i32::try_from(row.replicas).unwrap_or(i32::MAX),
         paused: row.paused,
         paused_by: row.paused_manager.as_deref().filter(|manager| *manager != MANAGER).map(str::to_owned),
-        claim: identity.annotation(CLAIM_ANNOTATION).map(AdmissionHold::parse),
+        hold: identity.annotation(CLAIM_ANNOTATION).map(AdmissionHold::parse),
         held_images: identity.annotation(CLAIM_ANNOTATION).map(claimed_images).unwrap_or_default(),
         release_annotation: identity.annotation(RELEASE_ANNOTATION).and_then(parse_release_word),
         has_release_annotation: identity.annotation(RELEASE_ANNOTATION).is_some(),
@@ -195,8 +195,7 @@ fn arms(stores: &Stores, deployment: &DeploymentRow) -> (Vec<ReplicaSet>, Vec<Po
     let sets: Vec<Arc<ReplicaSetRow>> =
         stores.of::<ReplicaSets>().read().at(&deployment.identity.uid).cloned().collect();
     let pods = stores.of::<Pods>().read();
-    let mut seen: Vec<Pod> =
-        sets.iter().flat_map(|set| pods.at(&set.uid)).map(|row| pod(row)).collect();
+    let mut seen: Vec<Pod> = sets.iter().flat_map(|set| pods.at(&set.uid)).map(|row| pod(row)).collect();
     seen.sort_by(|a, b| a.name.cmp(&b.name));
     (sets.iter().map(|set| replica_set(set)).collect(), seen)
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use trimtab_api::managed_app::SecretKey;
 use trimtab_api::resolve::Reach;
 use trimtab_delivery::lower;
-use trimtab_delivery::snapshot::{Happening, Release, Snapshot, Told};
+use trimtab_delivery::snapshot::{OutboxEntry, Release, ReleaseEvent, Snapshot};
 use trimtab_kube::kinds::app_release::is_over;
 use trimtab_kube::queue::Queue;
 use trimtab_kube::resource::SECRETS;
@@ -89,7 +89,7 @@ impl Outbox {
         self.forget_written(observed, snapshot);
         let mut writes = Vec::new();
         for release in snapshot.releases {
-            if release.status.told.iter().any(|told| !is_over(&told.state)) {
+            if release.status.outbox.iter().any(|told| !is_over(&told.state)) {
                 self.advance_release(observed, snapshot, release, &mut writes);
             }
         }
@@ -103,7 +103,7 @@ impl Outbox {
         release: &Release,
         writes: &mut Vec<Write>,
     ) {
-        let mut told = release.status.told.clone();
+        let mut told = release.status.outbox.clone();
         let mut handed_over = Vec::new();
         for entry in &mut told {
             let key = entry_key(release, entry);
@@ -115,14 +115,20 @@ impl Outbox {
                 entry.state = after;
             }
         }
-        if told != release.status.told {
+        if told != release.status.outbox {
             writes.push(lower::outbox(snapshot, release, &told));
             writes.extend(handed_over);
         }
     }
 
     /// What the entry becomes; `None` where it stays.
-    fn after(&self, observed: &Observed, entry: &Told, reach: Option<&Reach>, key: &str) -> Option<String> {
+    fn after(
+        &self,
+        observed: &Observed,
+        entry: &OutboxEntry,
+        reach: Option<&Reach>,
+        key: &str,
+    ) -> Option<String> {
         let state = parse_state(&entry.state)?;
         if is_over(&entry.state) {
             return None;
@@ -147,7 +153,7 @@ impl Outbox {
         let entries = snapshot
             .releases
             .iter()
-            .flat_map(|release| release.status.told.iter().map(move |entry| (release, entry)));
+            .flat_map(|release| release.status.outbox.iter().map(move |entry| (release, entry)));
         let found = entries
             .filter(|(release, entry)| entry.destination == destination && entry_key(release, entry) == key)
             .find_map(|(release, entry)| Some((release, entry, reach_of(observed, entry)?)));
@@ -178,10 +184,10 @@ impl Outbox {
     /// The entries of the service that are not over, as the sender knows them.
     fn open_entries(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<EntryId> {
         let entries = snapshot.releases.iter().flat_map(|release| {
-            let open = release.status.told.iter().filter(|entry| !is_over(&entry.state));
+            let open = release.status.outbox.iter().filter(|entry| !is_over(&entry.state));
             open.map(move |entry| (release, entry))
         });
-        let id = |(release, entry): (&Release, &Told)| {
+        let id = |(release, entry): (&Release, &OutboxEntry)| {
             let reach = reach_of(observed, entry)?;
             Some((entry_key(release, entry), lane(reach, self.secrets_of(observed, reach))))
         };
@@ -244,7 +250,7 @@ impl Entries {
 }
 
 /// A receiver drops doubles by it.
-fn entry_key(release: &Release, entry: &Told) -> String {
+fn entry_key(release: &Release, entry: &OutboxEntry) -> String {
     format!("{}:{}", release.uid, entry.event.word())
 }
 
@@ -264,7 +270,7 @@ async fn destination(api: &Api, reach: &Reach, namespace: &str) -> Result<Destin
     Ok(Destination { name: lane(reach, namespace), kind: kind_of(reach), url, signing_key, channel })
 }
 
-fn reach_of<'a>(observed: &'a Observed, entry: &Told) -> Option<&'a Reach> {
+fn reach_of<'a>(observed: &'a Observed, entry: &OutboxEntry) -> Option<&'a Reach> {
     observed.reaches.iter().find(|reach| reach.name() == entry.destination)
 }
 
@@ -346,7 +352,7 @@ fn outcome_word(outcome: &OutcomeState) -> String {
 }
 
 /// Rises with every event of a service.
-pub(crate) fn sequence(release: &Release, happening: Happening) -> u64 {
+pub(crate) fn sequence(release: &Release, happening: ReleaseEvent) -> u64 {
     release.number.saturating_mul(10) + happening as u64
 }
 

@@ -16,8 +16,9 @@ use trimtab::cli::{Arguments, lint};
 use trimtab_api::resolve::{Policies, settings};
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
 use trimtab_delivery::plan::{AppPhase, Plan};
-use trimtab_delivery::report::{Report, Step};
 use trimtab_judge::rule::built_in;
+use trimtab_plan::report::{Report, Step};
+use trimtab_plan::{Kind, Object, Reason};
 
 fn check(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -95,15 +96,16 @@ fn what_a_held_service_waits_for() {
         Plan { wake_at: now().checked_add(jiff::SignedDuration::from_secs(90)).ok(), ..Plan::default() };
     plan.status.phase = AppPhase::Held;
     let step = Step {
+        code: Reason::Held,
+        subject: Object::new(Kind::AppRelease, "shop", "payments-v128"),
         saw: "the Deployment holds the template of v128, which was rejected".to_owned(),
         decided: "holds it; the pods of the previous release keep running".to_owned(),
         waits_for: Some("another template, or `trimtab promote payments --because ...`".to_owned()),
     };
     let report = Report {
-        service: "shop/payments".to_owned(),
+        about: Object::new(Kind::ManagedApp, "shop", "payments"),
         summary: "Healthy on v127 (v128 rejected)".to_owned(),
         steps: vec![step],
-        ..Report::default()
     };
     let release = rolled_back();
     let explained = Explained {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use trimtab_delivery::snapshot::{Notify, Settings, Strategy};
+use trimtab_delivery::snapshot::{Notify, Settings};
+use trimtab_delivery::strategy::{self, Guarded, Strategy};
 use trimtab_judge::rule::Origin;
 use trimtab_units::GoDuration;
 
@@ -22,6 +23,10 @@ const ALPHA_DEFAULT: f64 = 0.005;
 const HISTORY_DEFAULT: u32 = 10;
 /// How many may be asked for: the current one, and one to go back to, at least.
 const HISTORY_RANGE: std::ops::RangeInclusive<u32> = 2..=100;
+/// How releases are shipped where nobody says otherwise.
+const GUARDED: &dyn Strategy = &Guarded;
+/// Words that a manifest may say, and that this version ships as Guarded.
+const SHIPPED_AS_GUARDED: [&str; 2] = ["Progressive", "BlueGreen"];
 
 /// The policies of a cluster, from general to specific as far as one service is concerned.
 pub struct Policies<'a>(Vec<&'a FleetPolicy>);
@@ -78,9 +83,9 @@ fn matches(policy: &FleetPolicy, app: &ManagedApp) -> bool {
 pub fn settings(app: &ManagedApp, policies: &Policies<'_>) -> (Settings, Vec<Problem>) {
     let mut problems = check_app(app);
     let own = &app.spec;
-    let strategy = policies
-        .pick(own, |spec| strategy(spec.delivery.as_ref()?.strategy.as_deref()?))
-        .map_or(Strategy::Guarded, |(value, _)| value);
+    let strategy_word = policies
+        .pick(own, |spec| strategy_word(spec.delivery.as_ref()?.strategy.as_deref()?))
+        .map_or(GUARDED.word(), |(word, _)| word);
     let watch = policies
         .pick(own, |spec| sane_watch(spec.delivery.as_ref()?.watch.as_deref()?))
         .map_or(WATCH_DEFAULT, |(value, _)| value);
@@ -107,12 +112,12 @@ pub fn settings(app: &ManagedApp, policies: &Policies<'_>) -> (Settings, Vec<Pro
             .map(|target| target.name.clone())
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| app.metadata.name.clone()),
-        strategy,
+        strategy: strategy::named(strategy_word).unwrap_or(GUARDED),
         watch,
         rules,
         alpha: alpha.unwrap_or(ALPHA_DEFAULT),
         history: history as usize,
-        not_acted_on: not_acted_on(own, strategy, policies),
+        not_acted_on: not_acted_on(own, strategy_word, policies),
         notify: notify(own, policies),
     };
     problems.sort_by(|a, b| a.path.cmp(&b.path));
@@ -130,16 +135,19 @@ fn sane_alpha(alpha: f64) -> bool {
     alpha > 0.0 && alpha <= 0.2
 }
 
-fn strategy(word: &str) -> Option<Strategy> {
-    [Strategy::Rolling, Strategy::Guarded, Strategy::Progressive, Strategy::BlueGreen]
-        .into_iter()
-        .find(|strategy| strategy.word() == word)
+/// The words that manifests may say.
+fn strategy_words() -> impl Iterator<Item = &'static str> {
+    strategy::ALL.into_iter().map(Strategy::word).chain(SHIPPED_AS_GUARDED)
 }
 
-fn not_acted_on(own: &ManagedAppSpec, strategy: Strategy, policies: &Policies<'_>) -> Vec<String> {
+fn strategy_word(word: &str) -> Option<&'static str> {
+    strategy_words().find(|known| *known == word)
+}
+
+fn not_acted_on(own: &ManagedAppSpec, strategy: &str, policies: &Policies<'_>) -> Vec<String> {
     let mut fields = Vec::new();
-    if matches!(strategy, Strategy::Progressive | Strategy::BlueGreen) {
-        fields.push(format!("delivery.strategy {} (shipped as Guarded)", strategy.word()));
+    if SHIPPED_AS_GUARDED.contains(&strategy) {
+        fields.push(format!("delivery.strategy {strategy} (shipped as Guarded)"));
     }
     let mut note = |present: bool, field: &str| {
         if present {
@@ -163,7 +171,7 @@ fn not_acted_on(own: &ManagedAppSpec, strategy: Strategy, policies: &Policies<'_
 
 fn notify(own: &ManagedAppSpec, policies: &Policies<'_>) -> Notify {
     let reaches = reaches(own, policies);
-    let known = |word: &&String| trimtab_delivery::snapshot::Happening::parse(word).is_some();
+    let known = |word: &&String| trimtab_delivery::snapshot::ReleaseEvent::parse(word).is_some();
     let events = notify_specs(own, policies)
         .into_iter()
         .map(|(spec, _)| spec.events.iter().filter(known).cloned().collect::<Vec<_>>())
@@ -261,8 +269,9 @@ fn check_app_spec(spec: &ManagedAppSpec, origin: Origin, path: &str, problems: &
     }
     if let Some(delivery) = &spec.delivery {
         let path = format!("{path}.delivery");
-        if let Some(word) = delivery.strategy.as_deref().filter(|word| strategy(word).is_none()) {
-            let cause = format!("`{word}` is none of `Rolling`, `Guarded`, `Progressive`, `BlueGreen`");
+        if let Some(word) = delivery.strategy.as_deref().filter(|word| strategy_word(word).is_none()) {
+            let known: Vec<String> = strategy_words().map(|known| format!("`{known}`")).collect();
+            let cause = format!("`{word}` is none of {}", known.join(", "));
             problems.push(Problem::new(format!("{path}.strategy"), cause));
         }
         if let Some(watch) = &delivery.watch {
@@ -283,7 +292,7 @@ fn check_app_spec(spec: &ManagedAppSpec, origin: Origin, path: &str, problems: &
 
 fn check_notify(notify: &NotifySpec, path: &str, problems: &mut Vec<Problem>) {
     for (index, word) in notify.events.iter().enumerate() {
-        if trimtab_delivery::snapshot::Happening::parse(word).is_none() {
+        if trimtab_delivery::snapshot::ReleaseEvent::parse(word).is_none() {
             let cause = format!("`{word}` is none of `Started`, `Kept`, `RolledBack`, `Held`, `NeedsHuman`");
             problems.push(Problem::new(format!("{path}.events[{index}]"), cause));
         }

@@ -98,7 +98,7 @@ fn defaults() {
         sized,
         &[],
         &[
-            "pay Progressive watch 5m alpha 0.005 history 10",
+            "pay Guarded watch 5m alpha 0.005 history 10",
             "..",
             "does not act on delivery.strategy Progressive (shipped as Guarded)",
             "does not act on delivery.steps",

@@ -17,7 +17,7 @@ use trimtab_plan::concern::{Concern, DELIVERY};
 
 use crate::bindings::Bindings;
 use crate::context::{Context, Reads};
-use crate::host::{Controller, Gathered};
+use crate::host::{Controller, Gathered, earliest};
 use crate::measurements::{Looked, Measurements};
 use crate::observed::{Measured, NOTHING_MEASURED, Observed, target_of_pod};
 use crate::outbox::Outbox;
@@ -177,11 +177,4 @@ pub async fn check_bindings(
         due.mark(service);
     }
     again_at
-}
-
-fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
 }

@@ -224,5 +224,6 @@ pub async fn unclaim(
     let plan = Plan { writes: vec![write], wake_at: None };
     let expectations = Expectations::default();
     let executor = Executor { api, expectations: &expectations, known: &|_| None, notify: &|_, _| {} };
-    executor.carry_out(&plan).await.map(|()| progress)
+    executor.carry_out(&plan).await?;
+    Ok(progress)
 }

@@ -32,8 +32,8 @@ pub fn fits_claim(image: &str) -> bool {
 /// The value of the claim annotation: the word, then the service images of the rejected releases, separated by spaces.
 /// The admission policy reads it with nobody else there.
 #[must_use]
-pub fn claim_text(claim: AdmissionHold, images: &[String]) -> String {
-    let words = std::iter::once(claim.as_str()).chain(images.iter().map(String::as_str));
+pub fn claim_text(hold: AdmissionHold, images: &[String]) -> String {
+    let words = std::iter::once(hold.as_str()).chain(images.iter().map(String::as_str));
     words.collect::<Vec<_>>().join(" ")
 }
 

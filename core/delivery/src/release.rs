@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use trimtab_judge::finding::Finding;
+use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 
 /// A release of the service.
@@ -45,6 +46,12 @@ impl Release {
     #[must_use]
     pub fn is_foreign_to(&self, uid: &str) -> bool {
         self.target_uid.as_deref().is_some_and(|own| own != uid)
+    }
+
+    /// Whether a template with `image` may be the one that it was numbered for. The image of a record cannot be changed.
+    #[must_use]
+    pub fn may_be(&self, image: &str) -> bool {
+        self.image.is_empty() || self.image == image
     }
 
     /// The decision of a person to keep it, if there is one.
@@ -104,14 +111,14 @@ pub struct ReleaseStatus {
     /// Requests that failed because of it.
     pub harmed: Option<f64>,
     /// Events to tell, in order, each exactly once.
-    pub told: Vec<Told>,
+    pub outbox: Vec<OutboxEntry>,
 }
 
 /// An event that people are told, once per destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct OutboxEntry {
     /// What happened.
-    pub event: Happening,
+    pub event: ReleaseEvent,
     /// To whom.
     pub destination: String,
     /// How far the message got; opaque to plans, which never change an entry that exists.
@@ -122,7 +129,7 @@ pub struct Told {
 
 /// Things worth telling people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Happening {
+pub enum ReleaseEvent {
     /// A release began.
     Started,
     /// It was kept.
@@ -135,17 +142,23 @@ pub enum Happening {
     NeedsHuman,
 }
 
-impl Happening {
+impl ReleaseEvent {
+    /// Its reason code.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Started => Reason::Started,
+            Self::Kept => Reason::Kept,
+            Self::RolledBack => Reason::RolledBack,
+            Self::Held => Reason::Held,
+            Self::NeedsHuman => Reason::NeedsHuman,
+        }
+    }
+
     /// The word in manifests, events and messages.
     #[must_use]
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Started => "Started",
-            Self::Kept => "Kept",
-            Self::RolledBack => "RolledBack",
-            Self::Held => "Held",
-            Self::NeedsHuman => "NeedsHuman",
-        }
+        self.reason().code()
     }
 
     /// Reads [`Self::word`].
@@ -153,7 +166,7 @@ impl Happening {
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Started, Self::Kept, Self::RolledBack, Self::Held, Self::NeedsHuman]
             .into_iter()
-            .find(|happening| happening.word() == word)
+            .find(|event| event.word() == word)
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use trimtab_judge::finding::Finding;
-use trimtab_judge::rule::Rule;
 use trimtab_workload::{Arm, Pod, ReplicaSet, Target};
 
-use crate::plan::AppStatus;
+use crate::deadline::after;
+use crate::strategy::Stage;
 
-pub use crate::release::{Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Told};
+pub use crate::app::{App, AppPhase, AppStatus, Condition, Rejected, Transition};
+pub use crate::release::{Decision, Keep, OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
+pub use crate::settings::{Notify, Settings};
 
 /// How long a release that was kept on too little evidence is watched on: traffic that was too thin to tell by day tells
 /// within the hour or not at all.
@@ -50,111 +52,9 @@ pub struct Snapshot<'a> {
     pub unbound: Option<&'a [String]>,
 }
 
-/// The service as its `ManagedApp` says.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct App {
-    /// Namespace.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
-    /// Generation of the spec.
-    pub generation: i64,
-    /// What is wrong with its spec, with field and cause. The settings are what is left without it.
-    pub problems: Vec<String>,
-    /// The `ManagedApp` that claims the same Deployment and comes first.
-    pub claimed_by: Option<String>,
-    /// Its status as it stands in the API.
-    pub status: AppStatus,
-    /// Unique for all time.
-    pub uid: String,
-    /// Version of the object that this was read from.
-    pub version: u64,
-    /// Since when each condition says what it says.
-    pub transitions: Vec<Transition>,
-}
-
-/// When a condition last changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Transition {
-    /// Its type.
-    pub kind: String,
-    /// Whether it holds since then.
-    pub holds: bool,
-    /// When.
-    pub at: Option<Timestamp>,
-}
-
-/// What policy and the service's own spec come to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// Name of the Deployment.
-    pub target: String,
-    /// How releases are shipped.
-    pub strategy: Strategy,
-    /// How long a release is judged after its last pod is ready.
-    pub watch: Duration,
-    /// Rules in force.
-    pub rules: Vec<Rule>,
-    /// Chance that a good release is rolled back.
-    pub alpha: f64,
-    /// How many finished releases are remembered.
-    pub history: usize,
-    /// Fields that are valid and not acted on by this version.
-    pub not_acted_on: Vec<String>,
-    /// Who is told.
-    pub notify: Notify,
-}
-
-/// How releases are shipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
-    /// Recorded, not judged.
-    Rolling,
-    /// Let through, judged, restored on FAIL.
-    Guarded,
-    /// Shipped as [`Strategy::Guarded`] by this version.
-    Progressive,
-    /// Shipped as [`Strategy::Guarded`] by this version.
-    BlueGreen,
-}
-
-impl Strategy {
-    /// The word in manifests.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Rolling => "Rolling",
-            Self::Guarded => "Guarded",
-            Self::Progressive => "Progressive",
-            Self::BlueGreen => "BlueGreen",
-        }
-    }
-
-    /// Whether releases are judged.
-    #[must_use]
-    pub fn judges(self) -> bool {
-        self != Self::Rolling
-    }
-}
-
-/// Which events are told to which destinations.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Notify {
-    /// Destinations by the name that the outbox knows them by: `slack`, `webhook`.
-    pub destinations: Vec<String>,
-    /// Events to tell; empty means all.
-    pub on: Vec<String>,
-}
-
 /// When the rejection of `release` is forgotten.
 fn forgotten_at(release: &Release) -> Option<Timestamp> {
     release.status.decided_at.or(release.created_at).map(|at| after(at, REJECTED_FOR))
-}
-
-/// `at` plus `span`, saturating: a deadline beyond the calendar is as good as never.
-pub(crate) fn after(at: Timestamp, span: Duration) -> Timestamp {
-    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
-    at.checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
 impl<'a> Snapshot<'a> {
@@ -243,6 +143,21 @@ impl<'a> Snapshot<'a> {
     /// When the next rejection is forgotten.
     pub(crate) fn forgets_at(&self) -> Option<Timestamp> {
         self.rejected().filter_map(forgotten_at).filter(|at| *at > self.now).min()
+    }
+
+    /// What a strategy may look at while `release` is out on `target`.
+    pub(crate) fn stage(&self, target: &'a Target, release: &'a Release) -> Stage<'a> {
+        Stage {
+            now: self.now,
+            target,
+            release,
+            replica_sets: self.replica_sets,
+            pods: self.pods,
+            rules: &self.settings.rules,
+            findings: self.findings,
+            measuring_since: self.measuring_since,
+            watch: self.settings.watch,
+        }
     }
 
     /// Highest number given so far.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::concern::{Concern, Right};
+use crate::event::Event;
 use crate::object::{Kind, Part};
 use crate::touched::touched;
 use crate::write::{Patch, Precondition, Write};
@@ -48,11 +49,22 @@ fn permitted(write: &Write, concern: &Concern) -> Result<(), String> {
         let refused = || format!("{} may not {} {}", concern.name, write.verb(), named());
         if concern.rights.contains(right) { Ok(()) } else { Err(refused()) }
     };
+    let subresource = |right: &Right, when: &Precondition| {
+        may(right)?;
+        guarded(write, when)
+    };
     match write {
         Write::Create { object, .. } => may(&Right::Create(object.kind)),
-        Write::Delete { object, when } => {
-            may(&Right::Delete(object.kind))?;
-            guarded(write, when)
+        Write::Delete { object, when } => subresource(&Right::Delete(object.kind), when),
+        Write::Evict { when, .. } => subresource(&Right::Evict, when),
+        Write::Resize { when, .. } => subresource(&Right::Resize, when),
+        Write::Scale { object, when, .. } => subresource(&Right::Scale(object.kind), when),
+        Write::Event { event, by } => {
+            may(&Right::Create(Kind::Event))?;
+            if *by != concern {
+                return Err(format!("{} may not report {} as {}", concern.name, event.object, by.name));
+            }
+            named(event)
         }
         Write::Notify { .. } => may(&Right::Notify),
         Write::ReturnFields { object, manager, when } => {
@@ -71,8 +83,17 @@ fn permitted(write: &Write, concern: &Concern) -> Result<(), String> {
             if *part == Part::Status {
                 conditions(patch, concern, object.kind)?;
             }
-            if needs_guard(object.kind, *part) { guarded(write, when) } else { Ok(()) }
+            if needs_guard(object.kind, *part) { guarded(write, when) } else { comparable(write, when) }
         }
+    }
+}
+
+/// An Event speaks of one object: a name may come back as another one.
+fn named(event: &Event) -> Result<(), String> {
+    if event.uid.is_empty() {
+        Err(format!("{} without the uid of what it regards", event.object))
+    } else {
+        Ok(())
     }
 }
 
@@ -94,8 +115,23 @@ fn needs_guard(kind: Kind, part: Part) -> bool {
 }
 
 fn guarded(write: &Write, when: &Precondition) -> Result<(), String> {
-    let named = write.object().map(ToString::to_string).unwrap_or_default();
-    if when.is_none() { Err(format!("a {} of {named} without a precondition", write.verb())) } else { Ok(()) }
+    if when.is_none() {
+        return Err(format!("a {} of {} without a precondition", write.verb(), place(write)));
+    }
+    comparable(write, when)
+}
+
+/// A generation that nobody compares guards nothing: only a JSON patch can test it.
+fn comparable(write: &Write, when: &Precondition) -> Result<(), String> {
+    let tests = matches!(write, Write::ReturnFields { .. } | Write::Patch { patch: Patch::Json(_), .. });
+    if when.generation.is_none() || tests {
+        return Ok(());
+    }
+    Err(format!("a {} of {} on a generation, which it cannot compare", write.verb(), place(write)))
+}
+
+fn place(write: &Write) -> String {
+    write.object().map(ToString::to_string).unwrap_or_default()
 }
 
 /// A condition type has one owner.

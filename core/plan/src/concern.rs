@@ -25,6 +25,12 @@ pub enum Right {
     Create(Kind),
     /// Delete objects of a kind.
     Delete(Kind),
+    /// Evict pods.
+    Evict,
+    /// Change the resources of running pods.
+    Resize,
+    /// Set the number of pods of a kind of workload.
+    Scale(Kind),
     /// Change a field and everything below it, a JSON pointer; the whole part where it is empty.
     Field(Kind, Part, &'static str),
     /// Tell people.
@@ -114,6 +120,8 @@ fn meet(one: &Right, other: &Right) -> bool {
                 |a: &str, b: &str| a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('/'));
             kind == theirs && part == their_part && (within(below, their_below) || within(their_below, below))
         }
+        (Right::Scale(kind), Right::Scale(theirs)) => kind == theirs,
+        (Right::Resize, Right::Resize) => true,
         _ => false,
     }
 }

@@ -5,13 +5,16 @@
 //! ```
 //!
 //! A plan is a value. It names objects and fields and never reads them; the shell that carries it out knows nothing of
-//! releases or sizes. [`check()`] holds a plan against the list of who may write what, [`concern::ALL`], before anything is
+//! releases or sizes. A [`Report`] beside it says why, with the codes of [`reason`]. [`check()`] holds a plan against the list of who may write what, [`concern::ALL`], before anything is
 //! sent: in tests and in production alike.
 #![forbid(unsafe_code)]
 
 pub mod check;
 pub mod concern;
+pub mod event;
 pub mod object;
+pub mod reason;
+pub mod report;
 mod touched;
 pub mod write;
 
@@ -19,7 +22,10 @@ use jiff::Timestamp;
 
 pub use check::{Breach, check};
 pub use concern::{Concern, Right};
+pub use event::{Event, Severity};
 pub use object::{Kind, Object, Part};
+pub use reason::Reason;
+pub use report::Report;
 pub use touched::escaped;
 pub use write::{Copied, IfAbsent, IfThere, Patch, Precondition, Write};
 

@@ -47,6 +47,17 @@ impl Kind {
         }
     }
 
+    /// The `apiVersion` in manifests.
+    #[must_use]
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::Deployment | Self::ReplicaSet => "apps/v1",
+            Self::Pod => "v1",
+            Self::Event => "events.k8s.io/v1",
+            Self::ManagedApp | Self::AppRelease | Self::FleetPolicy => "trimtab.dev/v1alpha1",
+        }
+    }
+
     /// Whether the kind is ours: nobody else writes its status.
     #[must_use]
     pub fn is_ours(self) -> bool {
@@ -86,12 +97,19 @@ impl Object {
     pub fn cluster_wide(kind: Kind, name: impl Into<String>) -> Self {
         Self { kind, namespace: None, name: name.into() }
     }
+
+    /// `namespace/name`, or the name alone.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{namespace}/{}", self.name),
+            None => self.name.clone(),
+        }
+    }
 }
 
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let namespace = self.namespace.as_deref().unwrap_or_default();
-        let slash = if namespace.is_empty() { "" } else { "/" };
-        write!(f, "{} {namespace}{slash}{}", self.kind.word(), self.name)
+        write!(f, "{} {}", self.kind.word(), self.place())
     }
 }

@@ -1,7 +1,11 @@
 //! One write, and what must still be true when it is made.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
+use crate::concern::Concern;
+use crate::event::Event;
 use crate::object::{Object, Part};
 
 /// One write to the API.
@@ -40,6 +44,38 @@ pub enum Write {
         /// What must still be true.
         when: Precondition,
     },
+    /// Asks for the eviction of a pod, which a disruption budget may hold back: then the plan stops there.
+    Evict {
+        /// Which.
+        object: Object,
+        /// What must still be true.
+        when: Precondition,
+    },
+    /// Changes what the containers of a running pod get, in place.
+    Resize {
+        /// Which.
+        object: Object,
+        /// By container: its `resources` as the API has them.
+        resources: BTreeMap<String, Value>,
+        /// What must still be true.
+        when: Precondition,
+    },
+    /// Sets how many pods a workload has, through its scale.
+    Scale {
+        /// Which.
+        object: Object,
+        /// Pods wanted.
+        replicas: u32,
+        /// What must still be true.
+        when: Precondition,
+    },
+    /// Records an Event; one that exists was recorded before.
+    Event {
+        /// What happened.
+        event: Event,
+        /// Who reports it: the plan's own concern.
+        by: &'static Concern,
+    },
     /// Gives up what a field manager owns of an object's spec, so that whoever applies it next meets no conflict. The values
     /// stay. Where the entries are is seen in the object as it is written.
     ReturnFields {
@@ -67,7 +103,11 @@ impl Write {
             Self::Create { object, .. }
             | Self::Patch { object, .. }
             | Self::Delete { object, .. }
+            | Self::Evict { object, .. }
+            | Self::Resize { object, .. }
+            | Self::Scale { object, .. }
             | Self::ReturnFields { object, .. } => Some(object),
+            Self::Event { event, .. } => Some(&event.object),
             Self::Notify { .. } => None,
         }
     }
@@ -76,9 +116,12 @@ impl Write {
     #[must_use]
     pub fn verb(&self) -> &'static str {
         match self {
-            Self::Create { .. } => "create",
+            Self::Create { .. } | Self::Event { .. } => "create",
             Self::Patch { .. } => "patch",
             Self::Delete { .. } => "delete",
+            Self::Evict { .. } => "evict",
+            Self::Resize { .. } => "resize",
+            Self::Scale { .. } => "scale",
             Self::ReturnFields { .. } => "return fields of",
             Self::Notify { .. } => "notify",
         }
@@ -117,7 +160,8 @@ pub struct Precondition {
     pub uid: Option<String>,
     /// Its version: the one that the decision was made on. An earlier write of the same plan counts as read.
     pub version: Option<u64>,
-    /// Its generation: nobody changed the spec. Where the status is written often, the version would seldom hold.
+    /// Its generation: nobody changed the spec. Where the status is written often, the version would seldom hold. Only a
+    /// JSON patch can compare it; [`check`](crate::check()) refuses it elsewhere.
     pub generation: Option<i64>,
 }
 

@@ -1,11 +1,14 @@
 //! A plan that writes what its concern must not is found, whatever its form.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use trimtab_plan::concern::{ALL, DELIVERY, POLICY, UNCLAIM, shared_fields};
 use trimtab_plan::{
-    Concern, IfAbsent, IfThere, Kind, Object, Part, Patch, Plan, Precondition, Right, WRITES_MAX, Write,
-    check,
+    Concern, Event, IfAbsent, IfThere, Kind, Object, Part, Patch, Plan, Precondition, Reason, Right,
+    Severity, WRITES_MAX, Write, check,
 };
 
 fn patch(kind: Kind, part: Part, patch: Patch, when: Precondition) -> Write {
@@ -99,6 +102,97 @@ fn creating_deleting_and_telling_are_rights_too() {
     assert!(breach(delete(Precondition::none()), &DELIVERY).is_some(), "a delete without a precondition");
     assert_eq!(breach(notify(), &DELIVERY), None);
     assert!(breach(notify(), &UNCLAIM).is_some());
+}
+
+/// What a controller that sizes workloads might be allowed.
+const SIZING: Concern = Concern {
+    name: "sizing",
+    manager: "trimtab-sizing",
+    rights: &[Right::Evict, Right::Resize, Right::Scale(Kind::Deployment), Right::Create(Kind::Event)],
+    conditions: &[],
+};
+
+#[test]
+fn moving_and_sizing_pods_are_rights_too() {
+    let object = |kind: Kind| Object::new(kind, "shop", "pay");
+    let evict = |when| Write::Evict { object: object(Kind::Pod), when };
+    let resources = || BTreeMap::from([("app".to_owned(), json!({"requests": {"cpu": "1"}}))]);
+    let resize = |when| Write::Resize { object: object(Kind::Pod), resources: resources(), when };
+    let scale = |kind, when| Write::Scale { object: object(kind), replicas: 3, when };
+    let uid = || Precondition::uid("u");
+    for write in [evict(uid()), resize(uid()), scale(Kind::Deployment, uid())] {
+        assert_eq!(breach(write.clone(), &SIZING), None, "{write:?}");
+        for other in ALL {
+            assert!(breach(write.clone(), other).is_some(), "{} {write:?}", other.name);
+        }
+    }
+    for write in [
+        evict(Precondition::none()),
+        resize(Precondition::none()),
+        scale(Kind::Deployment, Precondition::none()),
+        scale(Kind::ReplicaSet, uid()),
+    ] {
+        assert!(breach(write.clone(), &SIZING).is_some(), "{write:?}");
+    }
+    assert_eq!(
+        shared_fields(&[&SIZING, &Concern { manager: "other", ..SIZING }]).len(),
+        2,
+        "resize and scale"
+    );
+}
+
+#[test]
+fn an_event_has_one_reporter_and_one_object() {
+    let event = |uid: &str, by| Write::Event {
+        event: Event {
+            object: Object::new(Kind::Event, "shop", "pay-v2.kept"),
+            regarding: Object::new(Kind::ManagedApp, "shop", "pay"),
+            uid: uid.to_owned(),
+            reason: Reason::Kept,
+            severity: Severity::Normal,
+            note: "v2 is kept".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+        },
+        by,
+    };
+    assert_eq!(breach(event("u", &DELIVERY), &DELIVERY), None);
+    assert!(breach(event("u", &DELIVERY), &SIZING).is_some(), "in the name of another");
+    assert!(breach(event("u", &UNCLAIM), &UNCLAIM).is_some(), "no right to record events");
+    assert!(breach(event("", &DELIVERY), &DELIVERY).is_some(), "about whatever has that name");
+}
+
+#[test]
+fn a_precondition_that_nobody_compares_is_none() {
+    let generation = || Precondition { generation: Some(3), ..Precondition::uid("u") };
+    let paused = || json!({"spec": {"paused": true}});
+    let op = json!({"op": "add", "path": "/spec/paused", "value": true});
+    let on = |change| patch(Kind::Deployment, Part::Main, change, generation());
+    assert_eq!(breach(on(Patch::Json(vec![op])), &DELIVERY), None);
+    assert!(breach(on(Patch::Merge(paused())), &DELIVERY).is_some());
+    let object = Object::new(Kind::AppRelease, "shop", "pay-v2");
+    assert!(breach(Write::Delete { object, when: generation() }, &DELIVERY).is_some());
+}
+
+/// What the manager says about a policy is a plan like any other.
+#[test]
+fn a_policy_gets_its_status() {
+    let status = |body: Value, when| Write::Patch {
+        object: Object::cluster_wide(Kind::FleetPolicy, "default"),
+        part: Part::Status,
+        patch: Patch::Apply(body),
+        copy: None,
+        when,
+        if_absent: IfAbsent::Done,
+    };
+    let valid = || {
+        json!({
+            "apiVersion": Kind::FleetPolicy.api_version(), "kind": "FleetPolicy", "metadata": {"name": "default"},
+            "status": {"conditions": [{"type": "Valid", "status": "True", "reason": Reason::Valid.code()}]},
+        })
+    };
+    assert_eq!(breach(status(valid(), Precondition::version(7)), &POLICY), None);
+    assert!(breach(status(valid(), Precondition::none()), &POLICY).is_some());
+    assert!(breach(status(valid(), Precondition::version(7)), &DELIVERY).is_some());
 }
 
 #[test]

@@ -35,8 +35,8 @@ pub struct Target {
     pub paused: bool,
     /// Field manager that owns `spec.paused`, whatever value it wrote: see [`Target::paused_by_others`].
     pub paused_by: Option<String>,
-    /// The claim annotation, if there is one.
-    pub claim: Option<AdmissionHold>,
+    /// What its claim annotation asks of admission; `None` where it has none, and is not claimed.
+    pub hold: Option<AdmissionHold>,
     /// The images that the claim tells admission to hold.
     pub held_images: Vec<String>,
     /// Release number that a person gave to the template in the spec.
@@ -66,7 +66,7 @@ impl Target {
     /// admission's: people and tools leave their name.
     #[must_use]
     pub fn held_by_admission(&self) -> bool {
-        match self.claim {
+        match self.hold {
             Some(AdmissionHold::Held) => self.paused,
             Some(AdmissionHold::HoldChanges) => self.paused && self.paused_by.is_none(),
             Some(AdmissionHold::Open) | None => false,

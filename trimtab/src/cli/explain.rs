@@ -7,11 +7,12 @@ use serde_json::json;
 use trimtab_api::AppRelease;
 use trimtab_api::app_release::RuleEvidence;
 use trimtab_control::{Measured, NOTHING_MEASURED, convert, observe};
+use trimtab_delivery::Report;
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
 use trimtab_delivery::plan::{AppPhase, Plan};
-use trimtab_delivery::report::Report;
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_judge::rule::{Rule, RuleKind};
+use trimtab_plan::report::Wording;
 use trimtab_units::duration_words;
 
 use super::args::ExplainArgs;
@@ -72,9 +73,17 @@ fn report_value(plan: &Plan, report: &Report) -> serde_json::Value {
     let steps: Vec<_> = report
         .steps
         .iter()
-        .map(|step| json!({"saw": step.saw, "decided": step.decided, "waitsFor": step.waits_for}))
+        .map(|step| {
+            json!({
+                "code": step.code.code(),
+                "subject": step.subject.to_string(),
+                "saw": step.saw,
+                "decided": step.decided,
+                "waitsFor": step.waits_for,
+            })
+        })
         .collect();
-    json!({"service": report.service, "summary": report.summary, "steps": steps, "writesDue": plan.writes.len(), "wakeAt": plan.wake_at})
+    json!({"service": report.about.place(), "summary": report.summary, "steps": steps, "writesDue": plan.writes.len(), "wakeAt": plan.wake_at})
 }
 
 /// What is told of a service.
@@ -99,13 +108,8 @@ pub fn service_text(explained: &Explained<'_>, paint: Paint) -> String {
     let Explained { name, plan, report, last, target, now } = explained;
     let phase = plan.status.phase;
     let mut text =
-        format!("{}  {}\n", report.service, paint.say(Mood::of_app(phase.word()), &report.summary));
-    for step in &report.steps {
-        let _ = writeln!(text, "  saw {}\n    so it {}", printable(&step.saw), printable(&step.decided));
-        if let Some(waits_for) = &step.waits_for {
-            let _ = writeln!(text, "    and waits for {}", printable(waits_for));
-        }
-    }
+        format!("{}  {}\n", report.about.place(), paint.say(Mood::of_app(phase.word()), &report.summary));
+    text.push_str(&report.steps_text(Wording::Sentences));
     if let Some(wake_at) = plan.wake_at {
         let in_seconds = wake_at.duration_since(*now).as_secs().max(0).unsigned_abs();
         let _ = writeln!(

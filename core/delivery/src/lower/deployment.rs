@@ -68,7 +68,7 @@ fn patch(namespace: &str, target: &Target, change: &Change) -> plan::Write {
         }
         None => {
             let ours = [
-                (CLAIM_ANNOTATION, target.claim.is_some()),
+                (CLAIM_ANNOTATION, target.hold.is_some()),
                 (RELEASE_ANNOTATION, target.has_release_annotation),
             ];
             let there = ours.into_iter().filter(|(_, there)| *there);

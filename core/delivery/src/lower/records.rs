@@ -5,10 +5,10 @@ use trimtab_plan as plan;
 use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Precondition};
 
 use super::status::{rule_evidence, verdict_word};
-use super::{API_VERSION, record};
+use crate::decision::NewRelease;
 use crate::names::APP_LABEL;
-use crate::plan::NewRelease;
-use crate::snapshot::{Release, ReleaseStatus, Snapshot, Told};
+use crate::objects::record;
+use crate::snapshot::{OutboxEntry, Release, ReleaseStatus, Snapshot};
 use trimtab_workload::Target;
 
 /// Where a record and a Deployment keep the pod template.
@@ -17,17 +17,17 @@ const TEMPLATE: &str = "/spec/template";
 /// Creates the record of a release with the template that the Deployment holds.
 pub(super) fn create(snapshot: &Snapshot<'_>, target: &Target, new: &NewRelease) -> plan::Write {
     let app = snapshot.app;
-    let object = record(snapshot, new.number);
+    let object = record(snapshot.app, new.number);
     let mut body = json!({
-        "apiVersion": API_VERSION,
-        "kind": "AppRelease",
+        "apiVersion": object.kind.api_version(),
+        "kind": object.kind.word(),
         "metadata": {
             "name": object.name,
             "namespace": app.namespace,
             "labels": {APP_LABEL: app.name},
             "ownerReferences": [{
-                "apiVersion": API_VERSION,
-                "kind": "ManagedApp",
+                "apiVersion": Kind::ManagedApp.api_version(),
+                "kind": Kind::ManagedApp.word(),
                 "name": app.name,
                 "uid": app.uid,
                 "controller": true,
@@ -62,7 +62,7 @@ pub(super) fn adopt(
     }});
     without_nulls(&mut body);
     plan::Write::Patch {
-        object: record(snapshot, release.number),
+        object: record(snapshot.app, release.number),
         part: Part::Main,
         patch: Patch::Merge(body),
         copy: Some(template_in_spec(snapshot, target, template_hash)),
@@ -83,7 +83,7 @@ fn template_in_spec(snapshot: &Snapshot<'_>, target: &Target, template_hash: &st
 /// The template that `release` keeps, to be put into a Deployment.
 pub(super) fn template_of(snapshot: &Snapshot<'_>, release: &Release) -> Copied {
     Copied {
-        from: record(snapshot, release.number),
+        from: record(snapshot.app, release.number),
         pointer: TEMPLATE,
         into: TEMPLATE,
         template_hash: release.template_hash.clone().unwrap_or_default(),
@@ -118,7 +118,7 @@ pub fn release_status(before: &ReleaseStatus, after: &ReleaseStatus) -> Value {
 
 /// Says how far the messages about `release` got.
 #[must_use]
-pub fn outbox(snapshot: &Snapshot<'_>, release: &Release, told: &[Told]) -> plan::Write {
+pub fn outbox(snapshot: &Snapshot<'_>, release: &Release, told: &[OutboxEntry]) -> plan::Write {
     let entries: Vec<Value> = told.iter().map(told_value).collect();
     status_patch(snapshot, release, &json!({"notifications": entries}))
 }
@@ -126,7 +126,7 @@ pub fn outbox(snapshot: &Snapshot<'_>, release: &Release, told: &[Told]) -> plan
 /// A patch of a record's status, made on the version that was read.
 fn status_patch(snapshot: &Snapshot<'_>, release: &Release, status: &Value) -> plan::Write {
     plan::Write::Patch {
-        object: record(snapshot, release.number),
+        object: record(snapshot.app, release.number),
         part: Part::Status,
         patch: Patch::Merge(json!({"status": status})),
         copy: None,
@@ -156,13 +156,13 @@ fn fields(status: &ReleaseStatus) -> Map<String, Value> {
     if !status.findings.is_empty() {
         fields.insert("rules".to_owned(), status.findings.iter().map(rule_evidence).collect());
     }
-    if !status.told.is_empty() {
-        fields.insert("notifications".to_owned(), status.told.iter().map(told_value).collect());
+    if !status.outbox.is_empty() {
+        fields.insert("notifications".to_owned(), status.outbox.iter().map(told_value).collect());
     }
     fields
 }
 
-fn told_value(told: &Told) -> Value {
+fn told_value(told: &OutboxEntry) -> Value {
     json!({
         "event": told.event.word(),
         "destination": told.destination,

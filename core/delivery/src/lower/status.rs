@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use trimtab_plan as plan;
-use trimtab_plan::{IfAbsent, Kind, Object, Part, Patch, Precondition};
+use trimtab_plan::{IfAbsent, Part, Patch, Precondition};
 use trimtab_stats::Verdict;
 
-use super::API_VERSION;
-use crate::plan::{AppStatus, Condition};
-use crate::snapshot::{App, Snapshot};
+use crate::app::{App, AppStatus, Condition};
+use crate::objects;
+use crate::snapshot::Snapshot;
 use trimtab_judge::finding::Finding;
 
 /// Applies the service's status, if it is not what it should be.
@@ -17,10 +17,10 @@ pub(super) fn of_service(snapshot: &Snapshot<'_>, status: &AppStatus) -> Option<
     if *status == app.status {
         return None;
     }
-    let object = Object::new(Kind::ManagedApp, &app.namespace, app.name.clone());
+    let object = objects::service(app);
     let body = json!({
-        "apiVersion": API_VERSION,
-        "kind": "ManagedApp",
+        "apiVersion": object.kind.api_version(),
+        "kind": object.kind.word(),
         "metadata": {"name": app.name, "namespace": app.namespace},
         "status": service_status(app, status, snapshot.now),
     });

@@ -1,5 +1,6 @@
 //! May this Deployment be claimed at all?
 
+use trimtab_plan::Reason;
 use trimtab_workload::Target;
 
 use crate::snapshot::Snapshot;
@@ -7,8 +8,8 @@ use crate::snapshot::Snapshot;
 /// Why a Deployment is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// One word for machines.
-    pub(super) reason: &'static str,
+    /// Why, for machines.
+    pub(super) reason: Reason,
     /// The cause, naming the object.
     pub(super) message: String,
     /// What a person can do.
@@ -20,7 +21,7 @@ pub(super) fn claimable<'a>(snapshot: &Snapshot<'a>) -> Result<&'a Target, Refus
     let app = snapshot.app;
     if let Some(other) = &app.claimed_by {
         return Err(Refusal {
-            reason: "Invalid",
+            reason: Reason::Invalid,
             message: format!(
                 "ManagedApp {}/{} is invalid: spec.target: Deployment {} is claimed by ManagedApp {other}",
                 app.namespace, app.name, snapshot.settings.target
@@ -30,10 +31,10 @@ pub(super) fn claimable<'a>(snapshot: &Snapshot<'a>) -> Result<&'a Target, Refus
     }
     // Once a Deployment is claimed, a typo must not leave it unguarded, nor leave a good release behind what is held: what
     // is valid stays in force. A fresh claim waits for a spec that says what its author meant.
-    let claimed = snapshot.target.is_some_and(|target| target.claim.is_some());
+    let claimed = snapshot.target.is_some_and(|target| target.hold.is_some());
     if let Some(problem) = app.problems.first().filter(|_| !claimed) {
         return Err(Refusal {
-            reason: "Invalid",
+            reason: Reason::Invalid,
             message: format!("ManagedApp {}/{} is invalid: {problem}", app.namespace, app.name),
             next: format!(
                 "a valid spec: `trimtab lint` names every problem, `kubectl edit managedapp {}`",
@@ -43,14 +44,14 @@ pub(super) fn claimable<'a>(snapshot: &Snapshot<'a>) -> Result<&'a Target, Refus
     }
     let Some(target) = snapshot.target else {
         return Err(Refusal {
-            reason: "TargetNotFound",
+            reason: Reason::TargetNotFound,
             message: format!("Deployment {}/{} does not exist", app.namespace, snapshot.settings.target),
             next: "the Deployment to be created, or `spec.target.name` to name another".to_owned(),
         });
     };
     if let Some(owner) = &target.owner {
         return Err(Refusal {
-            reason: "TargetOwned",
+            reason: Reason::TargetOwned,
             message: format!(
                 "Deployment {}/{} is managed by {owner}, which would undo a restored template",
                 app.namespace, target.name

@@ -1,38 +1,43 @@
 //! Bounded memory: numbers that came to nothing, and releases beyond the history limit.
 
+use trimtab_plan::Reason;
 use trimtab_workload::Target;
 
-use super::draft::{Draft, moved_to};
-use super::{PENDING_MAX, Write};
+use super::builder::{PlanBuilder, moved_to};
+use super::limits::PENDING_MAX;
+use crate::deadline::after;
+use crate::decision::Write;
 use crate::names::release_word;
-use crate::snapshot::{Release, ReleasePhase, after};
+use crate::snapshot::{Release, ReleasePhase};
 
 /// Records forgotten in one plan; the rest follows on the next event.
 const FORGET_PER_PLAN_MAX: usize = 4;
 
 /// Ends releases that were under way when the Deployment became another one: nothing is judged or restored across two.
-pub(super) fn close_foreign(draft: &mut Draft<'_>, target: &Target) {
+pub(super) fn close_foreign(builder: &mut PlanBuilder<'_>, target: &Target) {
     let foreign = |release: &&Release| release.status.phase.in_flight() && release.is_foreign_to(&target.uid);
-    for release in draft.snapshot.releases.iter().filter(foreign) {
+    for release in builder.snapshot.releases.iter().filter(foreign) {
         let gone = format!("Deployment {} is not the one that it was released to", target.name);
         let summary = match release.status.phase {
             ReleasePhase::RollingBack => format!("{}; not rolled back: {gone}", release.status.summary),
             _ => format!("ended without a verdict: {gone}"),
         };
         let mut status = moved_to(release, ReleasePhase::Superseded, summary.clone());
-        status.decided_at = status.decided_at.or(Some(draft.snapshot.now));
-        draft.release_status(release, status);
-        draft.decided(format!("{} is under way", release_word(release.number)), summary);
+        status.decided_at = status.decided_at.or(Some(builder.snapshot.now));
+        builder.release_status(release, status);
+        let (subject, saw) =
+            (builder.record(release.number), format!("{} is under way", release_word(release.number)));
+        builder.decided(Reason::TargetReplaced, subject, saw, summary);
     }
 }
 
 /// Closes numbers that came to nothing and forgets the oldest finished releases. Housekeeping waits for a quiet moment.
-pub(super) fn forget(draft: &mut Draft<'_>, target: &Target) {
-    let snapshot = draft.snapshot;
+pub(super) fn forget(builder: &mut PlanBuilder<'_>, target: &Target) {
+    let snapshot = builder.snapshot;
     for release in snapshot.releases.iter().filter(|release| release.status.phase == ReleasePhase::Pending) {
-        close_pending(draft, target, release);
+        close_pending(builder, target, release);
     }
-    if !draft.is_quiet() {
+    if !builder.is_quiet() {
         return;
     }
     // What runs, and what a release that is still looked at would fall back to.
@@ -54,22 +59,23 @@ pub(super) fn forget(draft: &mut Draft<'_>, target: &Target) {
     let surplus = finished.len().saturating_sub(snapshot.settings.history.saturating_sub(1));
     let forgotten = finished.into_iter().filter(|release| Some(release.number) != fallback);
     for release in forgotten.take(surplus.min(FORGET_PER_PLAN_MAX)) {
-        draft.write(Write::DeleteRelease { number: release.number });
+        builder.write(Write::DeleteRelease { number: release.number });
     }
 }
 
-fn close_pending(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+fn close_pending(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
     let hash = Some(target.template_hash.as_str());
-    let arrived = draft.snapshot.current().is_none_or(|current| current.template_hash.as_deref() != hash);
+    let arrived = builder.snapshot.current().is_none_or(|current| current.template_hash.as_deref() != hash);
     // Its template is there, however late anybody looks, or a person still has a finger on it.
-    let awaited = target.release_annotation == Some(release.number) && (arrived || target.paused);
+    let named = target.release_annotation == Some(release.number) && release.may_be(&target.image);
+    let awaited = named && (arrived || target.paused);
     let Some(created) = release.created_at else { return };
     let deadline = after(created, PENDING_MAX);
     if awaited {
         return;
     }
-    if draft.snapshot.now < deadline {
-        draft.wake_at(deadline);
+    if builder.snapshot.now < deadline {
+        builder.wake_at(deadline);
         return;
     }
     let summary = match &release.decision {
@@ -79,5 +85,5 @@ fn close_pending(draft: &mut Draft<'_>, target: &Target, release: &Release) {
         None => "its template never reached the Deployment".to_owned(),
     };
     let status = moved_to(release, ReleasePhase::Superseded, summary);
-    draft.release_status(release, status);
+    builder.release_status(release, status);
 }

@@ -2,8 +2,8 @@
 
 use trimtab_workload::{Arm, Pod};
 
-use super::Write;
-use super::draft::Draft;
+use super::builder::PlanBuilder;
+use crate::decision::Write;
 use crate::snapshot::ReleasePhase;
 
 /// Labels moved in one plan; the rest follows on the next event, so that a huge service cannot delay a rollback.
@@ -11,10 +11,10 @@ const LABELS_PER_PLAN_MAX: usize = 50;
 
 /// Moves the labels that are out of date. A pod is labelled at most twice in a release: when it is first judged, and when
 /// its release is kept.
-pub(super) fn label(draft: &mut Draft<'_>) {
-    let snapshot = draft.snapshot;
+pub(super) fn label(builder: &mut PlanBuilder<'_>) {
+    let snapshot = builder.snapshot;
     let judged = snapshot.in_flight().filter(|_| snapshot.settings.strategy.judges());
-    let wanted = |pod: &Pod| match (judged, draft.phase_in_flight()) {
+    let wanted = |pod: &Pod| match (judged, builder.phase_in_flight()) {
         (Some(release), Some(ReleasePhase::Judging)) => Some(snapshot.arm(pod, release)),
         (Some(_), Some(_)) => None,
         _ => pod.arm.filter(|arm| *arm == Arm::Canary).map(|_| Arm::Stable),
@@ -27,6 +27,6 @@ pub(super) fn label(draft: &mut Draft<'_>) {
         .collect();
     due.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     for (pod, arm) in due.into_iter().take(LABELS_PER_PLAN_MAX) {
-        draft.write(Write::LabelPod { pod: pod.name.clone(), uid: pod.uid.clone(), arm });
+        builder.write(Write::LabelPod { pod: pod.name.clone(), uid: pod.uid.clone(), arm });
     }
 }

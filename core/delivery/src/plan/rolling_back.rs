@@ -1,114 +1,37 @@
 //! A release that failed: the previous template comes back, and stays.
 
+use trimtab_plan::Reason;
 use trimtab_workload::{Arm, Target};
 
-use super::draft::{Draft, moved_to, owe};
-use super::held::{Rejections, held_images, hold_changes};
+use super::builder::{PlanBuilder, moved_to, owe};
+use super::hold::hold_changes;
+use super::keep::{close, keep_by_decision};
+use super::limits::{CALLED_BACK_MAX, RECOVERY_MAX};
+use super::restore;
 use super::situation::Promise;
-use super::{RECOVERY_MAX, RESTORES_MAX, Write, judging};
+use crate::deadline::after;
 use crate::names::release_word;
-use crate::snapshot::{Happening, Release, ReleasePhase, ReleaseStatus, after};
+use crate::snapshot::{Decision, Keep, Release, ReleaseEvent, ReleasePhase};
 
 /// The Deployment still, or again, holds the failed template.
-pub(super) fn restore(draft: &mut Draft<'_>, target: &Target, release: &Release) {
+pub(super) fn restore(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
     if let Some(decision) = release.keep_decision() {
-        return judging::keep_by_decision(draft, release, decision);
+        return keep_by_decision(builder, release, decision);
     }
-    restore_with(draft, target, release, release.status.clone());
-}
-
-/// Writes `status` and restores, or asks for a person where somebody keeps undoing it. The decision is written before it
-/// is acted on, so a successor that takes over in between finishes the job; the restore is counted after it happened, so
-/// one that lost a race against another writer of the Deployment is not held against the limit.
-pub(super) fn restore_with(
-    draft: &mut Draft<'_>,
-    target: &Target,
-    release: &Release,
-    mut status: ReleaseStatus,
-) {
-    let word = release_word(release.number);
-    let Some(current) = draft.snapshot.before(release) else {
-        let note =
-            format!("{word} failed, and no earlier release is recorded to go back to: {}", status.summary);
-        // Without a way back it stays what it is: under way, until a person decides.
-        status.phase = ReleasePhase::Judging;
-        if !release.status.needs_human {
-            ask_for_a_person(draft, release, status, &note);
-        }
-        let next =
-            format!("`trimtab promote {} --because ...`, or another template", draft.snapshot.app.name);
-        return draft.waits(note, "does nothing", next);
-    };
-    let back = release_word(current.number);
-    if status.restores >= RESTORES_MAX {
-        let note = format!(
-            "{word} failed, but {} wrote its template back after {back} was restored {} times: stopped",
-            target.template_manager, status.restores
-        );
-        ask_for_a_person(draft, release, status, &note);
-        let next =
-            format!("the writer to stop, or `trimtab promote {} --because ...`", draft.snapshot.app.name);
-        return draft.waits(note, "does nothing more", next);
-    }
-    restore_and_count(draft, release, current.number, status, Rejections::And(release));
-    draft.decided(
-        format!("the Deployment holds {word}, which failed"),
-        format!("restores the template of {back}"),
-    );
-}
-
-fn restore_and_count(
-    draft: &mut Draft<'_>,
-    release: &Release,
-    number: u64,
-    status: ReleaseStatus,
-    rejections: Rejections<'_>,
-) {
-    let images = held_images(draft.snapshot, rejections);
-    let counted = ReleaseStatus { restores: status.restores + 1, ..status.clone() };
-    draft.release_status(release, status);
-    draft.write(Write::Restore { number, images });
-    draft.release_status(release, counted);
-}
-
-/// A rejected template was written over the release under way: that one comes back, a bounded number of times.
-pub(super) fn bring_back(draft: &mut Draft<'_>, target: &Target, release: &Release) {
-    let status = release.status.clone();
-    let word = release_word(release.number);
-    let saw = format!("a rejected template was written over {word}, which is under way");
-    if status.restores >= RESTORES_MAX {
-        let note = format!("{} keeps writing a rejected template over {word}", target.template_manager);
-        ask_for_a_person(draft, release, status, &note);
-        return draft.waits(saw, "does nothing more", "the writer to stop");
-    }
-    restore_and_count(draft, release, release.number, status, Rejections::Known);
-    draft.decided(saw, format!("brings back {word}"));
-}
-
-/// A person decided to keep a template that the manager had put away before it saw the decision: the template comes back,
-/// a bounded number of times. It is kept as soon as the Deployment holds it again.
-pub(super) fn keep_promise(draft: &mut Draft<'_>, promise: Promise<'_>) {
-    let Promise { numbered, of } = promise;
-    let Some(decision) = numbered.keep_decision() else { return };
-    let word = release_word(of.number);
-    let saw = format!("{} decided to keep {word}: {}", decision.actor, decision.because);
-    if numbered.status.restores >= RESTORES_MAX {
-        return draft.waits(
-            saw,
-            "does nothing more: it was brought back too often",
-            "a change of the pod template",
-        );
-    }
-    restore_and_count(draft, numbered, of.number, numbered.status.clone(), Rejections::After(of));
-    draft.decided(saw, format!("brings back the template of {word}, which was taken away before"));
+    restore::restore_with(builder, target, release, release.status.clone());
 }
 
 /// The previous template is back: wait for its pods, then close the record.
-pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release) {
-    if release.keep_decision().is_some() && release.status.restores < RESTORES_MAX {
-        return keep_promise(draft, Promise { numbered: release, of: release });
+pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
+    let mut status = release.status.clone();
+    if let Some(decision) = release.keep_decision() {
+        if release.status.restores < CALLED_BACK_MAX {
+            let promise = Promise { numbered: release, of: release };
+            return restore::keep_promise(builder, promise, CALLED_BACK_MAX);
+        }
+        status.summary = cannot_keep(builder, release, decision);
     }
-    let snapshot = draft.snapshot;
+    let snapshot = builder.snapshot;
     let word = release_word(release.number);
     let Some(current) = snapshot.current() else { return };
     let back = release_word(current.number);
@@ -125,13 +48,15 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
         .sum();
     let seen = target.observed_generation >= target.generation;
     if seen && left == 0 && available >= target.replicas {
-        let mut status = moved_to(release, ReleasePhase::RolledBack, release.status.summary.clone());
+        status.phase = ReleasePhase::RolledBack;
         status.recovered_at = Some(snapshot.now);
-        owe(&mut status, snapshot, Happening::RolledBack);
-        hold_changes(draft, target, release);
-        draft.event(release.number, Happening::RolledBack, status.summary.clone());
-        draft.release_status(release, status);
-        return draft.decided(
+        owe(&mut status, snapshot, ReleaseEvent::RolledBack);
+        hold_changes(builder, target, release);
+        builder.event(release.number, ReleaseEvent::RolledBack, status.summary.clone());
+        builder.release_status(release, status);
+        return builder.decided(
+            Reason::RolledBack,
+            builder.record(release.number),
             format!("all {available} pods run {back} again"),
             format!("closes {word} as rolled back"),
         );
@@ -141,24 +66,45 @@ pub(super) fn recover(draft: &mut Draft<'_>, target: &Target, release: &Release)
     let deadline = after(release.status.decided_at.unwrap_or(snapshot.now), RECOVERY_MAX);
     if snapshot.now >= deadline {
         let note = format!("the previous release does not come back: {saw}");
-        ask_for_a_person(draft, release, release.status.clone(), &note);
+        restore::ask_for_a_person(builder, release, status, &note);
     } else {
-        draft.wake_at(deadline);
+        builder.release_status(release, status);
+        builder.wake_at(deadline);
     }
-    draft.waits(saw, "waits", format!("the pods of {back}"));
+    let subject = builder.record(release.number);
+    builder.waits(Reason::Recovering, subject, saw, "waits", format!("the pods of {back}"));
 }
 
-/// Says once that Trimtab cannot go on alone.
-pub(super) fn ask_for_a_person(
-    draft: &mut Draft<'_>,
-    release: &Release,
-    mut status: ReleaseStatus,
-    note: &str,
-) {
-    if !status.needs_human {
-        draft.event(release.number, Happening::NeedsHuman, note);
-        status.needs_human = true;
-        owe(&mut status, draft.snapshot, Happening::NeedsHuman);
-    }
-    draft.release_status(release, status);
+/// A person called it back, and somebody took its template away each time: the record says so. Returns what it says.
+fn cannot_keep(builder: &mut PlanBuilder<'_>, release: &Release, decision: &Decision) -> String {
+    let answer = format!("{} decided to keep it, and its template was taken away each time", decision.actor);
+    let saw = format!("{answer}: {}", decision.because);
+    builder.decided(
+        Reason::DecisionTooLate,
+        builder.record(release.number),
+        saw,
+        "does not bring it back again",
+    );
+    let summary = &release.status.summary;
+    if summary.ends_with(&answer) { summary.clone() } else { format!("{summary}; {answer}") }
+}
+
+/// Somebody put the previous template back: nothing is left to judge, and nothing was rejected.
+pub(super) fn reverted(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
+    let undone = format!("{} put the previous template back", target.template_manager);
+    let (phase, summary) = match &release.decision {
+        Some(decision) if decision.keep == Keep::RollBack => {
+            (ReleasePhase::RollingBack, format!("rolled back by {}: {}", decision.actor, decision.because))
+        }
+        Some(decision) => {
+            let kept = format!("{} had decided to keep it: {}", decision.actor, decision.because);
+            (ReleasePhase::Superseded, format!("{undone}; {kept}"))
+        }
+        None => (ReleasePhase::Superseded, undone),
+    };
+    let mut status = moved_to(release, phase, summary.clone());
+    close(&mut status, builder.snapshot);
+    builder.release_status(release, status);
+    let subject = builder.record(release.number);
+    builder.decided(Reason::Reverted, subject, "the previous template is back", summary);
 }

@@ -1,101 +1,12 @@
 //! The service's status: state words tell health, not bookkeeping. Nothing in it changes with time alone, so a settled
 //! service is never written.
 
+use trimtab_plan::Reason;
+
 use super::claim::Refusal;
+use crate::app::{AppPhase, AppStatus, Condition, Rejected};
 use crate::names::release_word;
 use crate::snapshot::{Release, ReleasePhase, ReleaseStatus, Snapshot};
-
-/// The status of a service.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct AppStatus {
-    /// Generation of the spec that this speaks of.
-    pub observed_generation: i64,
-    /// One word.
-    pub phase: AppPhase,
-    /// One line for people.
-    pub summary: String,
-    /// Uid of the claimed Deployment.
-    pub target_uid: Option<String>,
-    /// The release that was kept last.
-    pub current: Option<u64>,
-    /// The release under way.
-    pub in_flight: Option<u64>,
-    /// Highest number given so far.
-    pub last_release: Option<u64>,
-    /// Releases whose templates are held at admission.
-    pub rejected: Vec<Rejected>,
-    /// Conditions, without their transition times.
-    pub conditions: Vec<Condition>,
-}
-
-/// One word for the state of a service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AppPhase {
-    /// Nothing is claimed.
-    #[default]
-    Unclaimed,
-    /// Runs what was kept.
-    Healthy,
-    /// A release is judged.
-    Releasing,
-    /// The previous release is being restored.
-    RollingBack,
-    /// Runs what was kept, while a rejected template waits in the spec.
-    Held,
-}
-
-impl AppPhase {
-    /// The word in the API.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Unclaimed => "Unclaimed",
-            Self::Healthy => "Healthy",
-            Self::Releasing => "Releasing",
-            Self::RollingBack => "RollingBack",
-            Self::Held => "Held",
-        }
-    }
-
-    /// Reads [`Self::word`]; an unknown word is [`AppPhase::Unclaimed`].
-    #[must_use]
-    pub fn parse(word: &str) -> Self {
-        [Self::Healthy, Self::Releasing, Self::RollingBack, Self::Held]
-            .into_iter()
-            .find(|phase| phase.word() == word)
-            .unwrap_or_default()
-    }
-}
-
-/// A rejected release.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rejected {
-    /// Its number.
-    pub number: u64,
-    /// Hash of its template.
-    pub template_hash: String,
-    /// When it was rejected.
-    pub at: Option<jiff::Timestamp>,
-}
-
-/// A condition without its transition time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Condition {
-    /// What it speaks of.
-    pub kind: String,
-    /// Whether it holds.
-    pub holds: bool,
-    /// One word for machines.
-    pub reason: String,
-    /// One line for people.
-    pub message: String,
-}
-
-impl Condition {
-    fn new(kind: &str, holds: bool, reason: &str, message: impl Into<String>) -> Self {
-        Self { kind: kind.to_owned(), holds, reason: reason.to_owned(), message: message.into() }
-    }
-}
 
 /// Where the releases stand, counting what the plan itself is about to write.
 #[derive(Clone, Debug, Default)]
@@ -219,10 +130,10 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
             refusal.reason,
             format!("{}; waits for {}", refusal.message, refusal.next),
         ),
-        None => Condition::new("Claimed", true, "Claimed", "the Deployment is looked after in place"),
+        None => Condition::new("Claimed", true, Reason::Claimed, "the Deployment is looked after in place"),
     }];
     conditions.push(match problems(snapshot).as_slice() {
-        [] => Condition::new("Valid", true, "Valid", "the spec is valid"),
+        [] => Condition::new("Valid", true, Reason::Valid, "the spec is valid"),
         problems => {
             let wrong = problems.join("; ");
             let rest = if refusal.is_some() {
@@ -230,7 +141,7 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
             } else {
                 "; this is left out, and the rest of the spec, its policies and the defaults are in force"
             };
-            Condition::new("Valid", false, "Invalid", format!("{wrong}{rest}"))
+            Condition::new("Valid", false, Reason::Invalid, format!("{wrong}{rest}"))
         }
     });
     if let Some(condition) = rules_bound(snapshot) {
@@ -240,23 +151,23 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
         let more = snapshot.refused.len() - 1;
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
         let message = format!("not counted and never restored: {first}{more}; delete what nobody needs");
-        conditions.push(Condition::new("RecordsCounted", false, "RecordRefused", message));
+        conditions.push(Condition::new("RecordsCounted", false, Reason::RecordRefused, message));
     }
     if !snapshot.settings.not_acted_on.is_empty() {
         let message =
             format!("valid, and not acted on by this version: {}", snapshot.settings.not_acted_on.join(", "));
-        conditions.push(Condition::new("ActedOn", false, "NotInThisVersion", message));
+        conditions.push(Condition::new("ActedOn", false, Reason::NotInThisVersion, message));
     }
     if let Some(target) = snapshot.target.filter(|_| refusal.is_none()) {
         if let Some(manager) = target.paused_by_others() {
             let message =
                 format!("{manager} paused the Deployment; Trimtab does not lift a pause that is not its own");
-            conditions.push(Condition::new("Progressing", false, "PausedByOther", message));
+            conditions.push(Condition::new("Progressing", false, Reason::PausedByOther, message));
         }
         if target.recreate {
             let message =
                 "strategy Recreate replaces all pods at once: releases are judged against history alone";
-            conditions.push(Condition::new("Comparable", false, "Recreate", message));
+            conditions.push(Condition::new("Comparable", false, Reason::Recreate, message));
         }
     }
     conditions
@@ -280,13 +191,13 @@ fn rules_bound(snapshot: &Snapshot<'_>) -> Option<Condition> {
         |name: &&String| snapshot.settings.rules.iter().any(|rule| rule.name == **name && rule.is_missed());
     let missed: Vec<&str> = unbound.iter().filter(missed).map(String::as_str).collect();
     Some(if missed.is_empty() {
-        Condition::new("RulesBound", true, "Bound", "every rule that needs series finds them")
+        Condition::new("RulesBound", true, Reason::Bound, "every rule that needs series finds them")
     } else {
         let message = format!(
             "no series for {}; `trimtab rules {}` tells what is looked for",
             missed.join(", "),
             snapshot.app.name
         );
-        Condition::new("RulesBound", false, "RuleUnbound", message)
+        Condition::new("RulesBound", false, Reason::RuleUnbound, message)
     })
 }

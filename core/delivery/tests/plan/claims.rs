@@ -1,7 +1,8 @@
 //! Which Deployments are looked after, and how a service is taken over.
 
 use trimtab_delivery::plan::TEMPLATE_BYTES_MAX;
-use trimtab_delivery::snapshot::{ReleasePhase, Strategy};
+use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_delivery::strategy::Rolling;
 use trimtab_workload::AdmissionHold;
 
 use crate::check;
@@ -179,7 +180,7 @@ fn settled_services_cost_nothing() {
     );
     check(
         "a lost claim is written again",
-        &settled().target(|target| target.claim = None),
+        &settled().target(|target| target.hold = None),
         "
         claim open
         = Healthy: Healthy on v1
@@ -195,7 +196,7 @@ fn settled_services_cost_nothing() {
         why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
     ",
     );
-    let rolling = settled().settings(|settings| settings.strategy = Strategy::Rolling);
+    let rolling = settled().settings(|settings| settings.strategy = &Rolling);
     check(
         "strategy Rolling",
         &rolling,

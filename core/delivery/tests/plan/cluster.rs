@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use trimtab_delivery::plan::Pause;
-use trimtab_delivery::snapshot::{Decision, Happening, Keep, Release, ReleasePhase};
+use trimtab_delivery::snapshot::{Decision, Keep, Release, ReleaseEvent, ReleasePhase};
 use trimtab_delivery::{Plan, Write, lower, plan};
 use trimtab_judge::finding::FindingState;
 use trimtab_plan::check;
@@ -30,7 +30,7 @@ pub(crate) struct Cluster {
     pub(crate) admission: bool,
     /// What the evidence says about a template.
     pub(crate) verdicts: BTreeMap<String, Verdict>,
-    pub(crate) events: BTreeSet<(u64, Happening)>,
+    pub(crate) events: BTreeSet<(u64, ReleaseEvent)>,
     /// Templates for which pods were started while they were rejected.
     pub(crate) leaked: Vec<String>,
     pods_born: u32,
@@ -98,9 +98,9 @@ impl Cluster {
             }
             Write::AdoptRelease { number, template_hash, .. } => self.give_template(*number, template_hash),
             Write::ReleaseStatus { number, status } => self.release(*number).status = (**status).clone(),
-            Write::Claim { claim, images, pause } => {
+            Write::Hold { hold, images, pause } => {
                 let target = self.service.target.as_mut().expect("a claim is on a Deployment");
-                (target.claim, target.held_images) = (Some(*claim), images.clone());
+                (target.hold, target.held_images) = (Some(*hold), images.clone());
                 if *pause == Pause::Clear {
                     (target.paused, target.paused_by) = (false, None);
                 }
@@ -113,7 +113,7 @@ impl Cluster {
                 assert!(!self.is_rejected(&template), "restores {template}, which was rejected");
                 let target = self.service.target.as_mut().expect("a restore is on a Deployment");
                 set_template(target, &template);
-                (target.paused, target.paused_by, target.claim) =
+                (target.paused, target.paused_by, target.hold) =
                     (false, None, Some(AdmissionHold::HoldChanges));
                 target.held_images = images.clone();
                 target.owns_template = true;
@@ -129,8 +129,8 @@ impl Cluster {
             Write::DeleteRelease { number } => {
                 self.service.releases.retain(|release| release.number != *number);
             }
-            Write::Event { number, happening, .. } => {
-                self.events.insert((*number, *happening));
+            Write::Event { number, event, .. } => {
+                self.events.insert((*number, *event));
             }
         }
         let in_flight =
@@ -145,11 +145,17 @@ impl Cluster {
 
     /// A record with a template and no status is being judged.
     fn give_template(&mut self, number: u64, template: &str) {
+        let image = format!("pay:{template}");
+        let known = &self.release(number).image;
+        assert!(
+            known.is_empty() || *known == image,
+            "the image of v{number} is {known}, and cannot become {image}"
+        );
         let uid = self.service.target.as_ref().map(|target| target.uid.clone());
         let release = self.release(number);
         release.target_uid = uid;
         release.template_hash = Some(template.to_owned());
-        release.image = format!("pay:{template}");
+        release.image = image;
         release.status.phase = ReleasePhase::Judging;
     }
 
@@ -173,14 +179,14 @@ impl Cluster {
         change(target);
         let changed = target.template_hash != old.template_hash;
         let passes = changed && !old.held_images.contains(&target.image);
-        let held = old.claim == Some(AdmissionHold::Held);
-        if !self.admission || !(held || old.claim == Some(AdmissionHold::HoldChanges) && changed && !passes) {
+        let held = old.hold == Some(AdmissionHold::Held);
+        if !self.admission || !(held || old.hold == Some(AdmissionHold::HoldChanges) && changed && !passes) {
             return;
         }
         if passes {
-            (target.paused, target.claim) = (false, Some(AdmissionHold::HoldChanges));
+            (target.paused, target.hold) = (false, Some(AdmissionHold::HoldChanges));
         } else if held || !target.paused {
-            (target.paused, target.claim) = (true, Some(AdmissionHold::Held));
+            (target.paused, target.hold) = (true, Some(AdmissionHold::Held));
         }
     }
 
@@ -197,7 +203,8 @@ impl Cluster {
     pub(crate) fn deploy_numbered(&mut self, template: &str, rollback_to: Option<u64>) {
         let number = self.service.snapshot().last_number() + 1;
         let created_at = Some(self.service.now);
-        self.service.releases.push(Release { number, rollback_to, created_at, ..Release::default() });
+        let image = format!("pay:{template}");
+        self.service.releases.push(Release { number, image, rollback_to, created_at, ..Release::default() });
         self.deploy(template);
         self.others_write(|target| target.release_annotation = Some(number));
     }

@@ -1,6 +1,7 @@
 //! What it takes to pass, and what becomes of a release that was kept on too little evidence.
 
-use trimtab_delivery::snapshot::{Keep, Release, ReleasePhase, Strategy};
+use trimtab_delivery::snapshot::{Keep, Release, ReleasePhase};
+use trimtab_delivery::strategy::Rolling;
 use trimtab_judge::finding::FindingState;
 use trimtab_judge::rule::{Origin, Rule, RuleKind, built_in};
 use trimtab_stats::Verdict;
@@ -115,7 +116,7 @@ fn watched_on() {
     assert_eq!(fails.clone().decides(Keep::Keep).snapshot().judged(), None, "a person wanted it");
     let back = fails.clone().last(|release| release.rollback_to = Some(1));
     assert_eq!(back.snapshot().judged(), None, "a person brought it back");
-    let rolling = fails.settings(|settings| settings.strategy = Strategy::Rolling);
+    let rolling = fails.settings(|settings| settings.strategy = &Rolling);
     assert_eq!(rolling.snapshot().judged(), None, "nothing is judged any more");
     let first = unclaimed().release(1, "t1", ReleasePhase::Kept).last(kept_unsure);
     assert_eq!(first.snapshot().judged(), None, "there is nothing to fall back to");

@@ -18,6 +18,7 @@ mod replaced;
 mod rollbacks;
 mod service;
 mod short_of_pods;
+mod strategies;
 
 use service::Service;
 

@@ -1,6 +1,7 @@
 //! A decision to keep what was rolled back is kept, in whatever order its record and its template are seen.
 
 use jiff::SignedDuration;
+use trimtab_delivery::plan::RESTORES_MAX;
 use trimtab_delivery::snapshot::{Keep, ReleasePhase};
 use trimtab_stats::Verdict;
 
@@ -100,4 +101,96 @@ fn a_rollback_is_called_back() {
         kept(cluster, 2, &format!("{rounds} plans after the verdict"));
     }
     panic!("the rollback never ended");
+}
+
+/// The manager restored the previous template as often as it may before a person called the release back: that does not
+/// count against them.
+#[test]
+fn a_rollback_is_called_back_after_a_fight() {
+    for restores in [RESTORES_MAX - 1, RESTORES_MAX, RESTORES_MAX + 2] {
+        let cluster = fought(restores);
+        kept(cluster, 2, &format!("{restores} restores"));
+    }
+}
+
+/// `v2` is being rolled back for the nth time when a person calls it back.
+fn fought(restores: u32) -> Cluster {
+    let mut cluster = Cluster::new();
+    cluster.calm();
+    cluster.deploy("t2");
+    plans(&mut cluster, 2);
+    cluster.verdicts.insert("t2".into(), Verdict::Fail);
+    plans(&mut cluster, 1);
+    let release = cluster.service.releases.last_mut().expect("recorded");
+    assert_eq!(release.status.phase, ReleasePhase::RollingBack);
+    release.status.restores = restores;
+    cluster.decide(Keep::Keep);
+    cluster
+}
+
+/// Somebody takes the template away whenever it is there: that ends, and the record answers the person.
+#[test]
+fn a_decision_that_cannot_be_carried_out_is_answered() {
+    let mut cluster = fought(1);
+    for _ in 0..4 * RESTORES_MAX {
+        cluster.deploy("t1");
+        let plan = cluster.plan();
+        cluster.execute(&plan, usize::MAX);
+        cluster.deploy("t1");
+        cluster.progress();
+    }
+    cluster.calm();
+    let release = cluster.service.releases.last().expect("recorded");
+    let answer = "; ana decided to keep it, and its template was taken away each time";
+    assert_eq!(release.status.phase, ReleasePhase::RolledBack);
+    assert_eq!(release.status.restores, 2 * RESTORES_MAX);
+    assert_eq!(release.status.summary.matches(answer).count(), 1, "{}", release.status.summary);
+    assert_eq!(cluster.service.target.as_ref().expect("there").template_hash, "t1");
+}
+
+/// What was decided about a release that another one takes over from, or that somebody undid, stands on its record.
+#[test]
+fn a_decision_that_was_overtaken_is_answered() {
+    let table = [
+        (
+            ReleasePhase::Judging,
+            Keep::Keep,
+            ReleasePhase::Superseded,
+            "replaced by v3; ana had decided to keep it: so",
+        ),
+        (
+            ReleasePhase::RollingBack,
+            Keep::Keep,
+            ReleasePhase::Superseded,
+            "replaced by v3; ana had decided to keep it: so",
+        ),
+        (
+            ReleasePhase::Judging,
+            Keep::RollBack,
+            ReleasePhase::RolledBack,
+            "rolled back by ana: so; replaced by v3",
+        ),
+    ];
+    for (phase, keep, ended, summary) in table {
+        let mut cluster = Cluster::new();
+        cluster.calm();
+        cluster.deploy("t2");
+        plans(&mut cluster, 2);
+        cluster.service.releases.last_mut().expect("recorded").status.phase = phase;
+        cluster.decide(keep);
+        cluster.deploy("t3");
+        plans(&mut cluster, 2);
+        let status = &cluster.service.releases[1].status;
+        assert_eq!((status.phase, status.summary.as_str()), (ended, summary));
+    }
+    let mut cluster = Cluster::new();
+    cluster.calm();
+    cluster.deploy("t2");
+    plans(&mut cluster, 2);
+    cluster.decide(Keep::Keep);
+    cluster.deploy("t1");
+    cluster.calm();
+    let status = &cluster.service.releases[1].status;
+    let summary = "ci put the previous template back; ana had decided to keep it: so";
+    assert_eq!((status.phase, status.summary.as_str()), (ReleasePhase::Superseded, summary));
 }

@@ -6,8 +6,9 @@ use jiff::SignedDuration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use trimtab_delivery::plan::AppPhase;
-use trimtab_delivery::snapshot::{Keep, REJECTED_FOR, Release, ReleasePhase, ReleaseStatus};
+use trimtab_delivery::Write;
+use trimtab_delivery::plan::{AppPhase, Pause};
+use trimtab_delivery::snapshot::{Keep, Release, ReleasePhase, ReleaseStatus};
 use trimtab_stats::Verdict;
 use trimtab_workload::{AdmissionHold, Arm};
 
@@ -122,7 +123,7 @@ fn after(events: &[Happens], admission: bool) -> Cluster {
 fn end(cluster: &Cluster) -> String {
     let service = &cluster.service;
     let target = service.target.as_ref();
-    let target = target.map(|t| (&t.template_hash, t.replicas, t.paused, &t.paused_by, t.claim));
+    let target = target.map(|t| (&t.template_hash, t.replicas, t.paused, &t.paused_by, t.hold));
     let status = &service.app.status;
     let mut text = format!("{target:?}\n{status:?}\n{:?}\n", cluster.events);
     for Release { number, template_hash, decision, status, .. } in &service.releases {
@@ -137,14 +138,23 @@ fn end(cluster: &Cluster) -> String {
     text + &format!("{:?}", running.collect::<Vec<_>>())
 }
 
-/// A calm cluster costs nothing, today and for as long as rejections are remembered, and looks as it should.
+/// A calm cluster costs nothing, today and in a year, and looks as it should.
 fn check_quiet(cluster: &mut Cluster) {
     let plan = cluster.plan();
     assert_eq!(plan.writes, [], "a calm service is written to");
     assert_eq!(plan.status, cluster.service.app.status);
-    let remembered = SignedDuration::try_from(REJECTED_FOR).expect("a month");
-    let nearly = remembered - SignedDuration::from_hours(24);
-    cluster.service.now = cluster.service.now.checked_add(nearly).expect("a month is short");
+    // A rejection is forgotten after a month, and the claim says so; nothing else changes with time.
+    let mut plan = plan;
+    for _ in 0..TEMPLATES.len() {
+        let Some(forgets_at) = plan.wake_at else { break };
+        cluster.service.now = forgets_at;
+        let mut forgets = cluster.plan();
+        forgets.writes.retain(|write| !matches!(write, Write::Hold { pause: Pause::Leave, .. }));
+        assert_eq!(forgets.writes, [], "time alone changes something");
+        cluster.calm();
+        plan = cluster.plan();
+    }
+    cluster.service.now = cluster.service.now.checked_add(SignedDuration::from_hours(8760)).expect("a year");
     let later = cluster.plan();
     assert_eq!((later.writes, later.status), (plan.writes, plan.status), "time alone changes something");
 
@@ -239,7 +249,7 @@ proptest! {
         }
         let service = service.target(|target| {
             target.replicas = replicas;
-            target.claim = [None, Some(AdmissionHold::Open), Some(AdmissionHold::HoldChanges), Some(AdmissionHold::Held)][claim];
+            target.hold = [None, Some(AdmissionHold::Open), Some(AdmissionHold::HoldChanges), Some(AdmissionHold::Held)][claim];
             target.paused = odd[0];
             target.paused_by = odd[1].then(|| "kubectl".to_owned());
             target.observed_generation = if odd[2] { 0 } else { target.generation };

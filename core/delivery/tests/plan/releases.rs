@@ -1,6 +1,7 @@
 //! A release from its template to its verdict.
 
-use trimtab_delivery::snapshot::{Notify, ReleasePhase, Strategy};
+use trimtab_delivery::snapshot::{Notify, ReleasePhase};
+use trimtab_delivery::strategy::Rolling;
 use trimtab_judge::finding::FindingState;
 use trimtab_stats::Verdict;
 
@@ -74,7 +75,7 @@ fn begins() {
 #[test]
 fn numbered_by_a_person() {
     let numbered =
-        settled().release(2, "", ReleasePhase::Pending).last(|release| release.template_hash = None);
+        settled().release(2, "t2", ReleasePhase::Pending).last(|release| release.template_hash = None);
     check(
         "the number waits for its template",
         &numbered.clone().later(60),
@@ -117,6 +118,28 @@ fn numbered_by_a_person() {
         create v4 t2 by ci after v1
         = Healthy: Healthy on v1
         why the Deployment holds a new template -> records it as v4
+    ",
+    );
+    let overwritten = arrived.clone().applies("t3");
+    check(
+        "another template was written over the one that was numbered",
+        &overwritten,
+        "
+        create v3 t3 by ci after v1
+        = Healthy: Healthy on v1
+        why the Deployment holds a new template -> records it as v3
+        wake +2m
+    ",
+    );
+    let judged = overwritten.release(3, "t3", ReleasePhase::Judging).started().labelled().later(120);
+    check(
+        "and its number ends, whatever the annotation says",
+        &judged,
+        "
+        v2 is Superseded: its template never reached the Deployment []
+        = Releasing: Releasing v3, judged against v1
+        why 0 of 3 pods of v3 are available -> judges what there is; waits for the other pods
+        wake +1h
     ",
     );
     let other = arrived.target(|target| target.release_annotation = Some(7));
@@ -205,7 +228,7 @@ fn comes_out() {
         ! Progressing PausedByOther: kubectl-rollout paused the Deployment; Trimtab does not lift a pause that is not its own
         why 1 of 3 pods of v2 are available -> waits: kubectl-rollout paused the Deployment; waits for `kubectl rollout resume deployment/pay`
     ");
-    let unclaimed = judging().labelled().target(|target| target.claim = None);
+    let unclaimed = judging().labelled().target(|target| target.hold = None);
     check(
         "the claim is written again",
         &unclaimed,
@@ -292,7 +315,7 @@ fn is_kept() {
         = Healthy: Healthy on v2
         why v2 was out long enough -> keeps it: low evidence: not scraped for 60 s
     ");
-    let rolling = out().settings(|settings| settings.strategy = Strategy::Rolling);
+    let rolling = out().settings(|settings| settings.strategy = &Rolling);
     check(
         "strategy Rolling keeps what is out",
         &rolling,
@@ -334,7 +357,7 @@ fn is_kept() {
         why the Deployment runs v2, which was kept -> nothing is due; waits for a change of its pod template
     ",
     );
-    let stranded = done.settings(|settings| settings.strategy = Strategy::Rolling);
+    let stranded = done.settings(|settings| settings.strategy = &Rolling);
     check(
         "and they go under strategy Rolling too",
         &stranded,

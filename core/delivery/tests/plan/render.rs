@@ -57,15 +57,15 @@ fn line(write: &Write) -> String {
             format!("adopt v{number} {template_hash}{}", after(previous))
         }
         Write::ReleaseStatus { number, status } => format!("v{number} {}", release(status)),
-        Write::Claim { claim, images, pause } => {
+        Write::Hold { hold, images, pause } => {
             let unpause = if *pause == Pause::Clear { ", unpause" } else { "" };
-            format!("claim {}{unpause}", claim_text(*claim, images))
+            format!("claim {}{unpause}", claim_text(*hold, images))
         }
         Write::Restore { number, .. } => format!("restore v{number}"),
         Write::ReturnFields => "return fields".to_owned(),
         Write::LabelPod { pod, arm, .. } => format!("label {pod} {}", arm.as_str()),
         Write::DeleteRelease { number } => format!("delete v{number}"),
-        Write::Event { number, happening, note } => format!("event v{number} {}: {note}", happening.word()),
+        Write::Event { number, event, note } => format!("event v{number} {}: {note}", event.word()),
     }
 }
 
@@ -86,8 +86,9 @@ fn release(status: &ReleaseStatus) -> String {
     facts.extend((status.restores > 0).then(|| format!("restores {}", status.restores)));
     facts.extend(status.needs_human.then(|| "needs a person".to_owned()));
     facts.extend(status.harmed.map(|harmed| format!("harmed {harmed}")));
-    facts
-        .extend(status.told.iter().map(|told| format!("owes {} to {}", told.event.word(), told.destination)));
+    facts.extend(
+        status.outbox.iter().map(|told| format!("owes {} to {}", told.event.word(), told.destination)),
+    );
     format!("is {}: {} [{}]", status.phase.word(), status.summary, facts.join(", "))
 }
 

@@ -8,7 +8,7 @@ use crate::service::{Service, judging, rejected, settled};
 
 fn replaced(service: Service) -> Service {
     let mut service =
-        service.target(|target| (target.uid, target.claim) = ("uid-new".into(), None)).labelled();
+        service.target(|target| (target.uid, target.hold) = ("uid-new".into(), None)).labelled();
     for release in &mut service.releases {
         release.target_uid = Some("uid-pay".into());
     }

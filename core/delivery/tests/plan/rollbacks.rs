@@ -1,7 +1,8 @@
 //! A release that fails: the previous template comes back, and stays.
 
 use trimtab_delivery::plan::RESTORES_MAX;
-use trimtab_delivery::snapshot::{Keep, ReleasePhase, Strategy};
+use trimtab_delivery::snapshot::{Keep, ReleasePhase};
+use trimtab_delivery::strategy::Rolling;
 use trimtab_stats::Verdict;
 use trimtab_workload::AdmissionHold;
 
@@ -42,7 +43,7 @@ fn fails() {
         why the Deployment holds v2, which failed -> restores the template of v1
     ",
     );
-    let rolling = failing().settings(|settings| settings.strategy = Strategy::Rolling);
+    let rolling = failing().settings(|settings| settings.strategy = &Rolling);
     check(
         "strategy Rolling does not judge",
         &rolling,

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use trimtab_delivery::snapshot::{
-    App, Decision, Keep, Notify, Release, ReleasePhase, Settings, Snapshot, Strategy,
-};
+use trimtab_delivery::snapshot::{App, Decision, Keep, Notify, Release, ReleasePhase, Settings, Snapshot};
+use trimtab_delivery::strategy::Guarded;
 use trimtab_judge::finding::{Counts, Finding, FindingState};
 use trimtab_judge::rule::built_in;
 use trimtab_stats::Verdict;
@@ -35,7 +34,7 @@ pub(crate) struct Service {
 pub(crate) fn unclaimed() -> Service {
     let settings = Settings {
         target: "pay".into(),
-        strategy: Strategy::Guarded,
+        strategy: &Guarded,
         watch: Duration::from_secs(300),
         rules: built_in(),
         alpha: 0.005,
@@ -55,7 +54,13 @@ pub(crate) fn unclaimed() -> Service {
         revision: Some(1),
         ..Target::default()
     };
-    let app = App { namespace: "shop".into(), name: "pay".into(), generation: 1, ..App::default() };
+    let app = App {
+        namespace: "shop".into(),
+        name: "pay".into(),
+        generation: 1,
+        uid: "uid-app".into(),
+        ..App::default()
+    };
     let empty = Service {
         now: START,
         app,
@@ -155,7 +160,7 @@ impl Service {
         };
         let images = self.releases.iter().rev().filter(remembered).map(|release| release.image.clone());
         let images = if claim == AdmissionHold::Open { Vec::new() } else { images.collect() };
-        self.target(|target| (target.claim, target.held_images) = (Some(claim), images))
+        self.target(|target| (target.hold, target.held_images) = (Some(claim), images))
     }
 
     /// Paused by a field manager, or by admission (`None`).

@@ -6,7 +6,9 @@ use serde_json::Value;
 use trimtab_api::app_release::{AppReleaseStatus, RuleEvidence};
 use trimtab_api::{AppRelease, ObjectMeta};
 use trimtab_delivery::lower::{RATIO_MAX, verdict_word};
-use trimtab_delivery::snapshot::{Decision, Happening, Keep, Release, ReleasePhase, ReleaseStatus, Told};
+use trimtab_delivery::snapshot::{
+    Decision, Keep, OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus,
+};
 use trimtab_judge::finding::{Counts, Evidence, Finding, FindingState, Interval};
 use trimtab_stats::Verdict;
 
@@ -140,7 +142,7 @@ impl Project for Releases {
 fn record(mut wire: AppRelease, interner: &Interner) -> Result<Record, ProjectError> {
     let release = release(&wire);
     let status = &release.status;
-    let told = status.told.iter().all(|told| is_over(&told.state));
+    let told = status.outbox.iter().all(|told| is_over(&told.state));
     // What is no uid is kept as it is written.
     let target_uid = release.target_uid.as_deref().map(str::parse::<Uid>).transpose();
     if told
@@ -214,7 +216,7 @@ fn release_status(wire: &AppReleaseStatus, has_template: bool) -> ReleaseStatus 
         needs_human: wire.needs_human.unwrap_or_default(),
         findings: wire.rules.iter().map(finding).collect(),
         harmed: wire.harmed,
-        told: wire.notifications.iter().filter_map(told).collect(),
+        outbox: wire.notifications.iter().filter_map(told).collect(),
     }
 }
 
@@ -251,10 +253,10 @@ fn finding(wire: &RuleEvidence) -> Finding {
     }
 }
 
-fn told(wire: &Value) -> Option<Told> {
+fn told(wire: &Value) -> Option<OutboxEntry> {
     let text = |key: &str| wire.get(key).and_then(Value::as_str).unwrap_or_default();
-    Some(Told {
-        event: Happening::parse(text("event"))?,
+    Some(OutboxEntry {
+        event: ReleaseEvent::parse(text("event"))?,
         destination: text("destination").to_owned(),
         state: text("state").to_owned(),
         at: text("at").parse().ok(),

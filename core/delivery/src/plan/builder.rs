@@ -1,16 +1,17 @@
 //! A plan being written: the snapshot it is about, the writes so far, and the report beside them.
 
 use jiff::Timestamp;
+use trimtab_plan::{Object, Reason, Report, report::Step};
 
 use super::claim::Refusal;
 use super::status::{self, Standing};
-use super::{Plan, Write};
-use crate::acting::acting;
-use crate::report::{Report, Step};
-use crate::snapshot::{Happening, Release, ReleasePhase, ReleaseStatus, Snapshot, Told};
+use crate::decision::{Plan, Write};
+use crate::objects;
+use crate::snapshot::{OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, Snapshot};
+use crate::strategy::Wait;
 
 /// A plan being written.
-pub(super) struct Draft<'a> {
+pub(super) struct PlanBuilder<'a> {
     pub(super) snapshot: &'a Snapshot<'a>,
     writes: Vec<Write>,
     steps: Vec<Step>,
@@ -19,7 +20,7 @@ pub(super) struct Draft<'a> {
     refusal: Option<Refusal>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> PlanBuilder<'a> {
     pub(super) fn new(snapshot: &'a Snapshot<'a>) -> Self {
         let standing = Standing::of(snapshot);
         Self { snapshot, writes: Vec::new(), steps: Vec::new(), wake_at: None, standing, refusal: None }
@@ -40,20 +41,46 @@ impl<'a> Draft<'a> {
         self.writes.is_empty()
     }
 
+    /// The Deployment, as the subject of a step.
+    pub(super) fn deployment(&self) -> Object {
+        objects::deployment(self.snapshot.app, &self.snapshot.settings.target)
+    }
+
+    /// The record of release `number`, as the subject of a step.
+    pub(super) fn record(&self, number: u64) -> Object {
+        objects::record(self.snapshot.app, number)
+    }
+
     /// Records what was seen and decided.
-    pub(super) fn decided(&mut self, saw: impl Into<String>, decided: impl Into<String>) {
-        self.steps.push(Step { saw: saw.into(), decided: decided.into(), waits_for: None });
+    pub(super) fn decided(
+        &mut self,
+        code: Reason,
+        subject: Object,
+        saw: impl Into<String>,
+        decided: impl Into<String>,
+    ) {
+        self.steps.push(Step { code, subject, saw: saw.into(), decided: decided.into(), waits_for: None });
     }
 
     /// Records what is being waited for.
     pub(super) fn waits(
         &mut self,
+        code: Reason,
+        subject: Object,
         saw: impl Into<String>,
         decided: impl Into<String>,
         waits_for: impl Into<String>,
     ) {
-        let waits_for = Some(waits_for.into());
-        self.steps.push(Step { saw: saw.into(), decided: decided.into(), waits_for });
+        self.waits_as(
+            subject,
+            Wait { code, saw: saw.into(), decided: decided.into(), waits_for: waits_for.into() },
+        );
+    }
+
+    /// Records what is being waited for, in the words of a strategy.
+    pub(super) fn waits_as(&mut self, subject: Object, wait: Wait) {
+        let Wait { code, saw, decided, waits_for } = wait;
+        self.steps.push(Step { code, subject, saw, decided, waits_for: Some(waits_for) });
     }
 
     /// Asks for another look at `at`; the earliest wish wins.
@@ -70,13 +97,14 @@ impl<'a> Draft<'a> {
     }
 
     /// Records an Event, to come before the status write that makes it due no more.
-    pub(super) fn event(&mut self, number: u64, happening: Happening, note: impl Into<String>) {
-        self.writes.push(Write::Event { number, happening, note: note.into() });
+    pub(super) fn event(&mut self, number: u64, event: ReleaseEvent, note: impl Into<String>) {
+        self.writes.push(Write::Event { number, event, note: note.into() });
     }
 
     /// The service is not looked after.
     pub(super) fn refuse(&mut self, refusal: Refusal) {
-        self.waits(refusal.message.clone(), "leaves the Deployment alone", refusal.next.clone());
+        let (saw, next) = (refusal.message.clone(), refusal.next.clone());
+        self.waits(refusal.reason, self.deployment(), saw, "leaves the Deployment alone", next);
         self.refusal = Some(refusal);
     }
 
@@ -85,28 +113,23 @@ impl<'a> Draft<'a> {
             self.wake_at(at);
         }
         let status = status::render(self.snapshot, &self.standing, self.refusal.as_ref());
-        let report = Report {
-            service: format!("{}/{}", self.snapshot.app.namespace, self.snapshot.app.name),
-            summary: status.summary.clone(),
-            steps: self.steps,
-            acting: acting(self.snapshot),
-            findings: self.snapshot.findings.to_vec(),
-        };
+        let about = objects::service(self.snapshot.app);
+        let report = Report { about, summary: status.summary.clone(), steps: self.steps };
         (Plan { writes: self.writes, status, wake_at: self.wake_at }, report)
     }
 }
 
-/// Adds the messages owed for `happening`, once per destination; entries that exist are never touched.
-pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, happening: Happening) {
+/// Adds the messages owed for `event`, once per destination; entries that exist are never touched.
+pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, event: ReleaseEvent) {
     let notify = &snapshot.settings.notify;
-    if !notify.on.is_empty() && !notify.on.iter().any(|word| word == happening.word()) {
+    if !notify.on.is_empty() && !notify.on.iter().any(|word| word == event.word()) {
         return;
     }
     for destination in &notify.destinations {
-        let owed = status.told.iter().any(|told| told.event == happening && told.destination == *destination);
+        let owed = status.outbox.iter().any(|told| told.event == event && told.destination == *destination);
         if !owed {
-            status.told.push(Told {
-                event: happening,
+            status.outbox.push(OutboxEntry {
+                event: event,
                 destination: destination.clone(),
                 state: String::new(),
                 at: Some(snapshot.now),

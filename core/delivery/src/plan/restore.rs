@@ -1,0 +1,157 @@
+//! A template is put back on the Deployment: that of the release before one that failed, or one that was taken away.
+
+use trimtab_plan::Reason;
+use trimtab_stats::Verdict;
+use trimtab_workload::Target;
+
+use super::builder::{PlanBuilder, moved_to, owe};
+use super::hold::{Rejections, held_images};
+use super::keep::close;
+use super::limits::RESTORES_MAX;
+use super::situation::Promise;
+use crate::decision::Write;
+use crate::names::release_word;
+use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
+
+/// The release failed: what was kept before it comes back.
+pub(super) fn fail(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release, summary: String) {
+    let snapshot = builder.snapshot;
+    let mut status = moved_to(release, ReleasePhase::RollingBack, summary);
+    status.verdict = Some(Verdict::Fail);
+    status.low_evidence = false;
+    // What was counted so far brought this very release back; the previous template was not restored yet.
+    status.restores = 0;
+    close(&mut status, snapshot);
+    let ordered = release.decision.as_ref().is_some_and(|decision| decision.keep == Keep::RollBack);
+    if release.rollback_to.is_some() && !ordered {
+        // A person went back to this release on purpose; undoing that would bring back what they fled from.
+        let note = format!(
+            "{} is itself a rollback, and fails too: {}",
+            release_word(release.number),
+            status.summary
+        );
+        status.phase = ReleasePhase::Kept;
+        status.summary.clone_from(&note);
+        ask_for_a_person(builder, release, status, &note);
+        let subject = builder.record(release.number);
+        return builder.decided(Reason::RollbackFailed, subject, note, "keeps it, and asks for a person");
+    }
+    restore_with(builder, target, release, status);
+}
+
+/// Writes `status` and restores, or asks for a person where somebody keeps undoing it. The decision is written before it
+/// is acted on, so a successor that takes over in between finishes the job; the restore is counted after it happened, so
+/// one that lost a race against another writer of the Deployment is not held against the limit.
+pub(super) fn restore_with(
+    builder: &mut PlanBuilder<'_>,
+    target: &Target,
+    release: &Release,
+    mut status: ReleaseStatus,
+) {
+    let word = release_word(release.number);
+    let Some(current) = builder.snapshot.before(release) else {
+        let note =
+            format!("{word} failed, and no earlier release is recorded to go back to: {}", status.summary);
+        // Without a way back it stays what it is: under way, until a person decides.
+        status.phase = ReleasePhase::Judging;
+        if !release.status.needs_human {
+            ask_for_a_person(builder, release, status, &note);
+        }
+        let next =
+            format!("`trimtab promote {} --because ...`, or another template", builder.snapshot.app.name);
+        return builder.waits(
+            Reason::NothingToRestore,
+            builder.record(release.number),
+            note,
+            "does nothing",
+            next,
+        );
+    };
+    let back = release_word(current.number);
+    if status.restores >= RESTORES_MAX {
+        let note = format!(
+            "{word} failed, but {} wrote its template back after {back} was restored {} times: stopped",
+            target.template_manager, status.restores
+        );
+        ask_for_a_person(builder, release, status, &note);
+        let next =
+            format!("the writer to stop, or `trimtab promote {} --because ...`", builder.snapshot.app.name);
+        let subject = builder.record(release.number);
+        return builder.waits(Reason::RestoresExhausted, subject, note, "does nothing more", next);
+    }
+    restore_and_count(builder, release, current.number, status, Rejections::And(release));
+    let (saw, decided) =
+        (format!("the Deployment holds {word}, which failed"), format!("restores the template of {back}"));
+    builder.decided(Reason::Restoring, builder.record(release.number), saw, decided);
+}
+
+fn restore_and_count(
+    builder: &mut PlanBuilder<'_>,
+    release: &Release,
+    number: u64,
+    status: ReleaseStatus,
+    rejections: Rejections<'_>,
+) {
+    let images = held_images(builder.snapshot, rejections);
+    let counted = ReleaseStatus { restores: status.restores + 1, ..status.clone() };
+    builder.release_status(release, status);
+    builder.write(Write::Restore { number, images });
+    builder.release_status(release, counted);
+}
+
+/// A rejected template was written over the release under way: that one comes back, a bounded number of times.
+pub(super) fn bring_back(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
+    let status = release.status.clone();
+    let word = release_word(release.number);
+    let saw = format!("a rejected template was written over {word}, which is under way");
+    if status.restores >= RESTORES_MAX {
+        let note = format!("{} keeps writing a rejected template over {word}", target.template_manager);
+        ask_for_a_person(builder, release, status, &note);
+        let subject = builder.record(release.number);
+        return builder.waits(
+            Reason::RestoresExhausted,
+            subject,
+            saw,
+            "does nothing more",
+            "the writer to stop",
+        );
+    }
+    restore_and_count(builder, release, release.number, status, Rejections::Known);
+    builder.decided(Reason::BroughtBack, builder.record(release.number), saw, format!("brings back {word}"));
+}
+
+/// A person decided to keep a template that the manager had put away before it saw the decision: the template comes back,
+/// a bounded number of times. It is kept as soon as the Deployment holds it again.
+pub(super) fn keep_promise(builder: &mut PlanBuilder<'_>, promise: Promise<'_>, restores_max: u32) {
+    let Promise { numbered, of } = promise;
+    let Some(decision) = numbered.keep_decision() else { return };
+    let word = release_word(of.number);
+    let saw = format!("{} decided to keep {word}: {}", decision.actor, decision.because);
+    if numbered.status.restores >= restores_max {
+        return builder.waits(
+            Reason::RestoresExhausted,
+            builder.record(numbered.number),
+            saw,
+            "does nothing more: it was brought back too often",
+            "a change of the pod template",
+        );
+    }
+    restore_and_count(builder, numbered, of.number, numbered.status.clone(), Rejections::After(of));
+    let decided = format!("brings back the template of {word}, which was taken away before");
+    builder.decided(Reason::BroughtBack, builder.record(numbered.number), saw, decided);
+}
+
+/// Says once that Trimtab cannot go on alone.
+pub(super) fn ask_for_a_person(
+    builder: &mut PlanBuilder<'_>,
+    release: &Release,
+    mut status: ReleaseStatus,
+    note: &str,
+) {
+    if !status.needs_human {
+        builder.event(release.number, ReleaseEvent::NeedsHuman, note);
+        status.needs_human = true;
+        owe(&mut status, builder.snapshot, ReleaseEvent::NeedsHuman);
+    }
+    builder.release_status(release, status);
+}

@@ -1,0 +1,95 @@
+//! A settled service, and a rejected template that somebody applied again.
+
+use trimtab_plan::Reason;
+use trimtab_workload::{AdmissionHold, Target};
+
+use super::builder::{PlanBuilder, moved_to, owe};
+use super::hold::{Rejections, held_images, let_pass, write_hold};
+use super::keep::keep_by_decision;
+use super::{judging, restore};
+use crate::decision::Pause;
+use crate::names::release_word;
+use crate::snapshot::{Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
+
+/// The Deployment holds what was kept: the claim says what may pass from here on.
+pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &Release) {
+    if let Some(watched) = builder.snapshot.judged() {
+        judging::watch_on(builder, target, watched);
+        if builder.phase_in_flight().is_some() {
+            return;
+        }
+    }
+    let word = release_word(current.number);
+    for release in builder.snapshot.releases.iter().filter(|release| release.status.held) {
+        let status = ReleaseStatus { held: false, ..release.status.clone() };
+        builder.release_status(release, status);
+    }
+    let_pass(builder, target, Rejections::Known);
+    match target.paused_by_others() {
+        Some(manager) => builder.waits(
+            Reason::PausedByOther,
+            builder.deployment(),
+            format!("the Deployment runs {word} and is paused by {manager}"),
+            "leaves the pause alone",
+            format!("a change, and `kubectl rollout resume deployment/{}`", target.name),
+        ),
+        None => builder.waits(
+            Reason::Settled,
+            builder.deployment(),
+            format!("the Deployment runs {word}, which was kept"),
+            "nothing is due",
+            "a change of its pod template",
+        ),
+    }
+}
+
+/// The Deployment holds a rejected template: admission paused it, and it stays so until a person or another template
+/// says otherwise.
+pub(super) fn hold(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
+    let word = release_word(release.number);
+    let saw = format!("the Deployment holds the template of {word}, which was rejected");
+    if let Some(decision) = release.keep_decision() {
+        let decided = format!("keeps {word}: {} said so because {}", decision.actor, decision.because);
+        builder.decided(Reason::KeptByDecision, builder.record(release.number), saw, decided);
+        return keep_by_decision(builder, release, decision);
+    }
+    if let Some(other) = builder.snapshot.in_flight() {
+        return restore::bring_back(builder, target, other);
+    }
+    if !target.paused {
+        let decided = "restores the previous template: nothing held this one at admission";
+        builder.decided(Reason::RejectedTemplateOut, builder.record(release.number), saw, decided);
+        // The previous release has as long to come back as it had the first time.
+        let decided_at = Some(builder.snapshot.now);
+        let status = moved_to(release, ReleasePhase::RollingBack, release.status.summary.clone());
+        let status = ReleaseStatus { held: false, recovered_at: None, decided_at, ..status };
+        return restore::restore_with(builder, target, release, status);
+    }
+    let others = target.paused_by_others().is_some();
+    if !others {
+        let images = held_images(builder.snapshot, Rejections::Known);
+        write_hold(builder, target, AdmissionHold::Held, images, Pause::Leave);
+    }
+    if others || release.status.held {
+        return builder.waits(
+            Reason::Held,
+            builder.record(release.number),
+            saw,
+            "holds it; the pods of the previous release keep running",
+            format!(
+                "another template, or `trimtab promote {} {word} --because ...`",
+                builder.snapshot.app.name
+            ),
+        );
+    }
+    let note = format!(
+        "{word} was rejected and applied again by {}: held, no pod is touched",
+        target.template_manager
+    );
+    builder.event(release.number, ReleaseEvent::Held, note.clone());
+    let mut status = moved_to(release, ReleasePhase::RolledBack, release.status.summary.clone());
+    status.held = true;
+    owe(&mut status, builder.snapshot, ReleaseEvent::Held);
+    builder.release_status(release, status);
+    builder.decided(Reason::Held, builder.record(release.number), saw, note);
+}
