@@ -62,8 +62,8 @@ impl Context {
     pub(crate) fn known(&self, copy: &Copied) -> Option<Value> {
         let key = Key::new(copy.from.namespace.as_deref()?, copy.from.name.as_str());
         match copy.from.kind {
-            Kind::Deployment => Some(self.stores.of::<Deployments>().get(&key)?.template.value()),
-            Kind::ReplicaSet => Some(self.stores.of::<ReplicaSets>().get(&key)?.template.as_ref()?.value()),
+            Kind::DEPLOYMENT => Some(self.stores.of::<Deployments>().get(&key)?.template.value()),
+            Kind::REPLICA_SET => Some(self.stores.of::<ReplicaSets>().get(&key)?.template.as_ref()?.value()),
             _ => None,
         }
     }

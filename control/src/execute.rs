@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use trimtab_kube::api::{Force, Patch as Wire, Preconditions, Propagation};
 use trimtab_kube::expectations::Expectations;
-use trimtab_kube::kinds::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
-use trimtab_kube::resource::{DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS};
 use trimtab_kube::{Api, ApiError, Key, Resource};
 use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Plan, Precondition, Write};
 use trimtab_units::template_hash;
@@ -64,7 +62,7 @@ impl Executor<'_> {
                 if let Some(copy) = copy {
                     put(&mut body, copy.into, self.read(copy).await?);
                 }
-                match self.api.create(resource(object.kind), namespace(object), &body).await {
+                match self.api.create(&Resource::of(object.kind), namespace(object), &body).await {
                     Ok(answer) => self.wrote(object, &answer, versions),
                     Err(ApiError::AlreadyExists { .. }) if *if_there == IfThere::Done => {}
                     Err(error) => return Err(error),
@@ -106,7 +104,7 @@ impl Executor<'_> {
             }
             Write::Event { event, by } => {
                 let object = &event.object;
-                match self.api.create(resource(object.kind), namespace(object), &event.body(by)).await {
+                match self.api.create(&Resource::of(object.kind), namespace(object), &event.body(by)).await {
                     Ok(_) | Err(ApiError::AlreadyExists { .. }) => {}
                     Err(error) => return Err(error),
                 }
@@ -122,7 +120,7 @@ impl Executor<'_> {
     }
 
     async fn patch(&self, object: &Object, part: Part, patch: &Wire) -> Result<Value, ApiError> {
-        let (of, namespace) = (resource(object.kind), namespace(object));
+        let (of, namespace) = (&Resource::of(object.kind), namespace(object));
         match part {
             Part::Main => self.api.patch(of, namespace, &object.name, patch).await,
             Part::Status => self.subresource(object, "status", patch).await,
@@ -130,12 +128,14 @@ impl Executor<'_> {
     }
 
     async fn subresource(&self, object: &Object, name: &str, patch: &Wire) -> Result<Value, ApiError> {
-        self.api.patch_subresource(resource(object.kind), namespace(object), &object.name, name, patch).await
+        self.api
+            .patch_subresource(&Resource::of(object.kind), namespace(object), &object.name, name, patch)
+            .await
     }
 
     /// What is gone, or came back as another object, needs no deleting.
     async fn delete(&self, object: &Object, when: &Precondition) -> Result<(), ApiError> {
-        let (of, when) = (resource(object.kind), preconditions(when));
+        let (of, when) = (&Resource::of(object.kind), preconditions(when));
         let deleted = self.api.delete(of, namespace(object), &object.name, &when, Propagation::Background);
         match deleted.await {
             Err(error) if !is_gone(&error) => Err(error),
@@ -150,7 +150,8 @@ impl Executor<'_> {
         manager: &str,
         when: &Precondition,
     ) -> Result<Option<Value>, ApiError> {
-        let Some(found) = self.api.get(resource(object.kind), namespace(object), &object.name).await? else {
+        let Some(found) = self.api.get(&Resource::of(object.kind), namespace(object), &object.name).await?
+        else {
             return Ok(None);
         };
         let Some(patch) = returned(&found, manager) else { return Ok(None) };
@@ -163,7 +164,7 @@ impl Executor<'_> {
         if let Some(value) = (self.known)(copy).filter(fits) {
             return Ok(value);
         }
-        let (of, namespace) = (resource(copy.from.kind), namespace(&copy.from));
+        let (of, namespace) = (&Resource::of(copy.from.kind), namespace(&copy.from));
         let gone = || ApiError::missing(of, namespace, &copy.from.name);
         let found = self.api.get(of, namespace, &copy.from.name).await?.ok_or_else(gone)?;
         let value = found.pointer(copy.pointer).cloned().ok_or_else(gone)?;
@@ -179,21 +180,9 @@ impl Executor<'_> {
         let Some(version) = version.and_then(|version| version.parse().ok()) else { return };
         versions.insert(object.clone(), version);
         // Pods and Events are not waited for: a label that is set twice is set once, and nobody reads Events back.
-        if !matches!(object.kind, Kind::Pod | Kind::Event) {
-            self.expectations.wrote(resource(object.kind), key(object), version);
+        if !matches!(object.kind, Kind::POD | Kind::EVENT) {
+            self.expectations.wrote(&Resource::of(object.kind), key(object), version);
         }
-    }
-}
-
-fn resource(kind: Kind) -> &'static Resource {
-    match kind {
-        Kind::Deployment => DEPLOYMENTS,
-        Kind::ReplicaSet => REPLICA_SETS,
-        Kind::Pod => PODS,
-        Kind::Event => EVENTS,
-        Kind::ManagedApp => MANAGED_APPS,
-        Kind::AppRelease => APP_RELEASES,
-        Kind::FleetPolicy => FLEET_POLICIES,
     }
 }
 

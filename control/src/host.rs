@@ -7,7 +7,7 @@
 //! A controller says what it is about; everything that two of them would do alike is here. Watches, the elector and every
 //! reconcile are tasks of their own, so that a plan that computes for seconds costs nobody else a turn.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use trimtab_kube::host::Host;
 use trimtab_kube::kinds::{Changed, Namespaces};
 use trimtab_kube::lease::Elector;
 use trimtab_kube::queue::{Failed, Queue, QueueKey};
-use trimtab_plan::{Concern, Plan, check};
+use trimtab_plan::{Concern, Plan, Report, check};
 
 use crate::context::{Context, Reads};
 use crate::execute::{Executor, Stopped};
@@ -67,8 +67,8 @@ pub trait Controller: Send + Sync + 'static {
     /// What there is to see of `key` now. Never waits.
     fn gather(&self, key: &Self::Key, now: Timestamp) -> Gathered<Self::Seen>;
 
-    /// What is due. Decides on `seen` alone.
-    fn plan(&self, seen: &Self::Seen) -> Plan;
+    /// What is due, and why. Decides on `seen` alone.
+    fn plan(&self, seen: &Self::Seen) -> (Plan, Report);
 
     /// Takes a message that a plan hands over: the key of its outbox entry, and the destination.
     fn notify(&self, _seen: &Self::Seen, _key: &str, _destination: &str) {}
@@ -325,17 +325,17 @@ impl<C: Controller> Hosting<C> {
             Gathered::Nothing => Gathered::Nothing,
             Gathered::Later(at) => Gathered::Later(at),
             Gathered::Seen(seen) => {
-                let plan = controller.plan(&seen);
-                Gathered::Seen((seen, plan))
+                let decided = controller.plan(&seen);
+                Gathered::Seen((seen, decided))
             }
         });
-        let (seen, plan) = match decided {
+        let (seen, (plan, report)) = match decided {
             Gathered::Nothing => return Ok(None),
             Gathered::Later(at) => return Ok(Some(at)),
             Gathered::Seen(decided) => decided,
         };
         self.permitted(&plan)?;
-        log(controller.concern(), &key, &plan);
+        log(controller.concern(), &key, &plan, &report);
         let api = context.api.in_term(term).with_field_manager(controller.concern().manager);
         let executor = Executor {
             api: &api,
@@ -375,10 +375,13 @@ pub(crate) fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Tim
     }
 }
 
-fn log(concern: &Concern, key: &impl std::fmt::Display, plan: &Plan) {
+fn log(concern: &Concern, key: &impl Display, plan: &Plan, report: &Report) {
     for write in &plan.writes {
         let object = write.object().map(ToString::to_string).unwrap_or_default();
         tracing::info!(controller = concern.name, %key, verb = write.verb(), object, "writes");
+    }
+    if !plan.is_quiet() {
+        tracing::debug!(controller = concern.name, %key, report = report.text(), "why");
     }
 }
 

@@ -1,13 +1,13 @@
-//! Reconcile shells: read a snapshot, ask the core, apply the plan. Nothing clever lives here.
+//! The house of the controllers: each gathers what it sees and asks a core; one host runs them all.
 //!
 //! ```text
-//! watches -> stores -> dirty service -> observed::Observed -> delivery::plan -> apply -> API
-//!                            ^                                   |
-//!                            +---- evidence (delivery::judge) <--+-- Prometheus
+//! watches -> stores -> keys that a change concerns -> gather -> core plan -> check -> writes -> API
+//!                                                       ^
+//!                        evidence (measurements.rs) ----+---- Prometheus
 //! ```
 //!
-//! **Invariants.** A write happens only because a plan says so. A plan is made only on stores that have seen our own last
-//! write of each object. One broken object never stops another's release.
+//! **Invariants.** A write happens only because a plan says so, and [`host`] has it checked first. A plan is made only on
+//! stores that have seen our own last write of each object. One broken object never stops another's release.
 
 pub mod bindings;
 pub mod context;

@@ -97,13 +97,13 @@ fn what_a_held_service_waits_for() {
     plan.status.phase = AppPhase::Held;
     let step = Step {
         code: Reason::Held,
-        subject: Object::new(Kind::AppRelease, "shop", "payments-v128"),
+        subject: Object::new(Kind::APP_RELEASE, "shop", "payments-v128"),
         saw: "the Deployment holds the template of v128, which was rejected".to_owned(),
         decided: "holds it; the pods of the previous release keep running".to_owned(),
         waits_for: Some("another template, or `trimtab promote payments --because ...`".to_owned()),
     };
     let report = Report {
-        about: Object::new(Kind::ManagedApp, "shop", "payments"),
+        about: Object::new(Kind::MANAGED_APP, "shop", "payments"),
         summary: "Healthy on v127 (v128 rejected)".to_owned(),
         steps: vec![step],
     };

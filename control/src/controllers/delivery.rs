@@ -12,8 +12,8 @@ use trimtab_kube::kinds::{
 use trimtab_kube::queue::Queue;
 use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_kube::watch::Row;
-use trimtab_plan::Plan;
 use trimtab_plan::concern::{Concern, DELIVERY};
+use trimtab_plan::{Plan, Report};
 
 use crate::bindings::Bindings;
 use crate::context::{Context, Reads};
@@ -120,18 +120,15 @@ impl Controller for Delivery {
         Gathered::Seen(Seen { observed, measured, now, next_look })
     }
 
-    fn plan(&self, seen: &Seen) -> Plan {
+    fn plan(&self, seen: &Seen) -> (Plan, Report) {
         let snapshot = seen.observed.snapshot(seen.now, &seen.measured);
         let (decided, report) = plan(&snapshot);
         let mut due = lower(&snapshot, &decided);
         if decided.writes.is_empty() {
             due.writes.extend(self.outbox.advance(&seen.observed, &snapshot));
         }
-        if !due.is_quiet() {
-            tracing::debug!(service = %seen.observed.key, report = report.text(), "why");
-        }
         due.wake_at = earliest(due.wake_at, seen.next_look);
-        due
+        (due, report)
     }
 
     fn notify(&self, seen: &Seen, entry: &str, destination: &str) {

@@ -10,7 +10,8 @@ use trimtab_kube::Key;
 use trimtab_kube::kinds::{Changed, FLEET_POLICIES, Policies, PolicyRow, Stores};
 use trimtab_kube::watch::Row;
 use trimtab_plan::concern::{Concern, POLICY};
-use trimtab_plan::{IfAbsent, Kind, Object, Part, Patch, Plan, Precondition, Write};
+use trimtab_plan::report::{Report, Step};
+use trimtab_plan::{IfAbsent, Kind, Object, Part, Patch, Plan, Precondition, Reason, Write};
 
 use crate::context::Reads;
 use crate::host::{Controller, Gathered};
@@ -54,19 +55,20 @@ impl Controller for Policy {
             .map_or(Gathered::Nothing, |row| Gathered::Seen(Seen { row, now }))
     }
 
-    fn plan(&self, Seen { row, now }: &Seen) -> Plan {
+    fn plan(&self, Seen { row, now }: &Seen) -> (Plan, Report) {
         let (metadata, status) = (&row.object.metadata, &row.object.status);
-        let condition = validity(row);
+        let about = Object::cluster_wide(Kind::FLEET_POLICY, metadata.name.as_str());
+        let (condition, report) = validity(row, &about);
         let said = status.conditions.iter().any(|old| {
             (&old.status, &old.reason, &old.message)
                 == (&condition.status, &condition.reason, &condition.message)
         });
         if said && status.observed_generation == Some(metadata.generation) {
-            return Plan::nothing();
+            return (Plan::nothing(), report);
         }
         let conditions = merge_conditions(&status.conditions, vec![condition], *now);
         let write = Write::Patch {
-            object: Object::cluster_wide(Kind::FleetPolicy, metadata.name.as_str()),
+            object: about,
             part: Part::Status,
             patch: Patch::Apply(json!({
                 "apiVersion": FLEET_POLICIES.api_version(),
@@ -79,24 +81,35 @@ impl Controller for Policy {
             // Another version has an event of its own.
             if_absent: IfAbsent::Done,
         };
-        Plan { writes: vec![write], wake_at: None }
+        (Plan { writes: vec![write], wake_at: None }, report)
     }
 }
 
-fn validity(row: &PolicyRow) -> Condition {
+fn validity(row: &PolicyRow, about: &Object) -> (Condition, Report) {
     let problems: Vec<String> = check_policy(&row.object).iter().map(ToString::to_string).collect();
-    let (status, reason, message) = match problems.as_slice() {
-        [] => ("True", "Valid", "the spec is valid".to_owned()),
-        problems => {
-            ("False", "Invalid", format!("{}; what is wrong counts as not written", problems.join("; ")))
-        }
+    let (status, code, message) = match problems.as_slice() {
+        [] => ("True", Reason::Valid, "the spec is valid".to_owned()),
+        problems => (
+            "False",
+            Reason::Invalid,
+            format!("{}; what is wrong counts as not written", problems.join("; ")),
+        ),
     };
-    Condition {
+    let step = Step {
+        code,
+        subject: about.clone(),
+        saw: message.clone(),
+        decided: "says so".to_owned(),
+        waits_for: Some("a change of the spec".to_owned()),
+    };
+    let report = Report { about: about.clone(), summary: message.clone(), steps: vec![step] };
+    let condition = Condition {
         kind: "Valid".to_owned(),
         status: status.to_owned(),
-        reason: reason.to_owned(),
+        reason: code.code().to_owned(),
         message,
         last_transition_time: None,
         observed_generation: Some(row.object.metadata.generation),
-    }
+    };
+    (condition, report)
 }

@@ -18,7 +18,8 @@ use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_kube::watch::Row;
 use trimtab_kube::{Api, ApiError, Key};
 use trimtab_plan::concern::{Concern, UNCLAIM};
-use trimtab_plan::{Copied, Kind, Object, Plan, Write};
+use trimtab_plan::report::{self, Report};
+use trimtab_plan::{Copied, Kind, Object, Plan, Reason, Write};
 
 use crate::context::Reads;
 use crate::execute::Executor;
@@ -98,9 +99,10 @@ impl Controller for Unclaim {
         Gathered::Seen(seen(&self.stores, deployment))
     }
 
-    fn plan(&self, seen: &Seen) -> Plan {
-        tracing::info!(deployment = %seen.deployment.identity.key, "unclaims a Deployment that no ManagedApp names");
-        unclaimed(seen)
+    fn plan(&self, seen: &Seen) -> (Plan, Report) {
+        let step = next_step(&seen.leaving);
+        let report = why(seen, &step);
+        (unclaimed(seen, step), report)
     }
 }
 
@@ -116,17 +118,36 @@ fn seen(stores: &Stores, deployment: Arc<DeploymentRow>) -> Seen {
     Seen { deployment, sets, labelled, leaving }
 }
 
+fn why(seen: &Seen, step: &Step) -> Report {
+    let key = &seen.deployment.identity.key;
+    let about = Object::new(Kind::DEPLOYMENT, &key.namespace, &*key.name);
+    let decided = match step {
+        Step::Restore { template_hash } => format!("puts template {template_hash} back and lifts the hold"),
+        Step::ReturnFields => "gives the fields of the restored template back".to_owned(),
+        Step::Release => "takes the labels and the claim away".to_owned(),
+        Step::ReleasePaused => "takes the claim away and leaves the pause: nothing else may run".to_owned(),
+    };
+    let step = report::Step {
+        code: Reason::Unclaimed,
+        subject: about.clone(),
+        saw: "no ManagedApp names the claimed Deployment".to_owned(),
+        decided,
+        waits_for: None,
+    };
+    Report { about, summary: "is let go of".to_owned(), steps: vec![step] }
+}
+
 /// What is due to let go of a Deployment: one step, which is seen before the next one follows.
-fn unclaimed(seen: &Seen) -> Plan {
-    let Seen { deployment, sets, labelled, leaving } = seen;
+fn unclaimed(seen: &Seen, step: Step) -> Plan {
+    let Seen { deployment, sets, labelled, .. } = seen;
     let namespace = &*deployment.identity.key.namespace;
     let target = observed::target(deployment, None, None);
-    let writes = match next_step(leaving) {
+    let writes = match step {
         Step::Restore { template_hash } => {
             let set = sets.iter().find(|set| *set.template_hash.to_string() == template_hash);
             let other = set.filter(|set| set.template_hash != deployment.template.hash);
             let restore = other.map(|set| Copied {
-                from: Object::new(Kind::ReplicaSet, namespace, &*set.key.name),
+                from: Object::new(Kind::REPLICA_SET, namespace, &*set.key.name),
                 pointer: "/spec/template",
                 into: "/spec/template",
                 template_hash,

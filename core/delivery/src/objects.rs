@@ -7,15 +7,15 @@ use crate::names::release_object;
 
 /// The `ManagedApp` of the service.
 pub(crate) fn service(app: &App) -> Object {
-    Object::new(Kind::ManagedApp, &app.namespace, app.name.clone())
+    Object::new(Kind::MANAGED_APP, &app.namespace, app.name.clone())
 }
 
 /// The Deployment `name` in the namespace of the service.
 pub(crate) fn deployment(app: &App, name: &str) -> Object {
-    Object::new(Kind::Deployment, &app.namespace, name)
+    Object::new(Kind::DEPLOYMENT, &app.namespace, name)
 }
 
 /// The record of release `number`.
 pub(crate) fn record(app: &App, number: u64) -> Object {
-    Object::new(Kind::AppRelease, &app.namespace, release_object(&app.name, number))
+    Object::new(Kind::APP_RELEASE, &app.namespace, release_object(&app.name, number))
 }

@@ -60,7 +60,7 @@ fn permitted(write: &Write, concern: &Concern) -> Result<(), String> {
         Write::Resize { when, .. } => subresource(&Right::Resize, when),
         Write::Scale { object, when, .. } => subresource(&Right::Scale(object.kind), when),
         Write::Event { event, by } => {
-            may(&Right::Create(Kind::Event))?;
+            may(&Right::Create(Kind::EVENT))?;
             if *by != concern {
                 return Err(format!("{} may not report {} as {}", concern.name, event.object, by.name));
             }
@@ -141,7 +141,7 @@ fn conditions(patch: &Patch, concern: &Concern, kind: Kind) -> Result<(), String
     for condition in listed.into_iter().flatten() {
         let name = condition.get("type").and_then(Value::as_str).unwrap_or_default();
         if !concern.conditions.iter().any(|(of, owned)| *of == kind && *owned == name) {
-            return Err(format!("{} may not set the condition {name:?} of a {}", concern.name, kind.word()));
+            return Err(format!("{} may not set the condition {name:?} of a {}", concern.name, kind.word));
         }
     }
     Ok(())

@@ -48,7 +48,7 @@ impl Event {
         };
         json!({
             "apiVersion": self.object.kind.api_version(),
-            "kind": self.object.kind.word(),
+            "kind": self.object.kind.word,
             "metadata": {"name": self.object.name, "namespace": self.object.namespace},
             // `MicroTime` wants exactly six digits.
             "eventTime": format!("{:.6}", self.at),
@@ -60,7 +60,7 @@ impl Event {
             "note": cut(&self.note, NOTE_BYTES_MAX),
             "regarding": {
                 "apiVersion": self.regarding.kind.api_version(),
-                "kind": self.regarding.kind.word(),
+                "kind": self.regarding.kind.word,
                 "name": self.regarding.name,
                 "namespace": self.regarding.namespace,
                 "uid": self.uid,

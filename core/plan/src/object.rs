@@ -2,66 +2,63 @@
 
 use std::fmt;
 
-/// Every kind that any plan may name. A kind that is not listed cannot be written.
+/// API group of our own kinds.
+const OURS: &str = "trimtab.dev";
+
+/// A kind that plans write or copy from, by where it lives in the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// `apps/v1` Deployment.
-    Deployment,
-    /// `apps/v1` ReplicaSet; only ever read.
-    ReplicaSet,
-    /// `v1` Pod.
-    Pod,
-    /// `events.k8s.io/v1` Event.
-    Event,
-    /// Our `ManagedApp`.
-    ManagedApp,
-    /// Our `AppRelease`.
-    AppRelease,
-    /// Our `FleetPolicy`.
-    FleetPolicy,
+pub struct Kind {
+    /// API group; empty for the core group.
+    pub group: &'static str,
+    /// Version within the group.
+    pub version: &'static str,
+    /// The word in manifests.
+    pub word: &'static str,
+    /// The plural in paths.
+    pub plural: &'static str,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
 }
 
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 7] = [
-        Self::Deployment,
-        Self::ReplicaSet,
-        Self::Pod,
-        Self::Event,
-        Self::ManagedApp,
-        Self::AppRelease,
-        Self::FleetPolicy,
-    ];
+    /// `apps/v1` Deployment.
+    pub const DEPLOYMENT: Self = Self::new("apps", "v1", "Deployment", "deployments");
+    /// `apps/v1` ReplicaSet; only ever read.
+    pub const REPLICA_SET: Self = Self::new("apps", "v1", "ReplicaSet", "replicasets");
+    /// `v1` Pod.
+    pub const POD: Self = Self::new("", "v1", "Pod", "pods");
+    /// `events.k8s.io/v1` Event.
+    pub const EVENT: Self = Self::new("events.k8s.io", "v1", "Event", "events");
+    /// Our `ManagedApp`.
+    pub const MANAGED_APP: Self = Self::new(OURS, "v1alpha1", "ManagedApp", "managedapps");
+    /// Our `AppRelease`.
+    pub const APP_RELEASE: Self = Self::new(OURS, "v1alpha1", "AppRelease", "appreleases");
+    /// Our `FleetPolicy`.
+    pub const FLEET_POLICY: Self =
+        Self { namespaced: false, ..Self::new(OURS, "v1alpha1", "FleetPolicy", "fleetpolicies") };
 
-    /// The word in manifests.
+    /// A kind whose objects live in namespaces.
     #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Deployment => "Deployment",
-            Self::ReplicaSet => "ReplicaSet",
-            Self::Pod => "Pod",
-            Self::Event => "Event",
-            Self::ManagedApp => "ManagedApp",
-            Self::AppRelease => "AppRelease",
-            Self::FleetPolicy => "FleetPolicy",
-        }
+    pub const fn new(
+        group: &'static str,
+        version: &'static str,
+        word: &'static str,
+        plural: &'static str,
+    ) -> Self {
+        Self { group, version, word, plural, namespaced: true }
     }
 
     /// The `apiVersion` in manifests.
     #[must_use]
-    pub fn api_version(self) -> &'static str {
-        match self {
-            Self::Deployment | Self::ReplicaSet => "apps/v1",
-            Self::Pod => "v1",
-            Self::Event => "events.k8s.io/v1",
-            Self::ManagedApp | Self::AppRelease | Self::FleetPolicy => "trimtab.dev/v1alpha1",
-        }
+    pub fn api_version(self) -> String {
+        let slash = if self.group.is_empty() { "" } else { "/" };
+        format!("{}{slash}{}", self.group, self.version)
     }
 
     /// Whether the kind is ours: nobody else writes its status.
     #[must_use]
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::ManagedApp | Self::AppRelease | Self::FleetPolicy)
+        self.group == OURS
     }
 }
 
@@ -110,6 +107,6 @@ impl Object {
 
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind.word(), self.place())
+        write!(f, "{} {}", self.kind.word, self.place())
     }
 }

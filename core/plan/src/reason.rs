@@ -109,6 +109,8 @@ reasons! {
     TargetReplaced,
     /// the pod template is too large to be recorded, and ships without being judged
     TemplateTooLarge,
+    /// a claim that no service names is taken off its Deployment
+    Unclaimed,
     /// the spec is valid
     Valid,
     /// every pod of the release is out, and the time of its watch begins

@@ -28,21 +28,22 @@ fn breach(write: Write, concern: &Concern) -> Option<String> {
 fn each_concern_writes_its_own_fields_and_no_others() {
     let version = || Precondition::version(7);
     let table: [(&Concern, Kind, Part, Patch, Precondition, bool); 14] = {
-        use Kind::{Deployment, FleetPolicy, ManagedApp, Pod};
+        let (deployments, pods, apps) = (Kind::DEPLOYMENT, Kind::POD, Kind::MANAGED_APP);
+        let policies = Kind::FLEET_POLICY;
         use Part::{Main, Status};
         let merge = |value: Value| Patch::Merge(value);
         let op = |path: &str| Patch::Json(vec![json!({"op": "add", "path": path, "value": 1})]);
         [
-            (&DELIVERY, Deployment, Main, op("/spec/template"), version(), true),
-            (&DELIVERY, Deployment, Main, op("/spec/replicas"), version(), false),
-            (&DELIVERY, Deployment, Main, op("/spec"), version(), false),
-            (&DELIVERY, Deployment, Main, op(""), version(), false),
-            (&DELIVERY, Deployment, Main, merge(json!({"spec": {"replicas": 3}})), version(), false),
-            (&DELIVERY, Deployment, Main, op("/spec/templates"), version(), false),
-            (&DELIVERY, Deployment, Main, op("/spec/paused"), Precondition::none(), false),
+            (&DELIVERY, deployments, Main, op("/spec/template"), version(), true),
+            (&DELIVERY, deployments, Main, op("/spec/replicas"), version(), false),
+            (&DELIVERY, deployments, Main, op("/spec"), version(), false),
+            (&DELIVERY, deployments, Main, op(""), version(), false),
+            (&DELIVERY, deployments, Main, merge(json!({"spec": {"replicas": 3}})), version(), false),
+            (&DELIVERY, deployments, Main, op("/spec/templates"), version(), false),
+            (&DELIVERY, deployments, Main, op("/spec/paused"), Precondition::none(), false),
             (
                 &DELIVERY,
-                Pod,
+                pods,
                 Main,
                 merge(json!({"metadata": {"labels": {"trimtab.dev/phase": "canary"}}})),
                 Precondition::uid("u"),
@@ -50,25 +51,25 @@ fn each_concern_writes_its_own_fields_and_no_others() {
             ),
             (
                 &DELIVERY,
-                Pod,
+                pods,
                 Main,
                 merge(json!({"metadata": {"labels": {"app": "x"}}})),
                 Precondition::uid("u"),
                 false,
             ),
-            (&DELIVERY, ManagedApp, Status, merge(json!({"status": {"phase": "Healthy"}})), version(), true),
+            (&DELIVERY, apps, Status, merge(json!({"status": {"phase": "Healthy"}})), version(), true),
             (
                 &DELIVERY,
-                ManagedApp,
+                apps,
                 Status,
                 merge(json!({"status": {"phase": "Healthy"}})),
                 Precondition::none(),
                 false,
             ),
-            (&UNCLAIM, ManagedApp, Status, merge(json!({"status": {"phase": "Healthy"}})), version(), false),
+            (&UNCLAIM, apps, Status, merge(json!({"status": {"phase": "Healthy"}})), version(), false),
             (
                 &POLICY,
-                FleetPolicy,
+                policies,
                 Status,
                 Patch::Apply(json!({"status": {"conditions": [{"type": "Valid"}]}})),
                 version(),
@@ -76,7 +77,7 @@ fn each_concern_writes_its_own_fields_and_no_others() {
             ),
             (
                 &POLICY,
-                FleetPolicy,
+                policies,
                 Status,
                 Patch::Apply(json!({"status": {"conditions": [{"type": "Claimed"}]}})),
                 version(),
@@ -92,7 +93,7 @@ fn each_concern_writes_its_own_fields_and_no_others() {
 
 #[test]
 fn creating_deleting_and_telling_are_rights_too() {
-    let object = || Object::new(Kind::AppRelease, "shop", "pay-v2");
+    let object = || Object::new(Kind::APP_RELEASE, "shop", "pay-v2");
     let create = || Write::Create { object: object(), body: json!({}), copy: None, if_there: IfThere::Fail };
     let delete = |when| Write::Delete { object: object(), when };
     let notify = || Write::Notify { key: "k".into(), destination: "slack".into() };
@@ -108,19 +109,19 @@ fn creating_deleting_and_telling_are_rights_too() {
 const SIZING: Concern = Concern {
     name: "sizing",
     manager: "trimtab-sizing",
-    rights: &[Right::Evict, Right::Resize, Right::Scale(Kind::Deployment), Right::Create(Kind::Event)],
+    rights: &[Right::Evict, Right::Resize, Right::Scale(Kind::DEPLOYMENT), Right::Create(Kind::EVENT)],
     conditions: &[],
 };
 
 #[test]
 fn moving_and_sizing_pods_are_rights_too() {
     let object = |kind: Kind| Object::new(kind, "shop", "pay");
-    let evict = |when| Write::Evict { object: object(Kind::Pod), when };
+    let evict = |when| Write::Evict { object: object(Kind::POD), when };
     let resources = || BTreeMap::from([("app".to_owned(), json!({"requests": {"cpu": "1"}}))]);
-    let resize = |when| Write::Resize { object: object(Kind::Pod), resources: resources(), when };
+    let resize = |when| Write::Resize { object: object(Kind::POD), resources: resources(), when };
     let scale = |kind, when| Write::Scale { object: object(kind), replicas: 3, when };
     let uid = || Precondition::uid("u");
-    for write in [evict(uid()), resize(uid()), scale(Kind::Deployment, uid())] {
+    for write in [evict(uid()), resize(uid()), scale(Kind::DEPLOYMENT, uid())] {
         assert_eq!(breach(write.clone(), &SIZING), None, "{write:?}");
         for other in ALL {
             assert!(breach(write.clone(), other).is_some(), "{} {write:?}", other.name);
@@ -129,8 +130,8 @@ fn moving_and_sizing_pods_are_rights_too() {
     for write in [
         evict(Precondition::none()),
         resize(Precondition::none()),
-        scale(Kind::Deployment, Precondition::none()),
-        scale(Kind::ReplicaSet, uid()),
+        scale(Kind::DEPLOYMENT, Precondition::none()),
+        scale(Kind::REPLICA_SET, uid()),
     ] {
         assert!(breach(write.clone(), &SIZING).is_some(), "{write:?}");
     }
@@ -145,8 +146,8 @@ fn moving_and_sizing_pods_are_rights_too() {
 fn an_event_has_one_reporter_and_one_object() {
     let event = |uid: &str, by| Write::Event {
         event: Event {
-            object: Object::new(Kind::Event, "shop", "pay-v2.kept"),
-            regarding: Object::new(Kind::ManagedApp, "shop", "pay"),
+            object: Object::new(Kind::EVENT, "shop", "pay-v2.kept"),
+            regarding: Object::new(Kind::MANAGED_APP, "shop", "pay"),
             uid: uid.to_owned(),
             reason: Reason::Kept,
             severity: Severity::Normal,
@@ -166,10 +167,10 @@ fn a_precondition_that_nobody_compares_is_none() {
     let generation = || Precondition { generation: Some(3), ..Precondition::uid("u") };
     let paused = || json!({"spec": {"paused": true}});
     let op = json!({"op": "add", "path": "/spec/paused", "value": true});
-    let on = |change| patch(Kind::Deployment, Part::Main, change, generation());
+    let on = |change| patch(Kind::DEPLOYMENT, Part::Main, change, generation());
     assert_eq!(breach(on(Patch::Json(vec![op])), &DELIVERY), None);
     assert!(breach(on(Patch::Merge(paused())), &DELIVERY).is_some());
-    let object = Object::new(Kind::AppRelease, "shop", "pay-v2");
+    let object = Object::new(Kind::APP_RELEASE, "shop", "pay-v2");
     assert!(breach(Write::Delete { object, when: generation() }, &DELIVERY).is_some());
 }
 
@@ -177,7 +178,7 @@ fn a_precondition_that_nobody_compares_is_none() {
 #[test]
 fn a_policy_gets_its_status() {
     let status = |body: Value, when| Write::Patch {
-        object: Object::cluster_wide(Kind::FleetPolicy, "default"),
+        object: Object::cluster_wide(Kind::FLEET_POLICY, "default"),
         part: Part::Status,
         patch: Patch::Apply(body),
         copy: None,
@@ -186,7 +187,7 @@ fn a_policy_gets_its_status() {
     };
     let valid = || {
         json!({
-            "apiVersion": Kind::FleetPolicy.api_version(), "kind": "FleetPolicy", "metadata": {"name": "default"},
+            "apiVersion": Kind::FLEET_POLICY.api_version(), "kind": "FleetPolicy", "metadata": {"name": "default"},
             "status": {"conditions": [{"type": "Valid", "status": "True", "reason": Reason::Valid.code()}]},
         })
     };
@@ -209,8 +210,8 @@ fn two_writers_never_own_one_field_or_condition() {
     const THIEF: Concern = Concern {
         name: "thief",
         manager: "thief",
-        rights: &[Right::Field(Kind::Deployment, Part::Main, "/spec/template/spec")],
-        conditions: &[(Kind::FleetPolicy, "Valid")],
+        rights: &[Right::Field(Kind::DEPLOYMENT, Part::Main, "/spec/template/spec")],
+        conditions: &[(Kind::FLEET_POLICY, "Valid")],
     };
     assert_eq!(shared_fields(&[&DELIVERY, &POLICY, &THIEF]).len(), 2);
 }
@@ -241,7 +242,7 @@ proptest! {
             *spec = json!({});
         }
         spec["replicas"] = json!(replicas);
-        let write = patch(Kind::Deployment, Part::Main, Patch::Merge(value), Precondition::version(1));
+        let write = patch(Kind::DEPLOYMENT, Part::Main, Patch::Merge(value), Precondition::version(1));
         prop_assert!(breach(write, &DELIVERY).is_some());
     }
 }

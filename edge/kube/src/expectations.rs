@@ -24,7 +24,7 @@ pub struct Expectations {
 
 #[derive(Debug, Default)]
 struct Writes {
-    unseen: BTreeMap<(&'static Resource, Key), Unseen>,
+    unseen: BTreeMap<(Resource, Key), Unseen>,
     sweep_at: usize,
 }
 
@@ -42,19 +42,19 @@ impl Unseen {
 
 impl Expectations {
     /// Remembers that `key` was written at `resource_version`.
-    pub fn wrote(&self, resource: &'static Resource, key: Key, resource_version: u64) {
+    pub fn wrote(&self, resource: &Resource, key: Key, resource_version: u64) {
         let mut writes = locked(&self.writes);
         if writes.unseen.len() >= writes.sweep_at.max(SWEEP_WRITES_MIN) {
             writes.unseen.retain(|_, unseen| unseen.is_waited_for());
             writes.sweep_at = writes.unseen.len() * 2;
         }
-        writes.unseen.insert((resource, key), Unseen { resource_version, since: Instant::now() });
+        writes.unseen.insert((*resource, key), Unseen { resource_version, since: Instant::now() });
     }
 
     /// Whether a store is still behind any of our last writes. `seen` answers for the objects that matter with the version
     /// that the store shows (`Some(None)`: no such object yet), and `None` for the others. What was seen, and what was
     /// waited for long enough, is forgotten.
-    pub fn is_any_behind(&self, seen: impl Fn(&'static Resource, &Key) -> Option<Option<u64>>) -> bool {
+    pub fn is_any_behind(&self, seen: impl Fn(&Resource, &Key) -> Option<Option<u64>>) -> bool {
         let mut behind = false;
         locked(&self.writes).unseen.retain(|(resource, key), unseen| {
             let Some(shown) = seen(resource, key) else { return true };
@@ -67,8 +67,8 @@ impl Expectations {
     }
 
     /// The object was deleted: what was written to it will not be seen any more.
-    pub fn forget(&self, resource: &'static Resource, key: &Key) {
-        locked(&self.writes).unseen.remove(&(resource, key.clone()));
+    pub fn forget(&self, resource: &Resource, key: &Key) {
+        locked(&self.writes).unseen.remove(&(*resource, key.clone()));
     }
 
     /// How many writes are remembered.

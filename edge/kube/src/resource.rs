@@ -1,27 +1,33 @@
 //! What kinds there are, where they live in the API, and how their objects are named.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use trimtab_plan::Kind;
 
 /// One served kind: enough to build every request path for it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Resource {
     /// API group; empty for the core group.
-    pub group: Cow<'static, str>,
+    pub group: &'static str,
     /// Version within the group, for example `v1`.
-    pub version: Cow<'static, str>,
+    pub version: &'static str,
     /// Kind, for example `Deployment`.
-    pub kind: Cow<'static, str>,
+    pub kind: &'static str,
     /// Plural resource name as used in paths, for example `deployments`.
-    pub plural: Cow<'static, str>,
+    pub plural: &'static str,
     /// Whether objects live in namespaces.
     pub namespaced: bool,
 }
 
 impl Resource {
+    /// The kind that plans know.
+    pub const fn of(kind: Kind) -> Resource {
+        let Kind { group, version, word, plural, namespaced } = kind;
+        Resource { namespaced, ..Resource::new(group, version, word, plural) }
+    }
+
     /// A namespaced kind.
     pub const fn new(
         group: &'static str,
@@ -29,13 +35,7 @@ impl Resource {
         kind: &'static str,
         plural: &'static str,
     ) -> Resource {
-        Resource {
-            group: Cow::Borrowed(group),
-            version: Cow::Borrowed(version),
-            kind: Cow::Borrowed(kind),
-            plural: Cow::Borrowed(plural),
-            namespaced: true,
-        }
+        Resource { group, version, kind, plural, namespaced: true }
     }
 
     /// A cluster-scoped kind.
@@ -45,13 +45,7 @@ impl Resource {
         kind: &'static str,
         plural: &'static str,
     ) -> Resource {
-        Resource {
-            group: Cow::Borrowed(group),
-            version: Cow::Borrowed(version),
-            kind: Cow::Borrowed(kind),
-            plural: Cow::Borrowed(plural),
-            namespaced: false,
-        }
+        Resource { group, version, kind, plural, namespaced: false }
     }
 
     /// `apiVersion` as objects carry it: `v1`, `apps/v1`.

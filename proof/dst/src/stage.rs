@@ -10,6 +10,7 @@ use trimtab_control::manager::{ManagerOptions, Parts};
 use trimtab_control::measure::PrometheusMeasure;
 use trimtab_delivery::names::MANAGER;
 use trimtab_kube::host::Host;
+use trimtab_kube::kinds::Namespaces;
 use trimtab_kube::{Api, CancellationToken, Clock};
 use trimtab_providers::prometheus::{Limits, Prometheus, PrometheusConfig};
 use trimtab_sim::{Actor, Rbac, Sim, SimConfig};
@@ -53,6 +54,10 @@ pub struct StageOptions {
     pub fleet: Fleet,
     /// What is wrong with every manager, on purpose.
     pub planted: Option<Planted>,
+    /// Namespaces that managers look after and have rights in.
+    pub watched: Namespaces,
+    /// Which instance every manager is.
+    pub instance: Option<String>,
 }
 
 impl StageOptions {
@@ -60,7 +65,15 @@ impl StageOptions {
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         let epoch = SimConfig::seeded(seed).epoch;
-        Self { seed, epoch, admission: true, fleet: Fleet::of(Vec::new()), planted: None }
+        Self {
+            seed,
+            epoch,
+            admission: true,
+            fleet: Fleet::of(Vec::new()),
+            planted: None,
+            watched: Namespaces::All,
+            instance: None,
+        }
     }
 }
 
@@ -80,6 +93,8 @@ pub struct Stage {
     started: u32,
     killed: u32,
     planted: Option<Planted>,
+    watched: Namespaces,
+    instance: Option<String>,
     faults: Ongoing,
 }
 
@@ -103,6 +118,9 @@ impl Stage {
         let sim = Sim::new(config);
         let mut objects: Vec<Value> = INSTALLED.iter().flat_map(|text| documents(text)).collect();
         objects.retain(|object| options.admission || !is_admission(object));
+        if let Namespaces::These(watched) = &options.watched {
+            narrow(&mut objects, watched);
+        }
         objects.extend(rights_of_the_world());
         let namespaces = [NAMESPACE, OWN_NAMESPACE];
         let spaces = namespaces
@@ -128,6 +146,8 @@ impl Stage {
             started: 0,
             killed: 0,
             planted: options.planted,
+            watched: options.watched.clone(),
+            instance: options.instance.clone(),
             faults: Ongoing::default(),
         }
     }
@@ -163,7 +183,8 @@ impl Stage {
         let options = ManagerOptions {
             namespace: OWN_NAMESPACE.to_owned(),
             identity: format!("manager-{}", self.started),
-            ..ManagerOptions::default()
+            watched: self.watched.clone(),
+            instance: self.instance.clone(),
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(trimtab_control::run(options, parts, stop.clone()));
@@ -259,6 +280,21 @@ impl Running {
         self.actor.kill();
         self.task.abort();
     }
+}
+
+/// The manager's rights on the cluster, in some namespaces alone: as `trimtab install --watch-namespace` prints them.
+fn narrow(objects: &mut Vec<Value>, watched: &[Arc<str>]) {
+    let is_cluster_wide = |object: &Value| {
+        object["kind"] == "ClusterRoleBinding" && object["metadata"]["name"] == "trimtab-manager"
+    };
+    let Some(place) = objects.iter().position(is_cluster_wide) else { return };
+    let binding = objects.remove(place);
+    objects.extend(watched.iter().map(|namespace| {
+        let mut within = binding.clone();
+        within["kind"] = json!("RoleBinding");
+        within["metadata"] = json!({"name": "trimtab-manager-watch", "namespace": &**namespace});
+        within
+    }));
 }
 
 /// How often a settling stage is looked at.

@@ -64,7 +64,7 @@ fn other() -> Precondition {
 #[tokio::test(start_paused = true)]
 async fn a_pod_is_evicted_once_and_never_another_of_its_name() {
     let sim = cluster();
-    let evict = |name: &str, when| Write::Evict { object: object(Kind::Pod, name), when };
+    let evict = |name: &str, when| Write::Evict { object: object(Kind::POD, name), when };
     let first = uid(&sim, PODS, "pay-0");
     carry_out(&sim, vec![evict("pay-0", first.clone()), evict("pay-1", other())]).await.expect("evicted");
     assert_eq!(sim.get(PODS, "shop", "pay-0"), None);
@@ -86,7 +86,7 @@ async fn a_pod_is_evicted_once_and_never_another_of_its_name() {
 async fn a_running_pod_is_resized_in_place() {
     let sim = cluster();
     let resize = |when| Write::Resize {
-        object: object(Kind::Pod, "pay-0"),
+        object: object(Kind::POD, "pay-0"),
         resources: BTreeMap::from([("app".to_owned(), json!({"requests": {"cpu": "250m"}}))]),
         when,
     };
@@ -103,7 +103,7 @@ async fn a_running_pod_is_resized_in_place() {
 #[tokio::test(start_paused = true)]
 async fn a_workload_is_scaled_on_what_was_read() {
     let sim = cluster();
-    let scale = |replicas, when| Write::Scale { object: object(Kind::Deployment, "pay"), replicas, when };
+    let scale = |replicas, when| Write::Scale { object: object(Kind::DEPLOYMENT, "pay"), replicas, when };
     let replicas = || sim.get(DEPLOYMENTS, "shop", "pay").expect("it exists")["spec"]["replicas"].clone();
     let read = sim.get(DEPLOYMENTS, "shop", "pay").expect("it exists");
     let version = read["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok());
@@ -122,8 +122,8 @@ async fn a_workload_is_scaled_on_what_was_read() {
 async fn an_event_is_recorded_once() {
     let sim = cluster();
     let event = |note: &str| Event {
-        object: object(Kind::Event, "pay-v2.kept"),
-        regarding: object(Kind::ManagedApp, "pay"),
+        object: object(Kind::EVENT, "pay-v2.kept"),
+        regarding: object(Kind::MANAGED_APP, "pay"),
         uid: "u".to_owned(),
         reason: Reason::Kept,
         severity: Severity::Normal,
@@ -144,7 +144,7 @@ async fn an_event_is_recorded_once() {
 async fn stale_plans_are_told_from_refused_ones() {
     let sim = cluster();
     let patch = |operations: Value, generation| Write::Patch {
-        object: object(Kind::Deployment, "pay"),
+        object: object(Kind::DEPLOYMENT, "pay"),
         part: Part::Main,
         patch: Patch::Json(operations.as_array().cloned().expect("operations")),
         copy: None,
@@ -160,7 +160,7 @@ async fn stale_plans_are_told_from_refused_ones() {
         when: Precondition::none(),
         if_absent: IfAbsent::Fail,
     };
-    let nowhere = Object::new(Kind::Pod, "nowhere", "pay-0");
+    let nowhere = Object::new(Kind::POD, "nowhere", "pay-0");
     let create = |object: Object, if_there| {
         let mut body = pod(&object.name);
         body["metadata"]["namespace"] = json!(object.namespace);
@@ -169,8 +169,8 @@ async fn stale_plans_are_told_from_refused_ones() {
     let wrong = json!([{"op": "add", "path": "/spec/replicas", "value": -1}]);
     for (case, write, stale) in [
         ("another generation", patch(pause(), 9), true),
-        ("an object that is gone", gone(object(Kind::Deployment, "bill")), true),
-        ("a name that is taken", create(object(Kind::Pod, "pay-0"), IfThere::Fail), true),
+        ("an object that is gone", gone(object(Kind::DEPLOYMENT, "bill")), true),
+        ("a name that is taken", create(object(Kind::POD, "pay-0"), IfThere::Fail), true),
         ("a value that is wrong", patch(wrong, 1), false),
         ("a namespace that does not exist", create(nowhere, IfThere::Fail), false),
     ] {
@@ -188,7 +188,7 @@ async fn a_policy_gets_its_status() {
     let crd: Value =
         serde_saphyr::from_str(include_str!("../../../deploy/crds/fleetpolicies.yaml")).expect("YAML");
     let policy = json!({
-        "apiVersion": Kind::FleetPolicy.api_version(), "kind": "FleetPolicy", "metadata": {"name": "default"}, "spec": {},
+        "apiVersion": Kind::FLEET_POLICY.api_version(), "kind": "FleetPolicy", "metadata": {"name": "default"}, "spec": {},
     });
     sim.load(vec![crd, policy]).expect("valid objects");
     let read = || sim.get("fleetpolicies.trimtab.dev", "", "default").expect("it exists");
@@ -202,11 +202,11 @@ async fn a_policy_gets_its_status() {
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         });
         let body = json!({
-            "apiVersion": Kind::FleetPolicy.api_version(), "kind": "FleetPolicy", "metadata": {"name": "default"},
+            "apiVersion": Kind::FLEET_POLICY.api_version(), "kind": "FleetPolicy", "metadata": {"name": "default"},
             "status": {"conditions": [condition]},
         });
         Write::Patch {
-            object: Object::cluster_wide(Kind::FleetPolicy, "default"),
+            object: Object::cluster_wide(Kind::FLEET_POLICY, "default"),
             part: Part::Status,
             patch: Patch::Apply(body),
             copy: None,

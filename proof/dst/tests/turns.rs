@@ -19,8 +19,8 @@ use trimtab_kube::kinds::{self, Changed, FLEET_POLICIES, Namespaces, Policies, S
 use trimtab_kube::queue::Queue;
 use trimtab_kube::watch::Row;
 use trimtab_kube::{Api, CancellationToken, Key};
-use trimtab_plan::Plan;
 use trimtab_plan::concern::{Concern, UNCLAIM};
+use trimtab_plan::{Kind, Object, Plan, Report};
 
 /// How long the slow plan computes.
 const COMPUTES: Duration = Duration::from_secs(5);
@@ -58,11 +58,12 @@ impl Controller for Slow {
         Gathered::Seen(())
     }
 
-    fn plan(&self, (): &()) -> Plan {
+    fn plan(&self, (): &()) -> (Plan, Report) {
         self.began.fetch_add(1, Ordering::SeqCst);
         std::thread::sleep(COMPUTES);
         self.ended.fetch_add(1, Ordering::SeqCst);
-        Plan::nothing()
+        let about = Object::cluster_wide(Kind::FLEET_POLICY, "any");
+        (Plan::nothing(), Report { about, summary: String::new(), steps: Vec::new() })
     }
 }
 

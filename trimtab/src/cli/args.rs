@@ -279,6 +279,9 @@ pub struct InstallArgs {
         hide_default_value = true
     )]
     pub prometheus_matchers: String,
+    /// Namespace to look after, the only ones that the manager gets rights in; may be given several times; default is all
+    #[arg(long, value_name = "NAMESPACE", value_delimiter = ',')]
+    pub watch_namespace: Vec<String>,
 }
 
 /// Arguments of `uninstall`.

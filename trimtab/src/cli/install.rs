@@ -11,6 +11,10 @@ use super::args::{Globals, InstallArgs};
 use super::exit::{Exit, Failure};
 use super::output::yaml;
 
+/// Name of the binding of the manager's rights on the cluster.
+pub const BINDING: &str = "trimtab-manager";
+/// Name of the bindings that take its place where only some namespaces are looked after.
+pub const BINDING_WITHIN: &str = "trimtab-manager-watch";
 /// Namespace of the manager where nobody says otherwise.
 pub const NAMESPACE: &str = "trimtab-system";
 
@@ -32,6 +36,8 @@ pub struct Choices {
     pub prometheus_url: Option<String>,
     /// Matchers that narrow every query; empty for none.
     pub prometheus_matchers: String,
+    /// Namespaces to look after; none for all of them.
+    pub watched: Vec<String>,
 }
 
 /// Prints the installation.
@@ -44,9 +50,14 @@ pub fn install(args: &InstallArgs, globals: &Globals, out: &mut dyn Write) -> Re
         image: args.image.clone(),
         prometheus_url: args.prometheus_url.clone(),
         prometheus_matchers: args.prometheus_matchers.clone(),
+        watched: args.watch_namespace.clone(),
     };
     if let Err(error) = trimtab_units::names::check_dns_label(&choices.namespace) {
         return Err(Failure::error(format!("--namespace: {error}")));
+    }
+    for name in &choices.watched {
+        trimtab_units::names::check_dns_label(name)
+            .map_err(|error| Failure::error(format!("--watch-namespace: {error}")))?;
     }
     for object in objects(&choices)? {
         write!(out, "---\n{}", yaml(&object)?)?;
@@ -76,11 +87,28 @@ pub fn objects(choices: &Choices) -> Result<Vec<Value>, Failure> {
     for text in [MANAGED_APPS, FLEET_POLICIES, APP_RELEASES, MANAGER, RBAC, ADMISSION] {
         objects.extend(documents(text)?);
     }
+    if !choices.watched.is_empty() {
+        objects = objects.into_iter().flat_map(|object| narrowed(object, &choices.watched)).collect();
+    }
     objects.sort_by_key(|object| place(object["kind"].as_str().unwrap_or_default()));
     for object in &mut objects {
         choose(object, choices);
     }
     Ok(objects)
+}
+
+/// The manager's rights on the cluster, in some namespaces alone.
+fn narrowed(object: Value, namespaces: &[String]) -> Vec<Value> {
+    if object["kind"] != "ClusterRoleBinding" || object["metadata"]["name"] != BINDING {
+        return vec![object];
+    }
+    let within = |namespace: &String| {
+        let mut binding = object.clone();
+        binding["kind"] = json!("RoleBinding");
+        binding["metadata"] = json!({"name": BINDING_WITHIN, "namespace": namespace});
+        binding
+    };
+    namespaces.iter().map(within).collect()
 }
 
 fn documents(text: &str) -> Result<Vec<Value>, Failure> {
@@ -102,7 +130,8 @@ fn place(kind: &str) -> u8 {
 
 fn choose(object: &mut Value, choices: &Choices) {
     let namespace = json!(choices.namespace);
-    if let Some(own) = object.pointer_mut("/metadata/namespace") {
+    let elsewhere = object["metadata"]["name"] == BINDING_WITHIN;
+    if let Some(own) = object.pointer_mut("/metadata/namespace").filter(|_| !elsewhere) {
         *own = namespace.clone();
     }
     for subject in object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -137,6 +166,7 @@ fn choose_manager(deployment: &mut Value, choices: &Choices) {
     if !choices.prometheus_matchers.is_empty() {
         arguments.push(format!("--prometheus-matchers={}", choices.prometheus_matchers));
     }
+    arguments.extend(choices.watched.iter().map(|name| format!("--watch-namespace={name}")));
     if let Some(container) = deployment.pointer_mut("/spec/template/spec/containers/0") {
         container["image"] = json!(choices.image);
         container["args"] = json!(arguments);
@@ -153,6 +183,7 @@ mod tests {
             image: "registry.example/trimtab:1".to_owned(),
             prometheus_url: Some("http://prometheus.monitoring:9090".to_owned()),
             prometheus_matchers: r#"cluster="eu-1""#.to_owned(),
+            watched: Vec::new(),
         }
     }
 
@@ -176,6 +207,35 @@ mod tests {
         ] {
             assert!(text.contains(wanted), "{wanted}");
         }
+    }
+
+    #[test]
+    fn a_manager_of_some_namespaces_has_rights_in_no_others() {
+        let objects =
+            objects(&Choices { watched: vec!["shop".to_owned(), "web".to_owned()], ..choices() }).unwrap();
+        let bindings: Vec<String> = objects
+            .iter()
+            .filter(|object| object["roleRef"]["name"] == "trimtab-manager")
+            .map(|object| {
+                let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
+                let (kind, place) = (text("/kind"), text("/metadata/namespace"));
+                format!(
+                    "{kind} in {place} of a {} to {}",
+                    text("/roleRef/kind"),
+                    text("/subjects/0/namespace")
+                )
+            })
+            .collect();
+        assert_eq!(
+            bindings,
+            [
+                "RoleBinding in shop of a ClusterRole to ops",
+                "RoleBinding in web of a ClusterRole to ops",
+                "RoleBinding in ops of a Role to ops",
+            ]
+        );
+        let text: String = objects.iter().map(Value::to_string).collect();
+        assert!(text.contains("--watch-namespace=shop") && text.contains("--watch-namespace=web"), "{text}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use trimtab_plan::{Copied, Kind, Object};
 use super::args::UninstallArgs;
 use super::deploy::pointer_segment;
 use super::exit::{Exit, Failure};
-use super::install::{Choices, NAMESPACE, objects};
+use super::install::{BINDING, BINDING_WITHIN, Choices, NAMESPACE, objects};
 use super::service::{Service, list, text};
 use super::session::Session;
 
@@ -48,8 +48,8 @@ enum Mode {
 /// Stops before anything is deleted that a claim still needs.
 pub async fn uninstall(session: &mut Session<'_>, args: &UninstallArgs) -> Result<Exit, Failure> {
     let mode = if args.yes { Mode::Perform } else { Mode::Rehearse };
-    let namespace = installed_in(session).await?;
-    let choices = Choices { namespace: namespace.clone(), ..Choices::default() };
+    let choices = installed(session).await?;
+    let namespace = choices.namespace.clone();
     let (first, rest): (Vec<Value>, Vec<Value>) =
         objects(&choices)?.into_iter().rev().filter(|object| object["kind"] != "Namespace").partition(acts);
     // A manager without permission can undo nothing, even while its pods are still ending.
@@ -72,14 +72,27 @@ pub async fn uninstall(session: &mut Session<'_>, args: &UninstallArgs) -> Resul
 /// The manager's own means to act.
 fn acts(object: &Value) -> bool {
     let name = text(object, "/metadata/name");
-    matches!((text(object, "/kind"), name), ("ClusterRoleBinding", "trimtab-manager") | ("Deployment", _))
+    let kind = text(object, "/kind");
+    matches!(
+        (kind, name),
+        ("ClusterRoleBinding", BINDING) | ("RoleBinding", BINDING_WITHIN) | ("Deployment", _)
+    )
 }
 
-/// Where the manager is: what the binding of its permissions says.
-async fn installed_in(session: &Session<'_>) -> Result<String, Failure> {
-    let binding = session.api.get(CLUSTER_ROLE_BINDINGS, None, "trimtab-manager").await?;
-    let named = binding.as_ref().map(|binding| text(binding, "/subjects/0/namespace").to_owned());
-    Ok(named.filter(|namespace| !namespace.is_empty()).unwrap_or_else(|| NAMESPACE.to_owned()))
+/// Where the manager is, and what it looks after: what the bindings of its rights say.
+async fn installed(session: &Session<'_>) -> Result<Choices, Failure> {
+    let of_cluster = session.api.get(CLUSTER_ROLE_BINDINGS, None, BINDING).await?;
+    let all = session.api.list(ROLE_BINDINGS, None, &Selector::all()).await?;
+    let within: Vec<Value> =
+        all.into_iter().filter(|binding| text(binding, "/metadata/name") == BINDING_WITHIN).collect();
+    let subjects = of_cluster.iter().chain(&within).map(|binding| text(binding, "/subjects/0/namespace"));
+    let named = subjects.filter(|namespace| !namespace.is_empty()).map(str::to_owned).next();
+    let watched = within.iter().map(|binding| text(binding, "/metadata/namespace").to_owned());
+    Ok(Choices {
+        namespace: named.unwrap_or_else(|| NAMESPACE.to_owned()),
+        watched: watched.collect(),
+        ..Choices::default()
+    })
 }
 
 fn resource(kind: &str) -> Result<&'static Resource, Failure> {
@@ -203,6 +216,6 @@ async fn kept_template(
         return Ok(None);
     }
     let template_hash = kept.spec.template_hash.clone().ok_or_else(lost)?;
-    let from = Object::new(Kind::AppRelease, namespace, kept.metadata.name.clone());
+    let from = Object::new(Kind::APP_RELEASE, namespace, kept.metadata.name.clone());
     Ok(Some(Copied { from, pointer: "/spec/template", into: "/spec/template", template_hash }))
 }

@@ -43,7 +43,7 @@ pub fn freed(namespace: &str, target: &Target) -> plan::Write {
 #[must_use]
 pub fn returned(namespace: &str, target: &Target) -> plan::Write {
     plan::Write::ReturnFields {
-        object: Object::new(Kind::Deployment, namespace, target.name.clone()),
+        object: Object::new(Kind::DEPLOYMENT, namespace, target.name.clone()),
         manager: MANAGER,
         when: Precondition { generation: Some(target.generation), ..Precondition::uid(target.uid.clone()) },
     }
@@ -82,7 +82,7 @@ fn patch(namespace: &str, target: &Target, change: &Change) -> plan::Write {
         operations.push(json!({"op": "remove", "path": "/spec/paused"}));
     }
     plan::Write::Patch {
-        object: Object::new(Kind::Deployment, namespace, target.name.clone()),
+        object: Object::new(Kind::DEPLOYMENT, namespace, target.name.clone()),
         part: Part::Main,
         patch: Patch::Json(operations),
         copy: change.restore.clone(),

@@ -17,7 +17,7 @@ pub(super) fn event(snapshot: &Snapshot<'_>, number: u64, event: ReleaseEvent, n
     };
     let name = format!("{}.{}", release_object(&app.name, number), event.word().to_lowercase());
     let event = Event {
-        object: Object::new(Kind::Event, &app.namespace, name),
+        object: Object::new(Kind::EVENT, &app.namespace, name),
         regarding: objects::service(app),
         uid: app.uid.clone(),
         reason: event.reason(),

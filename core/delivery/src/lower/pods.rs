@@ -9,7 +9,7 @@ use trimtab_workload::{ARM_LABEL, Arm};
 #[must_use]
 pub fn label(namespace: &str, pod: &str, uid: &str, arm: Option<Arm>) -> plan::Write {
     plan::Write::Patch {
-        object: Object::new(Kind::Pod, namespace, pod),
+        object: Object::new(Kind::POD, namespace, pod),
         part: Part::Main,
         patch: Patch::Merge(json!({"metadata": {"labels": {ARM_LABEL: arm.map(Arm::as_str)}}})),
         copy: None,

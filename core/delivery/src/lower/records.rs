@@ -20,14 +20,14 @@ pub(super) fn create(snapshot: &Snapshot<'_>, target: &Target, new: &NewRelease)
     let object = record(snapshot.app, new.number);
     let mut body = json!({
         "apiVersion": object.kind.api_version(),
-        "kind": object.kind.word(),
+        "kind": object.kind.word,
         "metadata": {
             "name": object.name,
             "namespace": app.namespace,
             "labels": {APP_LABEL: app.name},
             "ownerReferences": [{
-                "apiVersion": Kind::ManagedApp.api_version(),
-                "kind": Kind::ManagedApp.word(),
+                "apiVersion": Kind::MANAGED_APP.api_version(),
+                "kind": Kind::MANAGED_APP.word,
                 "name": app.name,
                 "uid": app.uid,
                 "controller": true,
@@ -73,7 +73,7 @@ pub(super) fn adopt(
 
 fn template_in_spec(snapshot: &Snapshot<'_>, target: &Target, template_hash: &str) -> Copied {
     Copied {
-        from: Object::new(Kind::Deployment, &snapshot.app.namespace, target.name.clone()),
+        from: Object::new(Kind::DEPLOYMENT, &snapshot.app.namespace, target.name.clone()),
         pointer: TEMPLATE,
         into: TEMPLATE,
         template_hash: template_hash.to_owned(),

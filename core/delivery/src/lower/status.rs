@@ -20,7 +20,7 @@ pub(super) fn of_service(snapshot: &Snapshot<'_>, status: &AppStatus) -> Option<
     let object = objects::service(app);
     let body = json!({
         "apiVersion": object.kind.api_version(),
-        "kind": object.kind.word(),
+        "kind": object.kind.word,
         "metadata": {"name": app.name, "namespace": app.namespace},
         "status": service_status(app, status, snapshot.now),
     });

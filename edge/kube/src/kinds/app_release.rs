@@ -13,7 +13,7 @@ use trimtab_judge::finding::{Counts, Evidence, Finding, FindingState, Interval};
 use trimtab_stats::Verdict;
 
 use super::kind::Kind;
-use super::own::{GROUP, OwnRow, VERSION, pack, reread, version};
+use super::own::{OwnRow, pack, reread, version};
 use super::packed::Packed;
 use crate::intern::Interner;
 use crate::resource::{Key, Resource};
@@ -21,7 +21,7 @@ use crate::uid::{Moment, Uid};
 use crate::watch::{Project, ProjectError};
 
 /// `AppRelease`.
-pub const APP_RELEASES: &Resource = &Resource::new(GROUP, VERSION, "AppRelease", "appreleases");
+pub const APP_RELEASES: &Resource = &Resource::of(trimtab_plan::Kind::APP_RELEASE);
 
 /// A release.
 pub type ReleaseRow = OwnRow<ReleaseFacts>;

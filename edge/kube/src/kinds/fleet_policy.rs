@@ -3,14 +3,13 @@
 use trimtab_api::FleetPolicy;
 
 use super::kind::Kind;
-use super::own::{GROUP, OwnRow, VERSION, version};
+use super::own::{OwnRow, version};
 use crate::intern::Interner;
 use crate::resource::{Key, Resource};
 use crate::watch::{Project, ProjectError};
 
 /// `FleetPolicy`.
-pub const FLEET_POLICIES: &Resource =
-    &Resource::cluster_scoped(GROUP, VERSION, "FleetPolicy", "fleetpolicies");
+pub const FLEET_POLICIES: &Resource = &Resource::of(trimtab_plan::Kind::FLEET_POLICY);
 
 /// A policy.
 pub type PolicyRow = OwnRow<FleetPolicy>;

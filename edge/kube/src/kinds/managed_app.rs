@@ -6,14 +6,14 @@ use trimtab_api::{ManagedApp, ObjectMeta};
 use trimtab_delivery::names::INSTANCE_LABEL;
 
 use super::kind::Kind;
-use super::own::{GROUP, OwnRow, VERSION, pack, reread, version};
+use super::own::{OwnRow, pack, reread, version};
 use super::packed::Packed;
 use crate::intern::Interner;
 use crate::resource::{Key, Resource};
 use crate::watch::{Project, ProjectError};
 
 /// `ManagedApp`.
-pub const MANAGED_APPS: &Resource = &Resource::new(GROUP, VERSION, "ManagedApp", "managedapps");
+pub const MANAGED_APPS: &Resource = &Resource::of(trimtab_plan::Kind::MANAGED_APP);
 
 /// A service.
 pub type AppRow = OwnRow<AppFacts>;

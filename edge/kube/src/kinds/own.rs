@@ -12,10 +12,6 @@ use super::packed::Packed;
 use crate::resource::Key;
 use crate::watch::{ProjectError, Row};
 
-/// API group and version of our own kinds.
-pub(super) const GROUP: &str = trimtab_delivery::names::GROUP;
-pub(super) const VERSION: &str = "v1alpha1";
-
 /// An object of one of our kinds as the stores keep it.
 #[derive(Clone, Debug)]
 pub struct OwnRow<T> {

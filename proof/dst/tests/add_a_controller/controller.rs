@@ -1,0 +1,54 @@
+//! The controller: what concerns it, what it reads, and which decision it asks.
+
+use jiff::Timestamp;
+use trimtab_control::context::Reads;
+use trimtab_control::host::{Controller, Gathered};
+use trimtab_kube::Key;
+use trimtab_kube::kinds::{Changed, Deployments, Kind, Stores};
+use trimtab_kube::watch::Row;
+use trimtab_plan::{Concern, Plan, Report};
+
+use crate::decision::{FLOOR, Seen, plan};
+use crate::kind::PodFloors;
+
+pub(crate) struct Floors {
+    pub(crate) stores: Stores,
+}
+
+impl Controller for Floors {
+    type Key = Key;
+    type Seen = Seen;
+
+    fn concern(&self) -> &'static Concern {
+        &FLOOR
+    }
+
+    fn concerned(&self, changed: Changed<'_>) -> Vec<Key> {
+        let own = changed.rows::<PodFloors>().map(|row| row.key().clone());
+        let deployments = changed.rows::<Deployments>().map(|row| row.key().clone());
+        let floors = self.stores.of::<PodFloors>().read();
+        let named: Vec<Key> = deployments
+            .flat_map(|key| floors.at(&key).map(|row| row.key().clone()).collect::<Vec<_>>())
+            .collect();
+        own.chain(named).collect()
+    }
+
+    fn all(&self) -> Vec<Key> {
+        self.stores.of::<PodFloors>().read().iter().map(|row| row.key().clone()).collect()
+    }
+
+    fn reads(&self, key: &Key) -> Vec<Reads> {
+        vec![Reads::One(PodFloors::RESOURCE, key.clone())]
+    }
+
+    fn gather(&self, key: &Key, now: Timestamp) -> Gathered<Seen> {
+        let Some(floor) = self.stores.of::<PodFloors>().get(key) else { return Gathered::Nothing };
+        let deployment = self.stores.of::<Deployments>().get(&floor.deployment);
+        let available = deployment.map(|row| row.status.available);
+        Gathered::Seen(Seen { floor: (*floor).clone(), available, now })
+    }
+
+    fn plan(&self, seen: &Seen) -> (Plan, Report) {
+        plan(seen)
+    }
+}
