@@ -23,6 +23,8 @@ pub(super) struct Record {
     /// What a person decided, while it can still happen.
     pub(super) binding: Option<&'static str>,
     pub(super) decided: bool,
+    /// Whether a person decided to keep it.
+    pub(super) wanted: bool,
     low_evidence: bool,
 }
 
@@ -37,6 +39,7 @@ impl Record {
             summary: text(object, "/status/summary").to_owned(),
             needs_human: object["status"]["needsHuman"] == true,
             decided: object["spec"]["decision"].is_object(),
+            wanted: text(object, "/spec/decision/verdict") == "Keep",
             low_evidence: object["status"]["lowEvidence"] == true,
             gone: false,
             binding: None,
