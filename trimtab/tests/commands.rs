@@ -43,6 +43,18 @@ async fn deploy_is_one_record_and_one_patch() {
     assert_eq!(record["metadata"]["ownerReferences"][0]["name"], "payments");
 }
 
+/// A record tells the image of the service container: by it the manager knows the template that the number was given to.
+#[tokio::test(start_paused = true)]
+async fn a_deployed_sidecar_leaves_the_image_of_the_service() {
+    let shop = Shop::claimed().await;
+    let sidecar = shop.deployment()["spec"]["template"]["spec"]["containers"][1]["name"].clone();
+    let command =
+        format!("deploy payments --image envoy:2 --container {}", sidecar.as_str().expect("a name"));
+    let said = shop.run(&command).await;
+    assert_eq!(said.exit, Exit::Done, "{}", said.err);
+    assert_eq!(shop.record(128).expect("recorded")["spec"]["image"], image(&shop.deployment()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_people_get_two_numbers() {
     let shop = Shop::claimed().await;

@@ -43,8 +43,8 @@ reasons! {
     BroughtBack,
     /// the Deployment is looked after
     Claimed,
-    /// a decision of a person came too late to be carried out
-    DecisionTooLate,
+    /// a person decided to keep a release, and somebody took its template away each time it was brought back
+    DecisionUndone,
     /// the evidence since the release was kept on too little of it passes it
     EvidencePassed,
     /// a rejected template was applied again, and is held

@@ -225,3 +225,27 @@ async fn a_policy_gets_its_status() {
         .expect("a policy that changed gets its status from the next plan");
     assert_eq!(read(), after);
 }
+
+/// A record without an image gets one when its template is seen; one that has an image keeps it.
+#[tokio::test(start_paused = true)]
+async fn an_image_is_recorded_once() {
+    let sim = cluster();
+    let crd: Value =
+        serde_saphyr::from_str(include_str!("../../../deploy/crds/appreleases.yaml")).expect("YAML");
+    let record = json!({
+        "apiVersion": Kind::AppRelease.api_version(), "kind": "AppRelease", "metadata": {"name": "pay-v2", "namespace": "shop"},
+        "spec": {"app": "pay", "number": 2, "actor": "ana"},
+    });
+    sim.load(vec![crd, record]).expect("valid objects");
+    let fill = |image: &str| Write::Patch {
+        object: object(Kind::AppRelease, "pay-v2"),
+        part: Part::Main,
+        patch: Patch::Merge(json!({"spec": {"image": image}})),
+        copy: None,
+        when: Precondition::none(),
+        if_absent: IfAbsent::Fail,
+    };
+    carry_out(&sim, vec![fill("pay:v2"), fill("pay:v2")]).await.expect("filled in");
+    let refused = carry_out(&sim, vec![fill("pay:v3")]).await;
+    assert!(matches!(&refused, Err(Stopped::Failed(_))), "{refused:?}");
+}

@@ -84,8 +84,10 @@ async fn claimed(
     container: &str,
     args: &DeployArgs,
 ) -> Result<Exit, Failure> {
+    // A record tells the image of the service container, whichever one is deployed.
+    let own = service.container(&session.api, None).await.unwrap_or_default();
     let record = NewRecord {
-        image: args.image.clone(),
+        image: if own == container { args.image.clone() } else { service.image(&own) },
         reason: Some(args.reason.clone()).filter(|reason| !reason.is_empty()),
         rollback_to: None,
         actor: session.actor().await,
@@ -152,8 +154,11 @@ pub(super) struct NewRecord {
 
 impl NewRecord {
     fn object(&self, service: &Service, app: &ManagedApp, number: u64) -> Value {
-        let mut spec =
-            json!({"app": service.name, "number": number, "image": self.image, "actor": self.actor});
+        let mut spec = json!({"app": service.name, "number": number, "actor": self.actor});
+        // What is left out is filled in when the template is seen, and does not change afterwards.
+        if !self.image.is_empty() {
+            spec["image"] = json!(self.image);
+        }
         let previous = service.current().map(|release| release.spec.number);
         for (field, value) in [("previous", previous), ("rollbackTo", self.rollback_to)] {
             if let Some(value) = value {

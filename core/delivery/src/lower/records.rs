@@ -57,8 +57,10 @@ pub(super) fn adopt(
     previous: Option<u64>,
     template_hash: &str,
 ) -> plan::Write {
+    // What a record says of its image stays.
+    let image = image(target).filter(|_| release.image.is_empty());
     let mut body = json!({"spec": {
-        "templateHash": template_hash, "targetUid": target.uid, "previous": previous, "image": image(target),
+        "templateHash": template_hash, "targetUid": target.uid, "previous": previous, "image": image,
     }});
     without_nulls(&mut body);
     plan::Write::Patch {

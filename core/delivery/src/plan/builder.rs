@@ -129,7 +129,7 @@ pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, event: Re
         let owed = status.outbox.iter().any(|told| told.event == event && told.destination == *destination);
         if !owed {
             status.outbox.push(OutboxEntry {
-                event: event,
+                event,
                 destination: destination.clone(),
                 state: String::new(),
                 at: Some(snapshot.now),

@@ -80,7 +80,7 @@ fn cannot_keep(builder: &mut PlanBuilder<'_>, release: &Release, decision: &Deci
     let answer = format!("{} decided to keep it, and its template was taken away each time", decision.actor);
     let saw = format!("{answer}: {}", decision.because);
     builder.decided(
-        Reason::DecisionTooLate,
+        Reason::DecisionUndone,
         builder.record(release.number),
         saw,
         "does not bring it back again",

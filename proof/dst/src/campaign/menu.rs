@@ -51,11 +51,6 @@ pub enum Ingredient {
 /// What makes the product fail today, and why: not drawn unless everything is asked for. Whoever mends the fault removes
 /// the line.
 pub const NOT_YET: &[(Ingredient, &str)] = &[
-    (
-        Ingredient::Act(Act::Numbered),
-        "a template that is written over a numbered one before its record is adopted is never recorded: the image of the \
-         record is immutable, the manager asks to change it again and again, and the service is not judged",
-    ),
     (Ingredient::Fault(FaultKind::HalfOpen), STALE),
     (Ingredient::Fault(FaultKind::HeldEvents), STALE),
     (Ingredient::Fault(FaultKind::LateEvents), STALE),

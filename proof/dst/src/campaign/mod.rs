@@ -10,6 +10,9 @@ mod shrink;
 mod story;
 
 use std::fmt::Write as _;
+use std::time::Duration;
+
+use trimtab_sim::Sim;
 
 pub use self::menu::{Act, Ingredient, Menu, NOT_YET};
 use self::oracle::Oracles;
@@ -18,10 +21,14 @@ pub use self::shrink::shrink;
 pub use crate::fault::FaultKind;
 use crate::planted::Planted;
 use crate::script;
-use crate::stage::{Stage, StageOptions};
+use crate::stage::{MANAGER_USER, Stage, StageOptions};
 
 /// How every case ends, whatever was drawn and whatever was left out: what goes wrong ends, and the world comes to rest.
 const END: [&str; 2] = ["end faults", "settle"];
+/// Writes of managers in one story after which it is cut off.
+const WRITES_MAX: u64 = 20_000;
+/// How often that is looked at.
+const WRITES_LOOK: Duration = Duration::from_secs(1);
 /// Marks the line of a script that names the seed of its world.
 const SEED_MARK: &str = "# seed ";
 
@@ -103,6 +110,13 @@ pub fn run(case: &Case, planted: Option<Planted>) -> Outcome {
     runtime.block_on(play(case, planted))
 }
 
+/// Returns once managers have written more than anything needs: they would never let the story end.
+async fn runaway(sim: &Sim) {
+    while sim.requests(MANAGER_USER).writes() < WRITES_MAX {
+        tokio::time::sleep(WRITES_LOOK).await;
+    }
+}
+
 async fn play(case: &Case, planted: Option<Planted>) -> Outcome {
     let mut stage = Stage::set(&StageOptions { planted, ..StageOptions::seeded(case.seed) });
     let mut oracles = Oracles::watch(&stage, case);
@@ -112,10 +126,20 @@ async fn play(case: &Case, planted: Option<Planted>) -> Outcome {
         let block = block.trim_end_matches("\n.").to_owned() + "\n";
         let words: Vec<&str> = command.trim_end_matches("<<").split_whitespace().collect();
         let _ = writeln!(transcript, "> {command}");
-        match script::step(&words, &block, &mut stage).await {
-            Ok(shown) => transcript.push_str(&shown),
-            Err(error) => {
+        let sim = stage.sim.clone();
+        let shown = tokio::select! {
+            biased;
+            () = runaway(&sim) => None,
+            shown = script::step(&words, &block, &mut stage) => Some(shown),
+        };
+        match shown {
+            Some(Ok(shown)) => transcript.push_str(&shown),
+            Some(Err(error)) => {
                 let _ = writeln!(transcript, "{error}");
+            }
+            None => {
+                stage.kill_managers();
+                oracles.ran_away(&stage);
             }
         }
         oracles.look(&stage);

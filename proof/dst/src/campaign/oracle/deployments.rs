@@ -109,7 +109,7 @@ impl Deployments {
         !runs && records.was_rejected(name, image)
     }
 
-    /// Only a template that failed may be written over by the manager, or one that a person wants replaced by what they kept.
+    /// Only a template that failed may be written over by the manager, unless a person called another one back.
     fn replaced(
         &self,
         change: &StoreChange,
@@ -119,8 +119,9 @@ impl Deployments {
         records: &Records,
     ) -> Option<Violation> {
         let ours = change.by() == MANAGER_USER && !old.image.is_empty() && old.image != new.image;
-        let wanted = records.is_wanted(name, &new.image);
-        (ours && !wanted && !records.was_rejected(name, &old.image)).then(|| {
+        let called_back =
+            || records.all().any(|record| record.app == name && record.image == new.image && record.wanted);
+        (ours && !records.was_rejected(name, &old.image) && !called_back()).then(|| {
             let what = format!("{} was put in the place of {}, which did not fail", new.image, old.image);
             violation(Oracle::NothingUnjudgedIsReplaced, change, what)
         })

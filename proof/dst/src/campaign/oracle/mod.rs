@@ -150,6 +150,12 @@ impl Oracles {
         self.found.extend(found.into_iter().take(room));
     }
 
+    /// Managers wrote without end, and were stopped.
+    pub(crate) fn ran_away(&mut self, stage: &Stage) {
+        let what = "managers write without end".to_owned();
+        self.add([Violation { oracle: Oracle::QuietAtRest, at: stage.sim.now(), what }]);
+    }
+
     /// What was found.
     pub(crate) fn violations(&self) -> Vec<Violation> {
         self.found.clone()

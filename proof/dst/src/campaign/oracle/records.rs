@@ -23,7 +23,8 @@ pub(super) struct Record {
     /// What a person decided, while it can still happen.
     pub(super) binding: Option<&'static str>,
     pub(super) decided: bool,
-    wanted: bool,
+    /// Whether a person decided to keep it.
+    pub(super) wanted: bool,
     low_evidence: bool,
 }
 
@@ -70,11 +71,6 @@ impl Records {
     /// Whether a template with this image failed, whatever became of its record.
     pub(super) fn was_rejected(&self, app: &str, image: &str) -> bool {
         self.all().any(|record| record.app == app && record.image == image && record.was_rejected())
-    }
-
-    /// Whether a person decided to keep a template with this image.
-    pub(super) fn is_wanted(&self, app: &str, image: &str) -> bool {
-        self.all().any(|record| record.app == app && record.image == image && record.wanted)
     }
 
     pub(super) fn see_release(&mut self, change: &StoreChange, deployments: &Deployments) -> Vec<Violation> {
