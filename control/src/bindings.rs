@@ -52,7 +52,7 @@ impl Bindings {
         let about = about(service, snapshot)?;
         let checked = self.lock();
         let Some(known) = checked.get(service).filter(|checked| checked.about == about) else {
-            self.due.mark(service.clone());
+            self.due.enqueue(service.clone());
             return None;
         };
         known.unbound.as_deref().map(<[String]>::to_vec)

@@ -248,7 +248,7 @@ fn register(host: &Host, context: &Context, hosted: &[Arc<dyn Hosted>], refused:
 impl<C: Controller> Hosted for Hosting<C> {
     fn changed(&self, changed: Changed<'_>) {
         for key in self.controller.concerned(changed) {
-            self.queue.mark(key);
+            self.queue.enqueue(key);
         }
     }
 
@@ -258,7 +258,7 @@ impl<C: Controller> Hosted for Hosting<C> {
 
     fn enqueue_all(&self) {
         for key in self.controller.all() {
-            self.queue.mark(key);
+            self.queue.enqueue(key);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Evidence about releases under way, gathered beside the reconciles: nobody waits for a metrics server inside one.
 //!
 //! [`Measurements::look`] answers at once with what is known, crash evidence included, and enqueues a question where one is
-//! due. Questions have a queue of their own; an answer marks the service dirty, whose next reconcile sees it. A server that
+//! due. Questions have a queue of their own; an answer enqueues the service, whose next reconcile sees it. A server that
 //! answers late or never delays nothing but the evidence that it alone could give, and [`Looked::measuring_since`] says so.
 
 use std::collections::BTreeMap;
@@ -104,11 +104,11 @@ impl Measurements {
         let next = next_look(release, held.looked_at.unwrap_or(now));
         if !failed && held.open_since.is_none() && (held.looked_at.is_none() || now >= next) {
             held.open_since = Some(now);
-            self.asking.mark(service.clone());
+            self.asking.enqueue(service.clone());
         }
         let until = held.open_since.map(|since| after(since, ANSWER_SOON));
         let wait_a_moment = !failed && until.is_some_and(|until| now < until);
-        // While a question is open, pods are looked at as often as before; the answer marks the service dirty.
+        // While a question is open, pods are looked at as often as before; the answer enqueues the service.
         let next = if held.open_since.is_some() { after(now, LOOK_SOON) } else { next };
         Looked { findings, measuring_since: held.open_since, wait_a_moment, next: Some(next) }
     }
@@ -129,7 +129,7 @@ impl Measurements {
             held.looked_at = Some(now);
             held.open_since = None;
             drop(judges);
-            self.due.mark(service);
+            self.due.enqueue(service);
         }
         None
     }

@@ -245,7 +245,7 @@ impl Entries {
         // Whose service is gone needs no record of it.
         let Some(service) = locked(&self.ours).get(&id).cloned() else { return };
         locked(&self.outcomes).insert(id, outcome);
-        due.mark(service);
+        due.enqueue(service);
     }
 }
 

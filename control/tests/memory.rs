@@ -218,7 +218,7 @@ fn kept(services: usize, fill: impl FnOnce()) -> usize {
 /// Every service marked and decided once, as after a start.
 async fn decide_all(queue: &Queue<Key>) {
     for app in 0..SERVICES {
-        queue.mark(Key::new(team(app), service(app)));
+        queue.enqueue(Key::new(team(app), service(app)));
     }
     let (stop, decided) = (CancellationToken::new(), Cell::new(0));
     queue

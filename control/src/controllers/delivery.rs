@@ -171,7 +171,7 @@ pub async fn check_bindings(
     let now = context.clock.now();
     let (known, again_at) = bindings.check(&service, &observed.snapshot(now, &NOTHING_MEASURED)).await;
     if known {
-        due.mark(service);
+        due.enqueue(service);
     }
     again_at
 }

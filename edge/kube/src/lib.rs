@@ -1,7 +1,7 @@
 //! Everything Trimtab says to Kubernetes, and everything it hears from it.
 //!
 //! ```text
-//! watch ──events──▶ store ──dirty keys──▶ queue ──▶ reconcile (control/) ──▶ api (fenced by a lease)
+//! watch ──events──▶ store ──keys──▶ queue ──▶ reconcile (control/) ──▶ api (fenced by a lease)
 //!   ▲ project: bytes → lean row                          │
 //!   └────────────── API server ◀───────────── writes ────┘
 //! ```
@@ -13,7 +13,6 @@
 
 pub mod api;
 pub mod clock;
-pub mod events;
 pub mod expectations;
 pub mod host;
 pub mod intern;

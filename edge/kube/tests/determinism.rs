@@ -1,4 +1,4 @@
-//! Watches, stores, a queue, a lease and events together: the same inputs give the same requests at the same instants.
+//! Watches, stores, a queue, a lease and writes together: the same inputs give the same requests at the same instants.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -11,12 +11,11 @@ use common::{Trace, served};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use trimtab_kube::api::Patch;
-use trimtab_kube::events::{Note, ObjectReference, Severity, recorder};
 use trimtab_kube::intern::Interner;
 use trimtab_kube::kinds::{PodRow, Pods};
 use trimtab_kube::lease::{LeaseConfig, elect};
 use trimtab_kube::queue::Queue;
-use trimtab_kube::resource::{CONFIG_MAPS, PODS, SECRETS};
+use trimtab_kube::resource::{CONFIG_MAPS, EVENTS, PODS, SECRETS};
 use trimtab_kube::watch::{Scope, watch};
 use trimtab_kube::{Api, ApiError, CancellationToken, Clock, Key, Resource, Store};
 
@@ -59,33 +58,21 @@ async fn manager() -> Vec<String> {
     let stop = CancellationToken::new();
     let (leadership, elector) =
         elect(api.clone(), clock.clone(), LeaseConfig::new(Key::new("shop", "manager"), "me"));
-    let (recorder, publisher) = recorder(api.clone(), clock.clone(), "trimtab.dev/test", "me");
     tokio::spawn(elector.run(stop.clone()));
-    tokio::spawn(publisher.run(stop.clone()));
     let queue: Queue<Key> = Queue::new("test", clock.clone());
     for kind in KINDS {
         let rows = watch(api.clone(), kind, Scope::all(), Pods::new(Interner::new()));
         let (store, queue): (Store<PodRow>, _) = (Store::new(), queue.clone());
         let mark = move |_: Option<&PodRow>, new: Option<&PodRow>| {
-            queue.mark(new.unwrap().key.clone());
+            queue.enqueue(new.unwrap().key.clone());
         };
         tokio::spawn(store.drive(rows, mark));
     }
     let writer = api.fenced(leadership.clone());
     let reconcile = async |key: Key| -> Result<_, ApiError> {
         let patch = Patch::Merge(json!({"at": clock.now().to_string()}));
-        let regarding = ObjectReference::new(PODS, "shop", &key.name, "u");
-        let severity = Severity::Normal;
-        let (reason, action, text) = ("Patched".to_owned(), "Patch".to_owned(), String::new());
-        recorder.record(Note {
-            regarding,
-            related: None,
-            severity,
-            reason,
-            action,
-            text,
-            key: String::new(),
-        });
+        let event = json!({"metadata": {"namespace": "shop", "name": format!("{}.patched", key.name)}});
+        writer.create(EVENTS, key.namespace(), &event).await?;
         writer.patch(PODS, key.namespace(), &key.name, &patch).await?;
         Ok(Some(clock.now() + Duration::from_secs(30 + key.stable_hash() % 60)))
     };

@@ -48,7 +48,7 @@ async fn run<F: Future<Output = Result<Option<Timestamp>, String>>>(
 async fn first_marked_first_served_once() {
     let queue = Queue::new("test", clock());
     for key in ["b", "a", "b", "c", "a"] {
-        queue.mark(key.to_owned());
+        queue.enqueue(key.to_owned());
     }
     assert_eq!(queue.depth(), 3);
     let log = run(&queue, 1, seconds(60), async |_| {
@@ -62,13 +62,13 @@ async fn first_marked_first_served_once() {
 #[tokio::test(start_paused = true)]
 async fn a_key_marked_while_it_runs_runs_once_more() {
     let queue = Queue::new("test", clock());
-    queue.mark("a".to_owned());
+    queue.enqueue("a".to_owned());
     let marker = queue.clone();
     let log = run(&queue, 4, seconds(60), async |key: String| {
         let first = marker.counts().reconciles == 1;
         if first {
-            marker.mark(key.clone());
-            marker.mark(key);
+            marker.enqueue(key.clone());
+            marker.enqueue(key);
         }
         sleep(seconds(5)).await;
         Ok(None)
@@ -95,7 +95,7 @@ async fn what_a_reconcile_returns_replaces_what_was_planned() {
     let clock = clock();
     let queue = Queue::new("test", clock.clone());
     queue.wake_at("a".to_owned(), clock.now() + seconds(100));
-    queue.mark("a".to_owned());
+    queue.enqueue("a".to_owned());
     let log = run(&queue, 1, seconds(250), async |_| Ok(Some(clock.now() + seconds(90)))).await;
     assert_eq!(log, ["0 a", "90000 a", "180000 a"]);
 }
@@ -104,7 +104,7 @@ async fn what_a_reconcile_returns_replaces_what_was_planned() {
 async fn a_panic_or_error_harms_only_its_key_and_backs_off() {
     let queue = Queue::new("test", clock());
     for key in ["bad", "good", "wrong"] {
-        queue.mark(key.to_owned());
+        queue.enqueue(key.to_owned());
     }
     let log = run(&queue, 2, seconds(14), async |key: String| match key.as_str() {
         "bad" => panic!("told to"),
@@ -132,7 +132,7 @@ async fn a_panic_or_error_harms_only_its_key_and_backs_off() {
 #[tokio::test(start_paused = true)]
 async fn a_success_forgives_earlier_failures() {
     let queue = Queue::new("test", clock());
-    queue.mark("a".to_owned());
+    queue.enqueue("a".to_owned());
     let counter = queue.clone();
     let clock = clock();
     let log = run(&queue, 1, seconds(20), async |_| match counter.counts().reconciles {
@@ -149,7 +149,7 @@ async fn a_success_forgives_earlier_failures() {
 #[tokio::test(start_paused = true)]
 async fn a_reconcile_that_hangs_is_cut_off() {
     let queue = Queue::new("test", clock());
-    queue.mark("a".to_owned());
+    queue.enqueue("a".to_owned());
     let log = run(&queue, 1, seconds(301), async |_| std::future::pending().await).await;
     assert_eq!(log, ["0 a"]);
     assert_eq!(queue.counts().failures, 1);
@@ -159,7 +159,7 @@ async fn a_reconcile_that_hangs_is_cut_off() {
 async fn stopping_waits_for_what_runs_and_starts_nothing_new() {
     let queue = Queue::new("test", clock());
     for key in ["a", "b"] {
-        queue.mark(key.to_owned());
+        queue.enqueue(key.to_owned());
     }
     let done = Rc::new(RefCell::new(0));
     let started = Instant::now();
@@ -179,14 +179,14 @@ async fn stopping_waits_for_what_runs_and_starts_nothing_new() {
 #[tokio::test(start_paused = true)]
 async fn a_busy_key_does_not_starve_the_others() {
     let queue = Queue::new("test", clock());
-    queue.mark("busy".to_owned());
+    queue.enqueue("busy".to_owned());
     for index in 0..5 {
-        queue.mark(format!("{index}"));
+        queue.enqueue(format!("{index}"));
     }
     let marker = queue.clone();
     let log = run(&queue, 1, seconds(12), async |key: String| {
         if key == "busy" {
-            marker.mark(key);
+            marker.enqueue(key);
         }
         sleep(seconds(1)).await;
         Ok(None)
@@ -197,7 +197,7 @@ async fn a_busy_key_does_not_starve_the_others() {
 #[test]
 fn numbers_are_exposed() {
     let queue = Queue::new("releases", Clock::system());
-    queue.mark("a".to_owned());
+    queue.enqueue("a".to_owned());
     let host = trimtab_kube::host::Host::new();
     host.register(|registry| queue.register(registry));
     assert!(host.metrics().unwrap().contains("trimtab_queue_depth{queue=\"releases\"} 1\n"));
@@ -230,7 +230,7 @@ proptest! {
                 for (at, key) in marks {
                     tokio::time::sleep_until(started + seconds(at)).await;
                     last_mark.borrow_mut().insert(key.to_string(), Instant::now());
-                    queue.mark(key.to_string());
+                    queue.enqueue(key.to_string());
                 }
             };
             let reconcile = async |key: String| {

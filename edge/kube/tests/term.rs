@@ -146,7 +146,7 @@ async fn a_key_that_was_due_while_nobody_led_is_looked_at_in_the_next_term() {
         let takeover = async {
             loop {
                 leadership.gained().await;
-                queue.mark(key.clone());
+                queue.enqueue(key.clone());
                 leadership.lost().await;
             }
         };

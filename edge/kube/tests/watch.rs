@@ -32,7 +32,7 @@ impl Row for Name {
     }
 }
 
-/// Reads names; an object with `"spec":"bad"` is poison.
+/// Reads names; an object with `"spec":"bad"` is undecodable.
 struct Names;
 
 impl Project for Names {
@@ -149,7 +149,7 @@ async fn lists_pages_then_watches_from_their_version() {
         150200 watch 11
     ";
     let counts = check("pages", script, expect).await;
-    assert_eq!((counts.lists, counts.poison, counts.events), (1, 0, 2));
+    assert_eq!((counts.lists, counts.undecodable, counts.events), (1, 0, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,7 +229,7 @@ async fn an_expired_continue_token_starts_the_listing_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn poison_objects_are_skipped_and_named() {
+async fn undecodable_objects_are_skipped_and_named() {
     let script = vec![
         page(9, "", &[object("a", 1, "bad"), object("b", 2, ""), "{}".to_owned()]),
         ok([
@@ -249,8 +249,8 @@ async fn poison_objects_are_skipped_and_named() {
         0 Apply d@11
         200 watch 11
     ";
-    let counts = check("poison", script, expect).await;
-    assert_eq!(counts.poison, 4);
+    let counts = check("undecodable", script, expect).await;
+    assert_eq!(counts.undecodable, 4);
 }
 
 #[tokio::test(start_paused = true)]

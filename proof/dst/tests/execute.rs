@@ -233,12 +233,12 @@ async fn an_image_is_recorded_once() {
     let crd: Value =
         serde_saphyr::from_str(include_str!("../../../deploy/crds/appreleases.yaml")).expect("YAML");
     let record = json!({
-        "apiVersion": Kind::AppRelease.api_version(), "kind": "AppRelease", "metadata": {"name": "pay-v2", "namespace": "shop"},
+        "apiVersion": Kind::APP_RELEASE.api_version(), "kind": "AppRelease", "metadata": {"name": "pay-v2", "namespace": "shop"},
         "spec": {"app": "pay", "number": 2, "actor": "ana"},
     });
     sim.load(vec![crd, record]).expect("valid objects");
     let fill = |image: &str| Write::Patch {
-        object: object(Kind::AppRelease, "pay-v2"),
+        object: object(Kind::APP_RELEASE, "pay-v2"),
         part: Part::Main,
         patch: Patch::Merge(json!({"spec": {"image": image}})),
         copy: None,

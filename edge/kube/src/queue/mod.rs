@@ -1,6 +1,6 @@
 //! Which objects need a decision, and when.
 //!
-//! Watches only [mark](Queue::mark) keys dirty; [`Queue::run`] reconciles them: first marked, first served, never two
+//! Watches only [enqueue](Queue::enqueue) keys; [`Queue::run`] reconciles them: first come, first served, never two
 //! reconciles of one key at once, a bounded number in all. Order and delays follow from the inputs alone.
 
 mod state;
@@ -93,13 +93,13 @@ impl<K: QueueKey> Queue<K> {
         Queue { shared: Arc::new(Shared { name, clock, state, marked: Notify::new() }) }
     }
 
-    /// Marks `key` dirty. If it is being reconciled right now, it will be reconciled once more afterwards.
-    pub fn mark(&self, key: K) {
-        locked(&self.shared.state).mark(key);
+    /// Enqueues `key`. If it is being reconciled right now, it will be reconciled once more afterwards.
+    pub fn enqueue(&self, key: K) {
+        locked(&self.shared.state).enqueue(key);
         self.shared.marked.notify_one();
     }
 
-    /// Marks `key` dirty at `at`, unless it already is to be woken earlier. A reconcile that starts before forgets the
+    /// Enqueues `key` at `at`, unless it already is to be woken earlier. A reconcile that starts before forgets the
     /// wish: what it returns takes its place.
     pub fn wake_at(&self, key: K, at: Timestamp) {
         locked(&self.shared.state).wake_at(key, at, &self.shared.clock);

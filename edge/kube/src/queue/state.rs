@@ -84,7 +84,7 @@ impl<K> Default for State<K> {
 }
 
 impl<K: QueueKey> State<K> {
-    pub(super) fn mark(&mut self, key: K) {
+    pub(super) fn enqueue(&mut self, key: K) {
         if self.running.contains(&key) {
             self.again.insert(key);
         } else if self.waiting.insert(key.clone()) {
@@ -130,7 +130,7 @@ impl<K: QueueKey> State<K> {
             self.clear_timer(&key);
             match at {
                 Some(at) if clock.now() < at => self.wake_at(key, at, clock),
-                _ => self.mark(key),
+                _ => self.enqueue(key),
             }
         }
     }
@@ -173,7 +173,7 @@ impl<K: QueueKey> State<K> {
             }
         }
         if self.again.remove(key) {
-            self.mark(key.clone());
+            self.enqueue(key.clone());
         }
     }
 

@@ -57,7 +57,7 @@ struct Head<'a> {
 
 /// An object that could not be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Poison {
+pub(crate) struct Undecodable {
     /// Its key, if at least that could be read.
     pub(crate) key: Option<Key>,
     pub(crate) problem: String,
@@ -71,7 +71,7 @@ pub(crate) enum Heard<R> {
     /// Nothing changed up to `version`.
     Bookmark { version: String },
     /// An object changed but cannot be read; resume from `version`, if that could be read.
-    Poison { poison: Poison, version: Option<String> },
+    Undecodable { undecodable: Undecodable, version: Option<String> },
     /// The server no longer knows our version.
     Expired,
     /// The server ends this watch for another reason.
@@ -81,8 +81,8 @@ pub(crate) enum Heard<R> {
 }
 
 /// Reads one object, or says why not.
-pub(crate) fn object<P: Project>(projection: &P, bytes: &[u8]) -> Result<P::Row, Poison> {
-    projection.project(bytes).map_err(|error| Poison { key: head(bytes).0, problem: error.to_string() })
+pub(crate) fn object<P: Project>(projection: &P, bytes: &[u8]) -> Result<P::Row, Undecodable> {
+    projection.project(bytes).map_err(|error| Undecodable { key: head(bytes).0, problem: error.to_string() })
 }
 
 impl<'a> Page<'a> {
@@ -126,7 +126,7 @@ fn applied<P: Project>(projection: &P, bytes: &[u8]) -> Heard<P::Row> {
         Ok(row) => {
             Heard::Event { version: Some(row.resource_version().to_string()), event: Event::Apply(row) }
         }
-        Err(poison) => Heard::Poison { poison, version: head(bytes).1 },
+        Err(undecodable) => Heard::Undecodable { undecodable, version: head(bytes).1 },
     }
 }
 

@@ -9,7 +9,7 @@ use futures::Stream;
 use http::Method;
 use tokio::time::Instant;
 
-use super::decode::{self, Heard, Page, Poison};
+use super::decode::{self, Heard, Page, Undecodable};
 use super::lines::{Line, Lines};
 use super::{Backoff, Event, Project, Scope, WatchStatus};
 use crate::api::{Api, ApiError, Attempts, Call, LIST_PAGE_ITEMS, Query, Target, list_call};
@@ -159,7 +159,7 @@ impl<P: Project> Machine<P> {
         for item in page.items() {
             match decode::object(&self.projection, item) {
                 Ok(row) => self.pending.push_back(Event::Init(row)),
-                Err(poison) => self.skip(poison),
+                Err(undecodable) => self.skip(undecodable),
             }
         }
         if !page.metadata.r#continue.is_empty() {
@@ -232,7 +232,7 @@ impl<P: Project> Machine<P> {
 
     async fn hear(&mut self, line: &[u8], version: String, connection: Box<Connection>) -> Phase {
         let heard = decode::line(&self.projection, line);
-        if let Heard::Event { .. } | Heard::Bookmark { .. } | Heard::Poison { .. } = heard {
+        if let Heard::Event { .. } | Heard::Bookmark { .. } | Heard::Undecodable { .. } = heard {
             self.backoff.reset();
             self.status.event();
         }
@@ -242,8 +242,8 @@ impl<P: Project> Machine<P> {
                 Phase::Follow { version: next.unwrap_or(version), connection }
             }
             Heard::Bookmark { version } => Phase::Follow { version, connection },
-            Heard::Poison { poison, version: next } => {
-                self.skip(poison);
+            Heard::Undecodable { undecodable, version: next } => {
+                self.skip(undecodable);
                 Phase::Follow { version: next.unwrap_or(version), connection }
             }
             Heard::Expired => self.relist().await,
@@ -270,10 +270,10 @@ impl<P: Project> Machine<P> {
         Phase::List { token: String::new() }
     }
 
-    fn skip(&mut self, poison: Poison) {
-        let named = poison.key.as_ref().map_or_else(|| "(no name)".to_owned(), ToString::to_string);
-        self.status.poison(&named, &poison.problem);
-        self.pending.extend(poison.key.map(Event::Unreadable));
+    fn skip(&mut self, undecodable: Undecodable) {
+        let named = undecodable.key.as_ref().map_or_else(|| "(no name)".to_owned(), ToString::to_string);
+        self.status.undecodable(&named, &undecodable.problem);
+        self.pending.extend(undecodable.key.map(Event::Unreadable));
     }
 
     async fn pause(&mut self, problem: String, retry_after: Option<Duration>) {

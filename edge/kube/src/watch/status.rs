@@ -31,7 +31,7 @@ pub struct WatchCounts {
     /// Events received, bookmarks included.
     pub events: u64,
     /// Objects skipped because they could not be read.
-    pub poison: u64,
+    pub undecodable: u64,
     /// Listings and connections that failed, of any cause.
     pub errors: u64,
     /// Times the server had forgotten our version (410) and everything was listed again.
@@ -227,8 +227,8 @@ impl WatchStatus {
         state.heard = Some(Instant::now());
     }
 
-    pub(crate) fn poison(&self, named: &str, problem: &str) {
-        locked(&self.state).counts.poison += 1;
+    pub(crate) fn undecodable(&self, named: &str, problem: &str) {
+        locked(&self.state).counts.undecodable += 1;
         tracing::error!(resource = %self.resource, object = named, problem, "object cannot be read and is skipped");
     }
 
@@ -261,7 +261,11 @@ impl Collector for WatchStatus {
             ("trimtab_watch_lists", "listings begun", counts.lists),
             ("trimtab_watch_connections", "watch connections opened", counts.connections),
             ("trimtab_watch_events", "watch events received", counts.events),
-            ("trimtab_watch_poison_objects", "objects skipped because they could not be read", counts.poison),
+            (
+                "trimtab_watch_undecodable_objects",
+                "objects skipped because they could not be read",
+                counts.undecodable,
+            ),
             ("trimtab_watch_errors", "listings and watch connections that failed", counts.errors),
             ("trimtab_watch_expired", "times everything was listed again after a 410", counts.expired),
         ];
