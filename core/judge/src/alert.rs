@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use trimtab_stats::Verdict;
 use trimtab_workload::Arm;
 
-use super::arms::Arms;
-use super::{Answer, Answered, Part, Query};
+use crate::answered::Answered;
+use crate::arms::Arms;
 use crate::finding::{Counts, Finding, FindingState};
+use crate::question::{Answer, Part, Query};
 use crate::rule::{AlertRule, ArmLabel};
 
 /// The expression is evaluated on this grid, counted from the start of the release, whenever the shell looks.

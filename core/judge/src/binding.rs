@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use trimtab_promql::selectors;
 use trimtab_workload::Pod;
 
-use super::arms::Arms;
-use super::{Answer, Failure, HISTORY, Query};
+use crate::arms::Arms;
+use crate::question::{Answer, Failure, HISTORY, Query};
 use crate::rule::{ArmLabel, Rule, RuleKind};
 
 /// Pods that run this long were scraped, if anybody scrapes them.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use trimtab_promql::{Labels, Sample, Series};
 use trimtab_workload::Arm;
 
-use super::OVERLAP_MS;
-use super::arms::Arms;
+use crate::arms::Arms;
 use crate::rule::ArmLabel;
 
+/// Windows of consecutive questions overlap by this much; the overlap is recognised by timestamp.
+const OVERLAP_MS: i64 = 30_000;
 /// Series followed per rule and question; beyond it the selector is too wide to mean one service.
 const SERIES_MAX: usize = 20_000;
 

@@ -8,10 +8,10 @@ use trimtab_stats::events::history_rate;
 use trimtab_stats::{EventGrid, EventsTest, Verdict};
 use trimtab_workload::Arm;
 
-use super::arms::{ArmPod, Arms};
-use super::events::{FirstCounter, canary, tenth};
-use super::{Answer, Part, Query};
+use crate::arms::{ArmPod, Arms};
+use crate::events::{FirstCounter, canary, tenth};
 use crate::finding::{Counts, Evidence, Finding, FindingState};
+use crate::question::{Answer, Part, Query};
 use crate::rule::{ArmLabel, CrashesRule};
 
 const SECONDS_PER_HOUR: f64 = 3600.0;

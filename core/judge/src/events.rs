@@ -5,12 +5,13 @@ use trimtab_stats::events::history_rate;
 use trimtab_stats::{MetricPlan, MetricTest, Verdict};
 use trimtab_workload::Arm;
 
-use super::arms::Arms;
-use super::counter::{self, Counter, Increment};
-use super::pairing::{Against, Counts as CountsAs, Pairing, whole};
-use super::ratio::history_from;
-use super::{Answer, Answered, Failure, Part, Query, describe};
+use crate::answered::Answered;
+use crate::arms::Arms;
+use crate::counter::{self, Counter, Increment};
+use crate::describe;
 use crate::finding::{Counts, Finding, FindingState};
+use crate::pairing::{Against, Counts as CountsAs, Pairing, whole};
+use crate::question::{Answer, Failure, Part, Query, history_from};
 use crate::rule::{ArmLabel, EventsRule};
 
 const SECONDS_PER_HOUR: f64 = 3600.0;

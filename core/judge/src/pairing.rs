@@ -9,7 +9,7 @@ use trimtab_stats::TickCounts;
 use trimtab_stats::spread::PodCounts;
 use trimtab_workload::Arm;
 
-use super::counter::Increment;
+use crate::counter::Increment;
 
 /// Shortest tick.
 const TICK_MIN_MS: i64 = 1_000;

@@ -5,11 +5,13 @@ use trimtab_stats::spread::{FleetPrior, Spread, margin, overdispersion};
 use trimtab_stats::{AbsoluteLimit, Harm, MetricPlan, MetricTest, Verdict, WarmUp};
 use trimtab_workload::Arm;
 
-use super::arms::Arms;
-use super::counter::{self, Counter, Increment};
-use super::pairing::{Counts as CountsAs, Pairing, whole};
-use super::{Answer, Answered, HISTORY, Part, Query, describe};
+use crate::answered::Answered;
+use crate::arms::Arms;
+use crate::counter::{self, Counter, Increment};
+use crate::describe;
 use crate::finding::{Counts, Finding, FindingState};
+use crate::pairing::{Counts as CountsAs, Pairing, whole};
+use crate::question::{Answer, Part, Query, history_from};
 use crate::rule::{ArmLabel, RatioRule};
 
 /// New pods that are scraped this long without a request get none.
@@ -274,9 +276,4 @@ fn warm_up_ms(arms: &Arms, start_ms: i64, exposure: &[Increment], bad: &[Increme
     exposure.iter().filter(past).for_each(|increment| count(increment, 0, increment.amount));
     bad.iter().filter(past).for_each(|increment| count(increment, whole(increment.amount), 0.0));
     (warm_up.seconds() * 1000.0) as i64
-}
-
-/// Where a service's own past begins.
-pub(super) fn history_from(start_ms: i64) -> i64 {
-    start_ms - i64::try_from(HISTORY.as_millis()).unwrap_or(i64::MAX)
 }

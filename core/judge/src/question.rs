@@ -1,0 +1,75 @@
+//! What a judge asks of a metrics server, and what comes back.
+
+use std::time::Duration;
+
+use trimtab_promql::Series;
+use trimtab_workload::Arm;
+
+/// How far back a service's own past is read to learn its usual rates and the spread between its pods.
+pub const HISTORY: Duration = Duration::from_secs(3600);
+
+/// Something to measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Index of the rule that asks.
+    pub(crate) rule: usize,
+    /// Which of the rule's questions this is.
+    pub(crate) part: Part,
+    /// The question.
+    pub query: Query,
+}
+
+/// Which of a rule's questions a [`Need`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Total(usize),
+    Bad(usize),
+    Counter(usize),
+    Alert(Arm, i64),
+}
+
+/// A question to a metrics server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// Raw samples of a vector selector in a closed window, in milliseconds since the epoch.
+    Samples {
+        /// PromQL vector selector.
+        selector: String,
+        /// Start, inclusive.
+        from_ms: i64,
+        /// End, inclusive.
+        to_ms: i64,
+    },
+    /// The value of an expression at one instant.
+    Instant {
+        /// PromQL expression.
+        expr: String,
+        /// The instant.
+        at_ms: i64,
+    },
+}
+
+/// An answer to a [`Query`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Raw samples.
+    Samples(Vec<Series>),
+    /// How many series the expression returned.
+    Returned(usize),
+    /// No answer.
+    Failed(Failure),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The same question may be answered later.
+    Passing(String),
+    /// The same question will never be answered: nobody is there to ask, or the server does not accept it.
+    Lasting(String),
+}
+
+/// Where a service's own past begins.
+pub(crate) fn history_from(start_ms: i64) -> i64 {
+    start_ms - i64::try_from(HISTORY.as_millis()).unwrap_or(i64::MAX)
+}
