@@ -6,12 +6,11 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use jiff::Timestamp;
 use trimtab_delivery::arms;
 use trimtab_delivery::snapshot::Snapshot;
 use trimtab_judge::Arms;
-use trimtab_judge::binding::{askable_at, questions, unbound};
+use trimtab_judge::binding::{Bound, askable_at, bound, questions};
 use trimtab_kube::Key;
 use trimtab_kube::queue::Queue;
 
@@ -37,7 +36,7 @@ struct Checked {
     /// Fingerprint of what was asked about.
     about: u64,
     /// `None` where nobody answered.
-    unbound: Option<Box<[String]>>,
+    found: Option<Box<Bound>>,
 }
 
 impl Bindings {
@@ -47,15 +46,16 @@ impl Bindings {
         Self { measure, due, checked: Mutex::default() }
     }
 
-    /// Names of the rules that find no series of `service`; `None` where nobody knows. Never waits.
-    pub fn known(&self, service: &Key, snapshot: &Snapshot<'_>) -> Option<Vec<String>> {
+    /// Which rules find no series of `service`, and which ones too many; `None` where nobody knows.
+    /// Never waits.
+    pub fn known(&self, service: &Key, snapshot: &Snapshot<'_>) -> Option<Bound> {
         let about = about(service, snapshot)?;
         let checked = self.lock();
         let Some(known) = checked.get(service).filter(|checked| checked.about == about) else {
             self.due.enqueue(service.clone());
             return None;
         };
-        known.unbound.as_deref().map(<[String]>::to_vec)
+        known.found.as_deref().cloned()
     }
 
     /// Asks about `service`. Returns whether anything is known now, and when to ask again.
@@ -68,20 +68,23 @@ impl Bindings {
             return (false, Some(askable_at));
         }
         let arms = snapshot.current().map(|current| arms::of(snapshot, current, &Arms::default()));
-        let asked = arms.map(|arms| questions(&snapshot.settings.rules, &arms, now)).unwrap_or_default();
-        let answers = join_all(asked.iter().map(|question| self.measure.ask(&question.query))).await;
+        let rules = &snapshot.settings.rules;
+        let asked =
+            arms.map(|arms| questions(rules, &arms, self.measure.sums_max(), now)).unwrap_or_default();
+        let queries = asked.iter().map(|question| &question.query).collect();
+        let answers = self.measure.ask_all(&service.namespace, queries).await;
         let answers: Vec<_> = asked.into_iter().zip(answers).collect();
-        let found = unbound(&snapshot.settings.rules, &answers);
+        let found = bound(rules, &answers);
         let again_in = match &found {
             Err(_) => Some(UNANSWERED_AGAIN),
-            Ok(unbound) => (!unbound.is_empty()).then(|| UNBOUND_AGAIN + spread(about)),
+            Ok(found) => (*found != Bound::default()).then(|| UNBOUND_AGAIN + spread(about)),
         };
         if let Err(why) = &found {
             tracing::debug!(%service, why, "cannot tell whether its rules find their series");
         }
-        let unbound = found.ok().map(Vec::into_boxed_slice);
-        let known = unbound.is_some();
-        self.lock().insert(service.clone(), Checked { about, unbound });
+        let found = found.ok().map(Box::new);
+        let known = found.is_some();
+        self.lock().insert(service.clone(), Checked { about, found });
         (known, again_in.and_then(|wait| now.checked_add(wait).ok()))
     }
 

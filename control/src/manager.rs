@@ -21,8 +21,9 @@ use crate::measurements::{Measure, Measurements};
 use crate::outbox::Outbox;
 use crate::standing::Standing;
 
-/// Services that are asked about at one time.
-const MEASURED_AT_ONCE: usize = 64;
+/// Services that are asked about at one time: a place is held while a question waits for its turn, so there are enough for
+/// the services of a namespace whose every question takes as long as it may, and for all others.
+const MEASURED_AT_ONCE: usize = 1_024;
 /// Services whose rules are looked up at one time: nobody waits for it.
 const CHECKS_AT_ONCE: usize = 2;
 /// Name of the lease.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use jiff::{SignedDuration, Timestamp};
 use trimtab_delivery::arms;
@@ -35,6 +36,16 @@ const ANSWER_SOON: Duration = LOOK_SOON;
 pub trait Measure: Send + Sync {
     /// The answer to one question; never fails, a failure is an answer. Ends within the server's timeout.
     fn ask<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Answer>;
+
+    /// The answers to questions about services of one namespace, in their order. No namespace keeps another one waiting.
+    fn ask_all<'a>(&'a self, _namespace: &'a str, queries: Vec<&'a Query>) -> BoxFuture<'a, Vec<Answer>> {
+        join_all(queries.into_iter().map(|query| self.ask(query))).boxed()
+    }
+
+    /// How many series of one selector can be read once they are summed up by pod.
+    fn sums_max(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// What is known about a release.
@@ -119,7 +130,8 @@ impl Measurements {
         let asked =
             self.lock().get(&service).map(|held| (held.number, held.open_since, held.judge.needs(now)));
         let (number, open_since, needs) = asked?;
-        let answers = join_all(needs.iter().map(|need| self.measure.ask(&need.query))).await;
+        let queries = needs.iter().map(|need| &need.query).collect();
+        let answers = self.measure.ask_all(&service.namespace, queries).await;
         let answers = needs.into_iter().zip(answers).collect();
         let mut judges = self.lock();
         // Another judge has taken its place meanwhile: it asks its own questions.

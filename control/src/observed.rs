@@ -10,6 +10,7 @@ use trimtab_delivery::names::{
 };
 use trimtab_delivery::records::{Sifted, sift, taken_from};
 use trimtab_delivery::snapshot::{App, Settings, Snapshot};
+use trimtab_judge::binding::Bound;
 use trimtab_judge::finding::Finding;
 use trimtab_kube::intern::ContainerRole;
 use trimtab_kube::kinds::pod::{ContainerRow, PodPhase, PodRow, Termination};
@@ -30,13 +31,12 @@ pub struct Measured {
     pub findings: Vec<Finding>,
     /// Since when a question about it is open.
     pub measuring_since: Option<Timestamp>,
-    /// Rules that find no series, where it was asked.
-    pub unbound: Option<Vec<String>>,
+    /// Rules that find no series, or too many, where it was asked.
+    pub bound: Option<Bound>,
 }
 
 /// What is measured where nobody measures.
-pub static NOTHING_MEASURED: Measured =
-    Measured { findings: Vec::new(), measuring_since: None, unbound: None };
+pub static NOTHING_MEASURED: Measured = Measured { findings: Vec::new(), measuring_since: None, bound: None };
 
 /// One service as it was seen.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ impl Observed {
             taken: &self.records.taken,
             findings: &measured.findings,
             measuring_since: measured.measuring_since,
-            unbound: measured.unbound.as_deref(),
+            bound: measured.bound.as_ref(),
         }
     }
 }
@@ -168,6 +168,7 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
         template_hash: row.template.hash.to_string(),
         template_bytes: row.template.json.len(),
         image: service_image(&row.template.value(), container).unwrap_or_default(),
+        selector: row.match_labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
         template_manager: writers
             .into_iter()
             .find(|manager| *manager != MANAGER)

@@ -9,5 +9,9 @@ use crate::snapshot::{Release, Snapshot};
 pub fn of(snapshot: &Snapshot<'_>, release: &Release, before: &Arms) -> Arms {
     let previous = snapshot.before(release);
     let sets = snapshot.settings.strategy.arms(release, previous, snapshot.replica_sets);
-    Arms::new(&snapshot.app.namespace, &sets, snapshot.pods, before, snapshot.now)
+    let arms = Arms::new(&snapshot.app.namespace, &sets, snapshot.pods, before, snapshot.now);
+    match snapshot.target {
+        Some(target) => arms.selected_by(&target.selector),
+        None => arms,
+    }
 }

@@ -1,52 +1,72 @@
 //! From raw counter samples to increments: resets, births, gaps and duplicates.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use trimtab_promql::{Labels, Sample, Series};
 use trimtab_workload::Arm;
 
-use super::OVERLAP_MS;
-use super::arms::Arms;
+use crate::arms::{Arms, Place};
+use crate::reading::Reading;
 use crate::rule::ArmLabel;
 
 /// Series followed per rule and question; beyond it the selector is too wide to mean one service.
 const SERIES_MAX: usize = 20_000;
 
+/// Pods followed per rule and question.
+pub(crate) const PODS_MAX: usize = 20_000;
+/// What a counter can count up to: from here on a double has no place for one more. What is larger is no count.
+const COUNT_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// What a counter gained between two scrapes of one pod.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Increment {
+pub(crate) struct Increment {
     /// When the later scrape happened, in milliseconds since the epoch.
-    pub(super) at_ms: i64,
+    pub(crate) at_ms: i64,
     /// The pod's arm.
-    pub(super) arm: Arm,
+    pub(crate) arm: Arm,
     /// The pod.
-    pub(super) pod: String,
+    pub(crate) pod: String,
     /// Events gained, >= 0.
-    pub(super) amount: f64,
+    pub(crate) amount: f64,
     /// Seconds that the pod was watched for, counted once per pod and scrape.
-    pub(super) seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 /// Follows the series of one selector.
 ///
 /// What it tells of a scrape depends on the samples up to that scrape alone, never on how many of them came in one answer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counter {
-    last: BTreeMap<Labels, (i64, f64)>,
+pub(crate) struct Counter {
+    /// The last sample of each series, by a hash of its labels, which may be long.
+    last: BTreeMap<u64, Last>,
     /// First and last scrape of each pod, on any series of this counter.
     scrapes: BTreeMap<String, (i64, i64)>,
-    fetched_to_ms: Option<i64>,
+    taken_to_ms: Option<i64>,
+    /// Series of some service's arms were left out, and whose they are is not said.
+    has_unclaimed: bool,
+    reading: Reading,
 }
 
 impl Counter {
-    /// The window to ask for next.
-    pub(super) fn window(&self, from_ms: i64, to_ms: i64) -> (i64, i64) {
-        (self.fetched_to_ms.map_or(from_ms, |fetched| (fetched - OVERLAP_MS).max(from_ms)), to_ms)
+    /// One that is read in this way.
+    pub(crate) fn read_as(reading: Reading) -> Self {
+        Self { reading, ..Self::default() }
+    }
+
+    /// Until when samples were taken in, if any were.
+    pub(crate) fn taken_to_ms(&self) -> Option<i64> {
+        self.taken_to_ms
     }
 
     /// Whether any series was ever seen.
-    pub(super) fn exists(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         !self.last.is_empty()
+    }
+
+    /// Whether series were left out because nothing told whose they are.
+    pub(crate) fn has_unclaimed(&self) -> bool {
+        self.has_unclaimed
     }
 
     /// First scrape of any pod.
@@ -55,31 +75,36 @@ impl Counter {
     }
 
     /// First scrape of a pod on any series of this counter.
-    pub(super) fn first_scrape_ms(&self, pod: &str) -> Option<i64> {
+    pub(crate) fn first_scrape_ms(&self, pod: &str) -> Option<i64> {
         self.scrapes.get(pod).map(|(first, _)| *first)
     }
 
     /// Last scrape of any of the pods that `wanted` names.
-    pub(super) fn last_scrape_ms(&self, wanted: impl Fn(&str) -> bool) -> Option<i64> {
+    pub(crate) fn last_scrape_ms(&self, wanted: impl Fn(&str) -> bool) -> Option<i64> {
         self.scrapes.iter().filter(|(pod, _)| wanted(pod)).map(|(_, (_, last))| *last).max()
     }
 
-    /// Takes in samples up to `watermark_ms`; younger ones come again with the next window. `absent_since` tells since
+    /// Takes in samples up to `complete_to_ms`; younger ones come again with the next window. `absent_since` tells since
     /// when a pod is known to be scraped (by a sibling counter), so that a series born later started from zero.
-    pub(super) fn absorb(
+    pub(crate) fn absorb(
         &mut self,
         series: Vec<Series>,
         arms: &Arms,
         label: &ArmLabel,
-        watermark_ms: i64,
+        complete_to_ms: i64,
         absent_since: impl Fn(&str) -> Option<i64>,
     ) -> Vec<Increment> {
         let mut by_pod: BTreeMap<String, BTreeMap<Labels, (Arm, Vec<Sample>)>> = BTreeMap::new();
         for Series { labels, mut samples } in series {
-            if let Some((arm, pod)) = arms.locate(&labels, label) {
-                samples.retain(|s| s.at_ms <= watermark_ms && s.value.is_finite() && s.value >= 0.0);
-                let group = by_pod.entry(pod.to_owned()).or_default();
-                group.entry(labels).or_insert((arm, Vec::new())).1.extend(samples);
+            match arms.place(&labels, label) {
+                Place::Of(_, pod) if !self.scrapes.contains_key(pod) && self.scrapes.len() >= PODS_MAX => {}
+                Place::Of(arm, pod) => {
+                    samples.retain(|s| s.at_ms <= complete_to_ms && (0.0..=COUNT_MAX).contains(&s.value));
+                    let group = by_pod.entry(pod.to_owned()).or_default();
+                    group.entry(labels).or_insert((arm, Vec::new())).1.extend(samples);
+                }
+                Place::Unclaimed => self.has_unclaimed = true,
+                Place::Elsewhere => {}
             }
         }
         let mut increments = Vec::new();
@@ -87,7 +112,7 @@ impl Counter {
             let beginnings = Beginnings { started_ms: arms.started_ms(&pod), sibling_ms: absent_since(&pod) };
             self.follow(&pod, group, &beginnings, &mut increments);
         }
-        self.fetched_to_ms = Some(watermark_ms);
+        self.taken_to_ms = Some(complete_to_ms);
         increments.sort_by(|a, b| (a.at_ms, &a.pod).cmp(&(b.at_ms, &b.pod)));
         increments
     }
@@ -101,7 +126,8 @@ impl Counter {
         out: &mut Vec<Increment>,
     ) {
         let (labels, samples): (Vec<Labels>, Vec<(Arm, Vec<Sample>)>) = group.into_iter().unzip();
-        let mut last: Vec<Option<(i64, f64)>> = labels.iter().map(|l| self.last.get(l).copied()).collect();
+        let keys: Vec<u64> = labels.iter().map(key).collect();
+        let mut last: Vec<Option<Last>> = keys.iter().map(|key| self.last.get(key).copied()).collect();
         let in_order = |(index, (arm, samples)): (usize, (Arm, Vec<Sample>))| {
             samples.into_iter().map(move |sample| (index, arm, sample))
         };
@@ -111,25 +137,26 @@ impl Counter {
         for scrape in fresh.chunk_by(|(.., a), (.., b)| a.at_ms == b.at_ms) {
             let mut seconds = None;
             for &(index, arm, Sample { at_ms, value }) in scrape {
-                if last[index].is_some_and(|(seen_ms, _)| at_ms <= seen_ms) {
+                if last[index].is_some_and(|last| at_ms <= last.at_ms) {
                     continue;
                 }
                 let seconds = seconds.get_or_insert_with(|| self.watched(pod, at_ms, beginnings));
-                let before = last[index].map(|(_, value)| value);
-                if let Some(before) = before.or(beginnings.value_before(self.first_scrape_ms(pod), at_ms)) {
-                    // A counter that went down was reset to zero in between.
-                    let amount = if value >= before { value - before } else { value };
+                let born = beginnings.value_before(self.first_scrape_ms(pod), at_ms);
+                let before =
+                    last[index].map(|last| (last.value, last.most)).or(born.map(|zero| (zero, zero)));
+                if let Some((before, most)) = before {
+                    let amount = self.reading.gained(before, most, value);
                     let seconds = std::mem::take(seconds);
                     out.push(Increment { at_ms, arm, pod: pod.to_owned(), amount, seconds });
                 }
-                last[index] = Some((at_ms, value));
+                let most = last[index].map_or(value, |last| value.max(last.most));
+                last[index] = Some(Last { at_ms, value, most });
             }
         }
-        for (labels, last) in labels.into_iter().zip(last) {
-            if let Some(last) =
-                last.filter(|_| self.last.len() < SERIES_MAX || self.last.contains_key(&labels))
+        for (key, last) in keys.into_iter().zip(last) {
+            if let Some(last) = last.filter(|_| self.last.len() < SERIES_MAX || self.last.contains_key(&key))
             {
-                self.last.insert(labels, last);
+                self.last.insert(key, last);
             }
         }
     }
@@ -147,9 +174,24 @@ impl Counter {
     }
 }
 
+/// The last sample of a series.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    at_ms: i64,
+    value: f64,
+    /// The most that it ever stood at.
+    most: f64,
+}
+
+fn key(labels: &Labels) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    labels.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The counter, of several alternatives, that a release is judged by: the first one that existed when it began, or else
 /// the one that appeared first. Later arrivals change nothing, so a rule is bound once.
-pub(super) fn bound<'a>(counters: impl Iterator<Item = &'a Counter>, start_ms: i64) -> Option<usize> {
+pub(crate) fn bound<'a>(counters: impl Iterator<Item = &'a Counter>, start_ms: i64) -> Option<usize> {
     let since = |(index, counter): (usize, &Counter)| Some((counter.since_ms()?.max(start_ms), index));
     counters.enumerate().filter_map(since).min().map(|(_, index)| index)
 }

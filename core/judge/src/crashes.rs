@@ -8,10 +8,13 @@ use trimtab_stats::events::history_rate;
 use trimtab_stats::{EventGrid, EventsTest, Verdict};
 use trimtab_workload::Arm;
 
-use super::arms::{ArmPod, Arms};
-use super::events::{FirstCounter, canary, tenth};
-use super::{Answer, Part, Query};
+use crate::arms::{ArmPod, Arms};
+use crate::events::{canary, tenth};
 use crate::finding::{Counts, Evidence, Finding, FindingState};
+use crate::first::FirstCounter;
+use crate::narrowed::Narrowed;
+use crate::question::{Answer, Part, Query};
+use crate::reading::Reading;
 use crate::rule::{ArmLabel, CrashesRule};
 
 const SECONDS_PER_HOUR: f64 = 3600.0;
@@ -33,7 +36,7 @@ pub(super) struct CrashesJudge {
 impl CrashesJudge {
     pub(super) fn new(rule: &CrashesRule, alpha: f64, start_ms: i64) -> Self {
         Self {
-            counter: FirstCounter::new(&rule.counters, start_ms),
+            counter: FirstCounter::new(&rule.counters, start_ms, Reading::Raw),
             rule: rule.clone(),
             alpha,
             start_ms,
@@ -45,8 +48,14 @@ impl CrashesJudge {
         }
     }
 
-    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
-        self.counter.needs(arms, label, to_ms)
+    pub(super) fn needs(
+        &self,
+        arms: &Arms,
+        label: &ArmLabel,
+        narrowed: &Narrowed,
+        to_ms: i64,
+    ) -> Vec<(Part, Query)> {
+        self.counter.needs(arms, label, narrowed, to_ms)
     }
 
     /// Counts crashes of the pods as they are now.
@@ -89,15 +98,26 @@ impl CrashesJudge {
         answers: Vec<(Part, Query, Answer)>,
         arms: &Arms,
         label: &ArmLabel,
-        watermark_ms: i64,
+        now_ms: i64,
     ) {
         // Without Prometheus the Kubernetes API still tells of crashes: a missing answer only delays the counted panics.
-        if let Ok(increments) = self.counter.absorb(answers, arms, label, watermark_ms) {
-            for (panics, _) in canary(&increments, self.start_ms) {
-                self.counted_panics = self.counted_panics.saturating_add(panics);
+        match self.counter.absorb(answers, arms, label, now_ms) {
+            Ok((increments, _)) => {
+                for (panics, _) in canary(&increments, self.start_ms) {
+                    self.counted_panics = self.counted_panics.saturating_add(panics);
+                }
+                self.judge();
             }
-            self.judge();
+            Err(why) if self.counter.should_sum(&why) => {
+                self.counter = FirstCounter::new(&self.rule.counters, self.start_ms, Reading::Sums);
+                self.counted_panics = 0;
+            }
+            Err(_) => {}
         }
+    }
+
+    pub(crate) fn late_ms(&self) -> i64 {
+        self.counter.late_ms()
     }
 
     fn judge(&mut self) {

@@ -1,86 +1,22 @@
 //! A counter of bad events, compared with the old pods, or where there are none with the service's own past.
 
-use trimtab_promql::Series;
 use trimtab_stats::events::history_rate;
 use trimtab_stats::{MetricPlan, MetricTest, Verdict};
 use trimtab_workload::Arm;
 
-use super::arms::Arms;
-use super::counter::{self, Counter, Increment};
-use super::pairing::{Against, Counts as CountsAs, Pairing, whole};
-use super::ratio::history_from;
-use super::{Answer, Answered, Failure, Part, Query, describe};
+use crate::answered::Answered;
+use crate::arms::Arms;
+use crate::counter::Increment;
+use crate::describe;
 use crate::finding::{Counts, Finding, FindingState};
+use crate::first::FirstCounter;
+use crate::narrowed::{Narrowed, To};
+use crate::pairing::{Against, Counts as CountsAs, Pairing, whole};
+use crate::question::{Answer, INGEST_DELAY_MS, Part, Query};
+use crate::reading::Reading;
 use crate::rule::{ArmLabel, EventsRule};
 
 const SECONDS_PER_HOUR: f64 = 3600.0;
-
-/// The first of several counters that exists for a service.
-#[derive(Clone, Debug)]
-pub(super) struct FirstCounter {
-    selectors: Vec<String>,
-    counters: Vec<Counter>,
-    bound: Option<usize>,
-    start_ms: i64,
-}
-
-impl FirstCounter {
-    pub(super) fn new(selectors: &[String], start_ms: i64) -> Self {
-        Self {
-            selectors: selectors.to_vec(),
-            counters: vec![Counter::default(); selectors.len()],
-            bound: None,
-            start_ms,
-        }
-    }
-
-    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
-        let candidates = self.selectors.iter().zip(&self.counters).enumerate();
-        candidates
-            .filter(|(index, _)| self.bound.is_none_or(|bound| bound == *index))
-            .filter_map(|(index, (selector, counter))| {
-                let selector = arms.narrow(selector, label, None).ok()?;
-                let (from_ms, to_ms) = counter.window(history_from(self.start_ms), to_ms);
-                Some((Part::Counter(index), Query::Samples { selector, from_ms, to_ms }))
-            })
-            .collect()
-    }
-
-    /// Increments of the bound counter, or why there was no answer.
-    pub(super) fn absorb(
-        &mut self,
-        answers: Vec<(Part, Query, Answer)>,
-        arms: &Arms,
-        label: &ArmLabel,
-        watermark_ms: i64,
-    ) -> Result<Vec<Increment>, Failure> {
-        let mut answered: Vec<(usize, Vec<Series>)> = Vec::new();
-        for (part, _, answer) in answers {
-            match (part, answer) {
-                // Half an answer is none: all of it is asked again.
-                (_, Answer::Failed(why)) => return Err(why),
-                (Part::Counter(index), Answer::Samples(series)) => answered.push((index, series)),
-                _ => {}
-            }
-        }
-        let mut gained = vec![Vec::new(); self.counters.len()];
-        for (index, series) in answered {
-            if let Some((counter, gained)) = self.counters.get_mut(index).zip(gained.get_mut(index)) {
-                *gained = counter.absorb(series, arms, label, watermark_ms, |_| None);
-            }
-        }
-        self.bound = self.bound.or_else(|| counter::bound(self.counters.iter(), self.start_ms));
-        Ok(self.bound.map(|bound| gained.swap_remove(bound)).unwrap_or_default())
-    }
-
-    pub(super) fn bound(&self) -> Option<&Counter> {
-        self.bound.and_then(|bound| self.counters.get(bound))
-    }
-
-    fn tried(&self) -> String {
-        self.selectors.join(", ")
-    }
-}
 
 /// Judges one events rule.
 #[derive(Clone, Debug)]
@@ -97,9 +33,9 @@ pub(super) struct EventsJudge {
 }
 
 impl EventsJudge {
-    pub(super) fn new(rule: &EventsRule, alpha: f64, start_ms: i64) -> Self {
+    pub(super) fn new(rule: &EventsRule, alpha: f64, start_ms: i64, reading: Reading) -> Self {
         Self {
-            counter: FirstCounter::new(&rule.counters, start_ms),
+            counter: FirstCounter::new(&rule.counters, start_ms, reading),
             rule: rule.clone(),
             alpha,
             start_ms,
@@ -111,8 +47,20 @@ impl EventsJudge {
         }
     }
 
-    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
-        self.counter.needs(arms, label, to_ms)
+    pub(super) fn needs(
+        &self,
+        arms: &Arms,
+        label: &ArmLabel,
+        narrowed: &Narrowed,
+        to_ms: i64,
+    ) -> Vec<(Part, Query)> {
+        self.counter.needs(arms, label, narrowed, to_ms)
+    }
+
+    /// Whether its selectors can be narrowed is known once there are arms.
+    pub(super) fn check(&mut self, narrowed: &Narrowed) {
+        let first = self.rule.counters.first();
+        self.refused = first.and_then(|counter| narrowed.refusal(counter, To::Both)).map(str::to_owned);
     }
 
     pub(super) fn absorb(
@@ -120,12 +68,16 @@ impl EventsJudge {
         answers: Vec<(Part, Query, Answer)>,
         arms: &Arms,
         label: &ArmLabel,
-        watermark_ms: i64,
+        now_ms: i64,
     ) {
-        self.refused = self.rule.counters.first().and_then(|counter| arms.narrow(counter, label, None).err());
-        let increments = match self.counter.absorb(answers, arms, label, watermark_ms) {
-            Ok(increments) => increments,
-            Err(why) => return self.answered.failed(watermark_ms, why),
+        let (increments, complete_to_ms) = match self.counter.absorb(answers, arms, label, now_ms) {
+            Ok(gained) => gained,
+            Err(why) if self.counter.should_sum(&why) => {
+                // What was found until now comes again.
+                *self = Self::new(&self.rule, self.alpha, self.start_ms, Reading::Sums);
+                return self.answered.failed(now_ms - INGEST_DELAY_MS, why.passing());
+            }
+            Err(why) => return self.answered.failed(now_ms - INGEST_DELAY_MS, why),
         };
         self.answered.succeeded();
         let exposure =
@@ -136,14 +88,18 @@ impl EventsJudge {
             self.counts.canary_total += seconds;
         }
         self.pairing.add(CountsAs::Bad, increments);
-        self.judge(watermark_ms);
+        self.judge(complete_to_ms);
     }
 
-    fn judge(&mut self, watermark_ms: i64) {
+    pub(crate) fn late_ms(&self) -> i64 {
+        self.counter.late_ms()
+    }
+
+    fn judge(&mut self, complete_to_ms: i64) {
         if self.counter.bound().is_none() {
             return;
         }
-        let ticks = self.pairing.close(watermark_ms);
+        let ticks = self.pairing.close(complete_to_ms);
         let test = self.test.get_or_insert_with(|| {
             let (past, past_seconds) = self.pairing.past();
             MetricTest::new(MetricPlan {
@@ -165,8 +121,8 @@ impl EventsJudge {
         }
     }
 
-    pub(super) fn finding(&self, name: &str, now_ms: i64) -> Finding {
-        let state = self.state(now_ms);
+    pub(super) fn finding(&self, name: &str, arms: &Arms, now_ms: i64) -> Finding {
+        let state = self.state(arms, now_ms);
         let failed = self.test.as_ref().is_some_and(|test| test.verdict() == Verdict::Fail);
         let verdict = if failed { Verdict::Fail } else { Verdict::Undecided };
         let ratio = self.test.as_ref().and_then(describe::ratio);
@@ -197,14 +153,18 @@ impl EventsJudge {
     }
 
     /// An event counter may be born with its first event, so the silence of new pods says nothing here.
-    fn state(&self, now_ms: i64) -> FindingState {
+    fn state(&self, arms: &Arms, now_ms: i64) -> FindingState {
         if let Some(why) = &self.refused {
             return FindingState::Unbound(why.clone());
         }
-        let unbound =
-            || FindingState::Unbound(format!("no series of this service for {}", self.counter.tried()));
+        let unbound = || {
+            FindingState::Unbound(match self.counter.has_unclaimed() {
+                true => arms.unclaimed(&self.counter.tried()),
+                false => format!("no series of this service for {}", self.counter.tried()),
+            })
+        };
         let known = || self.counter.bound().map_or_else(unbound, |_| FindingState::Judged);
-        self.answered.lost(now_ms).unwrap_or_else(known)
+        self.answered.lost(now_ms).or_else(|| self.counter.lost()).unwrap_or_else(known)
     }
 }
 

@@ -5,15 +5,23 @@ use trimtab_stats::spread::{FleetPrior, Spread, margin, overdispersion};
 use trimtab_stats::{AbsoluteLimit, Harm, MetricPlan, MetricTest, Verdict, WarmUp};
 use trimtab_workload::Arm;
 
-use super::arms::Arms;
-use super::counter::{self, Counter, Increment};
-use super::pairing::{Counts as CountsAs, Pairing, whole};
-use super::{Answer, Answered, HISTORY, Part, Query, describe};
+use crate::answered::Answered;
+use crate::arms::{ArmPod, Arms};
+use crate::counter::{self, Counter, Increment};
+use crate::describe;
 use crate::finding::{Counts, Finding, FindingState};
+use crate::ingest::{Ingest, LATE_MAX_MS};
+use crate::narrowed::{Narrowed, To};
+use crate::pairing::{Counts as CountsAs, Pairing, whole};
+use crate::question::{Answer, Failure, INGEST_DELAY_MS, Part, Query, history_from};
+use crate::reading::{Reading, Window};
 use crate::rule::{ArmLabel, RatioRule};
 
 /// New pods that are scraped this long without a request get none.
 const TRAFFIC_PATIENCE_MS: i64 = 60_000;
+
+/// Old pods that are ready this long without a sample are no measure any more.
+const OLD_PATIENCE_MS: i64 = LATE_MAX_MS + 45_000;
 
 /// Judges one ratio rule.
 #[derive(Clone, Debug)]
@@ -21,6 +29,7 @@ pub(super) struct RatioJudge {
     rule: RatioRule,
     alpha: f64,
     start_ms: i64,
+    reading: Reading,
     sources: Vec<Source>,
     bound: Option<usize>,
     pairing: Pairing,
@@ -40,6 +49,8 @@ pub(super) struct RatioJudge {
 struct Read {
     bad: Option<Vec<Series>>,
     total: Option<Vec<Series>>,
+    /// Until when was asked.
+    until_ms: i64,
 }
 
 /// The counters of one source.
@@ -47,15 +58,36 @@ struct Read {
 struct Source {
     bad: Counter,
     total: Counter,
+    /// How far the samples of both are there.
+    ingest: Ingest,
+}
+
+impl Source {
+    /// What all requests and the bad ones gained.
+    fn absorb(&mut self, read: Read, arms: &Arms, label: &ArmLabel) -> (Vec<Increment>, Vec<Increment>) {
+        let Read { total: Some(total), bad: Some(bad), .. } = read else { return Default::default() };
+        let complete_to_ms = self.ingest.complete_ms();
+        let exposure = self.total.absorb(total, arms, label, complete_to_ms, |_| None);
+        // The bad counter is read second: a pod that was scraped without it had none. Before there is anything to divide by
+        // it is left unread.
+        if !self.total.exists() {
+            return (exposure, Vec::new());
+        }
+        let scraped = |pod: &str| self.total.first_scrape_ms(pod);
+        (exposure, self.bad.absorb(bad, arms, label, complete_to_ms, scraped))
+    }
 }
 
 impl RatioJudge {
-    pub(super) fn new(rule: &RatioRule, alpha: f64, start_ms: i64) -> Self {
+    pub(super) fn new(rule: &RatioRule, alpha: f64, start_ms: i64, reading: Reading) -> Self {
+        let counter = Counter::read_as(reading);
+        let source = Source { bad: counter.clone(), total: counter, ingest: Ingest::default() };
         Self {
-            sources: vec![Source::default(); rule.sources.len()],
+            sources: vec![source; rule.sources.len()],
             rule: rule.clone(),
             alpha,
             start_ms,
+            reading,
             bound: None,
             pairing: Pairing::new(start_ms),
             test: None,
@@ -69,22 +101,36 @@ impl RatioJudge {
         }
     }
 
-    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
-        let from_ms = history_from(self.start_ms);
+    pub(super) fn needs(
+        &self,
+        arms: &Arms,
+        label: &ArmLabel,
+        narrowed: &Narrowed,
+        to_ms: i64,
+    ) -> Vec<(Part, Query)> {
+        let by = arms.kept_labels(label);
         let mut asked = Vec::new();
-        let mut ask = |part, selector: &str, counter: &Counter| {
-            if let Ok(selector) = arms.narrow(selector, label, None) {
-                let (from_ms, to_ms) = counter.window(from_ms, to_ms);
-                asked.push((part, Query::Samples { selector, from_ms, to_ms }));
+        let mut ask = |part, selector: &str, counter: &Counter, ingest: &Ingest| {
+            if let Some(selector) = narrowed.get(selector, To::Both) {
+                let after = ingest.after(arms, counter.taken_to_ms(), history_from(self.start_ms));
+                let window = Window { start_ms: self.start_ms, after, to_ms };
+                let queries = self.reading.queries(selector, &by, &window);
+                asked.extend(queries.into_iter().map(|query| (part, query)));
             }
         };
         for (index, (selectors, source)) in self.rule.sources.iter().zip(&self.sources).enumerate() {
             if self.bound.is_none_or(|bound| bound == index) {
-                ask(Part::Total(index), &selectors.total, &source.total);
-                ask(Part::Bad(index), &selectors.bad, &source.bad);
+                ask(Part::Total(index), &selectors.total, &source.total, &source.ingest);
+                ask(Part::Bad(index), &selectors.bad, &source.bad, &source.ingest);
             }
         }
         asked
+    }
+
+    /// Whether its selectors can be narrowed is known once there are arms.
+    pub(super) fn check(&mut self, narrowed: &Narrowed) {
+        let first = self.rule.sources.first();
+        self.refused = first.and_then(|source| narrowed.refusal(&source.total, To::Both)).map(str::to_owned);
     }
 
     pub(super) fn absorb(
@@ -92,48 +138,38 @@ impl RatioJudge {
         answers: Vec<(Part, Query, Answer)>,
         arms: &Arms,
         label: &ArmLabel,
-        watermark_ms: i64,
+        now_ms: i64,
     ) {
-        self.refused =
-            self.rule.sources.first().and_then(|source| arms.narrow(&source.total, label, None).err());
-        let mut read: Vec<Read> = vec![Read::default(); self.sources.len()];
-        for (part, _, answer) in answers {
-            match (part, answer) {
-                // Half an answer is none: all of it is asked again.
-                (_, Answer::Failed(why)) => return self.answered.failed(watermark_ms, why),
-                (Part::Total(index), Answer::Samples(series)) if index < read.len() => {
-                    read[index].total = Some(series);
-                }
-                (Part::Bad(index), Answer::Samples(series)) if index < read.len() => {
-                    read[index].bad = Some(series);
-                }
-                _ => {}
+        let read = match self.read(answers) {
+            Ok(read) => read,
+            Err(why @ Failure::TooLarge(_)) if self.reading == Reading::Raw => {
+                // What was found until now comes again.
+                *self = Self::new(&self.rule, self.alpha, self.start_ms, Reading::Sums);
+                return self.answered.failed(now_ms - INGEST_DELAY_MS, why.passing());
             }
-        }
+            Err(why) => return self.answered.failed(now_ms - INGEST_DELAY_MS, why),
+        };
         self.answered.succeeded();
-        let mut gained = Vec::new();
-        for (source, answers) in self.sources.iter_mut().zip(read) {
-            let Read { total: Some(total), bad: Some(bad) } = answers else {
-                gained.push((Vec::new(), Vec::new()));
-                continue;
-            };
-            let exposure = source.total.absorb(total, arms, label, watermark_ms, |_| None);
-            // The bad counter is read second: a pod that was scraped without it had none. Before there is anything to
-            // divide by it is left unread.
-            let Source { total, bad: counter } = source;
-            let bad = if total.exists() {
-                counter.absorb(bad, arms, label, watermark_ms, |pod| total.first_scrape_ms(pod))
-            } else {
-                Vec::new()
-            };
-            gained.push((exposure, bad));
+        let asked = self.sources.iter_mut().zip(&read).filter(|(_, read)| read.total.is_some());
+        let complete = asked.map(|(source, Read { total, bad, until_ms })| {
+            source.ingest.note(total.iter().chain(bad).flatten(), arms, label, *until_ms, now_ms)
+        });
+        // The whole past is read at once, that of every source: what is learnt from it, and which one the rule is bound to,
+        // must not depend on when anybody looked.
+        if complete.min().is_some_and(|complete_to_ms| complete_to_ms < self.start_ms) {
+            return;
         }
+        let sources = self.sources.iter_mut().zip(read);
+        let mut gained: Vec<_> = sources.map(|(source, read)| source.absorb(read, arms, label)).collect();
         let totals = self.sources.iter().map(|source| &source.total);
         self.bound = self.bound.or_else(|| counter::bound(totals, self.start_ms));
         let Some(bound) = self.bound else { return };
         let (mut exposure, mut bad) = gained.swap_remove(bound);
-        let warm_up_ms =
-            *self.warm_up_ms.get_or_insert_with(|| warm_up_ms(arms, self.start_ms, &exposure, &bad));
+        let warm_up_ms = *self.warm_up_ms.get_or_insert_with(|| match self.reading {
+            Reading::Raw => warm_up_ms(arms, self.start_ms, &exposure, &bad),
+            // The past is too coarse to show how a pod began.
+            Reading::Sums => 0,
+        });
         for increments in [&mut exposure, &mut bad] {
             increments.retain(|increment| age_ms(arms, increment).is_none_or(|age| age >= warm_up_ms));
         }
@@ -141,7 +177,27 @@ impl RatioJudge {
         self.pairing.add(CountsAs::Bad, bad);
         let bad_exists = self.sources.get(bound).is_some_and(|source| source.bad.exists());
         self.bad_family_known = self.bad_family_known || bad_exists || self.one_family();
-        self.judge(watermark_ms);
+        self.judge();
+    }
+
+    /// The answers by source, or why there are none.
+    fn read(&self, answers: Vec<(Part, Query, Answer)>) -> Result<Vec<Read>, Failure> {
+        let mut read: Vec<Read> = vec![Read::default(); self.sources.len()];
+        for (part, query, answer) in answers {
+            match (part, answer) {
+                // Half an answer is none: all of it is asked again.
+                (_, Answer::Failed(why)) => return Err(why),
+                (Part::Total(index), Answer::Samples(series)) if index < read.len() => {
+                    read[index].total.get_or_insert_default().extend(series);
+                    read[index].until_ms = query.to_ms().max(read[index].until_ms);
+                }
+                (Part::Bad(index), Answer::Samples(series)) if index < read.len() => {
+                    read[index].bad.get_or_insert_default().extend(series);
+                }
+                _ => {}
+            }
+        }
+        Ok(read)
     }
 
     /// Whether the bad requests are a part of the same metric, so that no series of them means none of them.
@@ -151,11 +207,17 @@ impl RatioJudge {
         family(&source.bad) == family(&source.total)
     }
 
-    fn judge(&mut self, watermark_ms: i64) {
+    pub(crate) fn late_ms(&self) -> i64 {
+        self.judged_by().map(Ingest::late_ms).max().unwrap_or_default()
+    }
+
+    fn judge(&mut self) {
+        let Some(source) = self.bound.and_then(|bound| self.sources.get(bound)) else { return };
         if !self.bad_family_known {
             return;
         }
-        let ticks = self.pairing.close(watermark_ms);
+        let complete_to_ms = source.ingest.complete_ms();
+        let ticks = self.pairing.close(complete_to_ms);
         let test = self.test.get_or_insert_with(|| {
             let past = self.pairing.past_pods();
             let mut spread = Spread::default();
@@ -216,6 +278,12 @@ impl RatioJudge {
         }
     }
 
+    /// What is known about the arrival of the bound source's samples, or of all of them while none is bound.
+    fn judged_by(&self) -> impl Iterator<Item = &Ingest> {
+        let judged = |(index, _): &(usize, &Source)| self.bound.is_none_or(|bound| bound == *index);
+        self.sources.iter().enumerate().filter(judged).map(|(_, source)| &source.ingest)
+    }
+
     fn left_out(&self) -> String {
         match self.warm_up_ms {
             Some(warm_up_ms) if warm_up_ms > 0 => {
@@ -230,12 +298,16 @@ impl RatioJudge {
             return FindingState::Unbound(why.clone());
         }
         let canary = |pod: &str| arms.pods.get(pod).is_some_and(|pod| pod.arm == Arm::Canary);
-        if let Some(lost) = self.answered.lost(now_ms) {
+        let too_late = || self.judged_by().find_map(|ingest| ingest.lost(self.start_ms));
+        if let Some(lost) = self.answered.lost(now_ms).or_else(too_late) {
             return lost;
         }
         let Some(total) = self.bound.and_then(|bound| self.sources.get(bound)).map(|source| &source.total)
         else {
             let tried: Vec<&str> = self.rule.sources.iter().map(|source| source.total.as_str()).collect();
+            if self.sources.iter().any(|source| source.total.has_unclaimed()) {
+                return FindingState::Unbound(arms.unclaimed(&tried.join(", ")));
+            }
             return FindingState::Unbound(format!("no series of this service for {}", tried.join(", ")));
         };
         if !self.bad_family_known {
@@ -246,8 +318,16 @@ impl RatioJudge {
                 bad.unwrap_or_default()
             ));
         }
-        if let Some(lost) = self.answered.unscraped(arms, total.last_scrape_ms(canary), now_ms) {
+        let seen_to_ms = now_ms - self.late_ms();
+        if let Some(lost) = self.answered.unscraped(arms, total.last_scrape_ms(canary), seen_to_ms) {
             return lost;
+        }
+        let old_ms = total.last_scrape_ms(|pod| arms.pods.get(pod).is_some_and(ArmPod::is_ready_and_old));
+        if let Some(silent_ms) = old_ms.map(|last_ms| now_ms - last_ms).filter(|ms| *ms > OLD_PATIENCE_MS) {
+            return FindingState::TelemetryLost(format!(
+                "the old pods are ready and were not scraped for {} s",
+                silent_ms / 1000
+            ));
         }
         let waited =
             arms.canary_ready_since_ms().is_some_and(|ready_ms| now_ms - ready_ms > TRAFFIC_PATIENCE_MS);
@@ -274,9 +354,4 @@ fn warm_up_ms(arms: &Arms, start_ms: i64, exposure: &[Increment], bad: &[Increme
     exposure.iter().filter(past).for_each(|increment| count(increment, 0, increment.amount));
     bad.iter().filter(past).for_each(|increment| count(increment, whole(increment.amount), 0.0));
     (warm_up.seconds() * 1000.0) as i64
-}
-
-/// Where a service's own past begins.
-pub(super) fn history_from(start_ms: i64) -> i64 {
-    start_ms - i64::try_from(HISTORY.as_millis()).unwrap_or(i64::MAX)
 }

@@ -109,6 +109,8 @@ reasons! {
     TargetReplaced,
     /// the pod template is too large to be recorded, and ships without being judged
     TemplateTooLarge,
+    /// a rule finds more series than may be read, even summed up by pod
+    TooManySeries,
     /// a claim that no service names is taken off its Deployment
     Unclaimed,
     /// the spec is valid

@@ -58,6 +58,8 @@ pub struct StageOptions {
     pub watched: Namespaces,
     /// Which instance every manager is.
     pub instance: Option<String>,
+    /// What one question of a manager to Prometheus may cost.
+    pub limits: Limits,
 }
 
 impl StageOptions {
@@ -65,6 +67,7 @@ impl StageOptions {
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         let epoch = SimConfig::seeded(seed).epoch;
+        let limits = Limits { concurrent_queries: 64, ..Limits::default() };
         Self {
             seed,
             epoch,
@@ -73,6 +76,7 @@ impl StageOptions {
             planted: None,
             watched: Namespaces::All,
             instance: None,
+            limits,
         }
     }
 }
@@ -95,6 +99,7 @@ pub struct Stage {
     planted: Option<Planted>,
     watched: Namespaces,
     instance: Option<String>,
+    limits: Limits,
     faults: Ongoing,
 }
 
@@ -148,6 +153,7 @@ impl Stage {
             planted: options.planted,
             watched: options.watched.clone(),
             instance: options.instance.clone(),
+            limits: options.limits.clone(),
             faults: Ongoing::default(),
         }
     }
@@ -170,13 +176,13 @@ impl Stage {
         let now = self.clock.now();
         let clock = Clock::following_tokio(now.saturating_add(skew).unwrap_or(now));
         let mut config = PrometheusConfig::new("prometheus", "http://prometheus.monitoring:9090");
-        config.limits = Limits { concurrent_queries: 64, ..Limits::default() };
+        config.limits = self.limits.clone();
         let prometheus = Prometheus::new(Arc::new(InProcess(self.world.prometheus().clone())), config)
             .expect("a constant address is valid");
         let parts = Parts {
             api: Api::new(planted::client(self.planted, &actor), MANAGER),
             clock,
-            measure: Arc::new(PrometheusMeasure(Arc::new(prometheus))),
+            measure: Arc::new(PrometheusMeasure::new(Arc::new(prometheus))),
             transport: planted::transport(self.planted, &self.messages),
             host: Host::new(),
         };

@@ -121,7 +121,7 @@ fn transport(config: TransportConfig) -> Result<Arc<HyperTransport>, Failure> {
 
 fn measure(args: &ManagerArgs) -> Result<Arc<dyn Measure>, Failure> {
     match &args.prometheus_url {
-        Some(url) => Ok(Arc::new(PrometheusMeasure(Arc::new(prometheus(url, args)?)))),
+        Some(url) => Ok(Arc::new(PrometheusMeasure::new(Arc::new(prometheus(url, args)?)))),
         None => Ok(Arc::new(NoPrometheus)),
     }
 }
@@ -146,6 +146,9 @@ fn prometheus(url: &str, args: &ManagerArgs) -> Result<Prometheus, Failure> {
     settings.scope.clone_from(&args.prometheus_matchers);
     settings.limits.timeout = Duration::try_from(args.prometheus_timeout)
         .map_err(|error| Failure::error(format!("--prometheus-timeout: {error}")))?;
+    settings.limits.max_series = args.prometheus_max_series;
+    settings.limits.max_sums = args.prometheus_max_sums;
+    settings.limits.response_bytes = args.prometheus_max_answer_bytes;
     Prometheus::new(transport(config)?, settings).map_err(|error| Failure::error(error.to_string()))
 }
 

@@ -14,7 +14,7 @@ const SHIPPED: [&str; 5] = ["core/", "api/", "edge/", "control/", "trimtab/"];
 
 /// Crates that still have circles, and how many of their modules are in one. The number may only fall; whoever makes it
 /// fall writes the lower one here.
-const NOT_YET: [(&str, usize); 3] = [("control", 5), ("core/judge", 8), ("edge/kube", 7)];
+const NOT_YET: [(&str, usize); 2] = [("control", 5), ("edge/kube", 7)];
 
 fn shipped_crates() -> Vec<String> {
     let files = workspace::files().expect("git tells the files");

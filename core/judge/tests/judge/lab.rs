@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use trimtab_judge::finding::Finding;
 use trimtab_judge::rule::{ArmLabel, Origin, Rule, RuleKind};
 use trimtab_judge::{Answer, ArmPod, Arms, Failure, Judge, Need, Query};
-use trimtab_promql::{Labels, Sample, Series};
+use trimtab_promql::{Labels, Matcher, Sample, Series};
 use trimtab_promql_eval::{EvalOptions, EvalValue, MemorySource, SeriesSource, evaluate};
 use trimtab_workload::Arm;
 
@@ -34,6 +34,10 @@ pub(crate) struct Lab {
     pub(crate) source: MemorySource,
     /// When the metrics server does not answer.
     pub(crate) outage: Range<f64>,
+    /// How many seconds late the samples of a pod are there, where they are.
+    pub(crate) lags: BTreeMap<String, f64>,
+    /// Series in one answer, as they are and summed up by pod.
+    pub(crate) series_max: (usize, usize),
     /// Why no question will ever be answered.
     pub(crate) refuses: Option<&'static str>,
 }
@@ -47,8 +51,17 @@ pub(crate) fn lab(kind: RuleKind) -> Lab {
         canary_sets: vec!["pay-t2".into()],
         stable_sets: vec!["pay-t1".into()],
         pods: BTreeMap::new(),
+        selector: BTreeMap::from([("app".into(), "pay".into())]),
     };
-    let empty = Lab { rules: vec![rule], arms, source: MemorySource::new(), outage: 0.0..0.0, refuses: None };
+    let empty = Lab {
+        rules: vec![rule],
+        arms,
+        source: MemorySource::new(),
+        outage: 0.0..0.0,
+        lags: BTreeMap::new(),
+        series_max: (usize::MAX, usize::MAX),
+        refuses: None,
+    };
     empty.old_pod("a").old_pod("b").old_pod("c").new_pod("x", 0.0)
 }
 
@@ -88,6 +101,14 @@ impl Lab {
         self
     }
 
+    /// The pod is there no more.
+    pub(crate) fn gone(self, pod: &str, at: f64) -> Self {
+        self.with(|lab| {
+            let pod = lab.arms.pods.get_mut(&name(pod)).expect("the pod exists");
+            (pod.ready, pod.gone_ms) = (false, Some(at_ms(at)));
+        })
+    }
+
     /// Container `service` of `pod` crashed so many times.
     pub(crate) fn crashed(self, pod: &str, container: &str, times: u32) -> Self {
         self.with(|lab| {
@@ -100,6 +121,12 @@ impl Lab {
     /// The metrics server does not answer in this time.
     pub(crate) fn outage(mut self, seconds: Range<f64>) -> Self {
         self.outage = seconds;
+        self
+    }
+
+    /// The metrics server is behind with the samples of a pod.
+    pub(crate) fn late(mut self, pod: &str, seconds: f64) -> Self {
+        self.lags.insert(name(pod), seconds);
         self
     }
 
@@ -187,6 +214,11 @@ impl Lab {
         judge.findings(instant(looks.last().copied().unwrap_or_default()))
     }
 
+    /// What the metrics server has by then.
+    fn by(&self, seconds: f64) -> Known<'_> {
+        Known { lab: self, seconds }
+    }
+
     pub(crate) fn answer(&self, query: &Query, seconds: f64) -> Answer {
         if let Some(why) = self.refuses {
             return Answer::Failed(Failure::Lasting(why.into()));
@@ -194,21 +226,81 @@ impl Lab {
         if self.outage.contains(&seconds) {
             return Answer::Failed(Failure::Passing("connection refused".into()));
         }
+        let fits = |series: Vec<Series>, most: usize| match series.len() > most {
+            true => Answer::Failed(Failure::TooLarge(format!("more than {most} series match"))),
+            false => Answer::Samples(series),
+        };
+        let matchers = |selector: &str| {
+            let selector = trimtab_promql::parse_counter_selector(selector);
+            selector.expect("a judge asks valid PromQL").all_matchers()
+        };
         match query {
             Query::Samples { selector, from_ms, to_ms } => {
-                let selector =
-                    trimtab_promql::parse_counter_selector(selector).expect("a judge asks valid PromQL");
-                let until = (*to_ms).min(at_ms(seconds));
-                Answer::Samples(self.source.select(&selector.all_matchers(), *from_ms, until))
+                let found = self.by(seconds).select(&matchers(selector), *from_ms, *to_ms);
+                fits(found, self.series_max.0)
+            }
+            Query::Sums { selector, by, from_ms, to_ms, step_ms } => {
+                let found = self.by(seconds).select(&matchers(selector), *from_ms - LOOK_BACK_MS, *to_ms);
+                let steps = (from_ms + step_ms - 1).div_euclid(*step_ms)..=to_ms.div_euclid(*step_ms);
+                let steps: Vec<i64> = steps.map(|step| step * step_ms).collect();
+                fits(summed(found, by, &steps, *from_ms), self.series_max.1)
             }
             Query::Instant { expr, at_ms } => {
                 let expr = trimtab_promql::parse(expr).expect("a judge asks valid PromQL");
-                match evaluate(&expr, &self.source, *at_ms, EvalOptions::default()) {
+                match evaluate(&expr, &self.by(seconds), *at_ms, EvalOptions::default()) {
                     Ok(EvalValue::Vector(series)) => Answer::Returned(series.len()),
                     other => panic!("an alert is a vector, not {other:?}"),
                 }
             }
         }
+    }
+}
+
+/// How far back a server looks for the last sample of a series.
+const LOOK_BACK_MS: i64 = 300_000;
+
+/// The sums over series that agree in `by` at each step, with the times of the last scrapes in them.
+fn summed(series: Vec<Series>, by: &[String], steps: &[i64], from_ms: i64) -> Vec<Series> {
+    let mut sums: BTreeMap<Labels, BTreeMap<i64, (i64, f64)>> = BTreeMap::new();
+    for Series { labels, samples } in series {
+        let group = sums.entry(labels.filtered(|name| by.iter().any(|by| by == name))).or_default();
+        for step in steps {
+            let seen = samples.partition_point(|sample| sample.at_ms <= *step);
+            let last = samples[..seen].last().filter(|last| last.at_ms > step - LOOK_BACK_MS);
+            // A series that ended is not looked back to.
+            let last = last.filter(|last| !last.value.is_nan());
+            if let Some(Sample { at_ms, value }) = last {
+                let (last_ms, sum) = group.entry(*step).or_insert((i64::MIN, 0.0));
+                (*last_ms, *sum) = (at_ms.max(last_ms).to_owned(), *sum + value);
+            }
+        }
+    }
+    let told = |(labels, steps): (Labels, BTreeMap<i64, (i64, f64)>)| {
+        let mut samples: Vec<Sample> =
+            steps.into_values().map(|(at_ms, value)| Sample { at_ms, value }).collect();
+        samples.retain(|sample| sample.at_ms >= from_ms);
+        samples.dedup_by_key(|sample| sample.at_ms);
+        (!samples.is_empty()).then_some(Series { labels, samples })
+    };
+    sums.into_iter().filter_map(told).collect()
+}
+
+/// The samples that exist by some time.
+struct Known<'l> {
+    lab: &'l Lab,
+    seconds: f64,
+}
+
+impl SeriesSource for Known<'_> {
+    fn select(&self, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Vec<Series> {
+        let mut found = self.lab.source.select(matchers, from_ms, to_ms);
+        for series in &mut found {
+            let pod = series.labels.get("pod");
+            let until_ms = at_ms(self.seconds - self.lab.lags.get(pod).copied().unwrap_or_default());
+            series.samples.retain(|sample| sample.at_ms <= until_ms);
+        }
+        found.retain(|series| !series.samples.is_empty());
+        found
     }
 }
 

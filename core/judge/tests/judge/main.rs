@@ -5,11 +5,15 @@ mod arms;
 mod binding;
 mod crashes;
 mod events;
+mod hostile;
 mod lab;
+mod lag;
 mod promises;
 mod ratio;
 mod rules_change;
+mod sums;
 mod warm_up;
+mod whose;
 
 use trimtab_judge::finding::finding_line;
 

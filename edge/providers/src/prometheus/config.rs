@@ -15,7 +15,7 @@ pub struct Limits {
     /// From sending one HTTP query to the last byte of its answer.
     pub timeout: Duration,
     /// Bytes of JSON for one question, over all the queries it is cut into. Also bounds memory: about twice
-    /// this much.
+    /// this much, and five times where an answer is made to need more.
     pub response_bytes: usize,
     /// Samples per series in one query.
     pub points_per_query: u32,
@@ -23,6 +23,8 @@ pub struct Limits {
     pub concurrent_queries: usize,
     /// Series in one answer.
     pub max_series: usize,
+    /// Series in an answer that the server has summed up.
+    pub max_sums: usize,
 }
 
 impl Default for Limits {
@@ -33,6 +35,7 @@ impl Default for Limits {
             points_per_query: POINTS_PER_QUERY,
             concurrent_queries: 4,
             max_series: 2_000,
+            max_sums: 10_000,
         }
     }
 }
