@@ -241,6 +241,9 @@ pub(crate) fn apply(
 ) -> Result<Value, Failure> {
     let node = schema::root(kind);
     let mut entries = entries_of(live);
+    if entries.is_empty() && live.pointer("/metadata/uid").is_some() {
+        entries.push(before_first_apply(live, node, writer));
+    }
     let wanted = managed_part(configuration);
     let applied = of_configuration_root(&wanted, node);
     let last = entries.iter().find(|entry| entry.is_of(writer)).map(|entry| entry.fields.clone());
@@ -280,6 +283,18 @@ pub(crate) fn apply(
     }
     store_entries(&mut result, entries);
     Ok(result)
+}
+
+/// Who owns an object that nobody is said to own, once somebody applies it.
+fn before_first_apply(live: &Value, node: Node<'_>, writer: &Writer) -> Entry {
+    Entry {
+        manager: "before-first-apply".to_owned(),
+        operation: Operation::Update,
+        api_version: writer.api_version.clone(),
+        subresource: String::new(),
+        time: writer.time.clone(),
+        fields: of_configuration_root(&managed_part(live), node),
+    }
 }
 
 /// The top level and its metadata are not owned by themselves.
