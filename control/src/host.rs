@@ -29,61 +29,13 @@ use trimtab_kube::lease::Elector;
 use trimtab_kube::queue::{Failed, Queue, QueueKey};
 use trimtab_plan::{Concern, Plan, Report, check};
 
-use crate::context::{Context, Reads};
+use crate::context::Context;
+use crate::controller::{Controller, Gathered};
 use crate::execute::{Executor, Stopped};
 use crate::standing::{HELD_AGAIN, Hold};
 
 /// How long until the next look where a write met an object that had changed, and nothing is heard of the change.
 const STALE_AGAIN: Duration = Duration::from_secs(3);
-
-/// A controller: what it decides about, on what, and what it decides.
-pub trait Controller: Send + Sync + 'static {
-    /// What it decides about at one time, by name.
-    type Key: QueueKey + Debug;
-
-    /// What a plan is made on.
-    type Seen: Send + Sync;
-
-    /// Who it is to everybody else, and what its plans may write.
-    fn concern(&self) -> &'static Concern;
-
-    /// Keys decided at one time.
-    fn at_once(&self) -> usize {
-        1
-    }
-
-    /// The keys that a change concerns.
-    fn concerned(&self, changed: Changed<'_>) -> Vec<Self::Key>;
-
-    /// Every key that there may be something to decide about: a new leader looks at all of them once.
-    fn all(&self) -> Vec<Self::Key>;
-
-    /// A term begins: what is remembered of an earlier one may be wrong by now.
-    fn begin_term(&self) {}
-
-    /// The objects that a plan for `key` is made on.
-    fn reads(&self, key: &Self::Key) -> Vec<Reads>;
-
-    /// What there is to see of `key` now. Never waits.
-    fn gather(&self, key: &Self::Key, now: Timestamp) -> Gathered<Self::Seen>;
-
-    /// What is due, and why. Decides on `seen` alone.
-    fn plan(&self, seen: &Self::Seen) -> (Plan, Report);
-
-    /// Takes a message that a plan hands over: the key of its outbox entry, and the destination.
-    fn notify(&self, _seen: &Self::Seen, _key: &str, _destination: &str) {}
-}
-
-/// What there is to see of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gathered<S> {
-    /// Nothing to decide about until something changes.
-    Nothing,
-    /// Nothing that could be decided on before that time.
-    Later(Timestamp),
-    /// What a plan is made on.
-    Seen(S),
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ControllerLabel {

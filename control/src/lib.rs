@@ -11,6 +11,7 @@
 
 pub mod bindings;
 pub mod context;
+pub mod controller;
 pub mod controllers;
 pub mod convert;
 pub mod execute;

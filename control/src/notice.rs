@@ -7,7 +7,6 @@ use trimtab_notify::{Baseline, BaselineSource, Counts, Event, Evidence, Finding,
 use trimtab_stats::Verdict;
 
 use crate::observed::{NOTHING_MEASURED, Observed};
-use crate::outbox::sequence;
 
 /// The message about one event of a release.
 pub(crate) fn notice(observed: &Observed, release: &Release, told: &OutboxEntry, key: &str) -> Notice {
@@ -68,4 +67,9 @@ fn finding(finding: &trimtab_judge::finding::Finding, rules: &[Rule]) -> Finding
             Ratio::new(ratio.low, estimate, ratio.high)
         }),
     }
+}
+
+/// Rises with every event of a service.
+fn sequence(release: &Release, happening: ReleaseEvent) -> u64 {
+    release.number.saturating_mul(10) + happening as u64
 }

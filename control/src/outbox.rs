@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use trimtab_api::managed_app::SecretKey;
 use trimtab_api::resolve::Reach;
 use trimtab_delivery::lower;
-use trimtab_delivery::snapshot::{OutboxEntry, Release, ReleaseEvent, Snapshot};
+use trimtab_delivery::snapshot::{OutboxEntry, Release, Snapshot};
 use trimtab_kube::kinds::app_release::is_over;
 use trimtab_kube::queue::Queue;
 use trimtab_kube::resource::SECRETS;
@@ -349,11 +349,6 @@ fn outcome_word(outcome: &OutcomeState) -> String {
         OutcomeState::GaveUp { why } => state_word(State::Failed, why),
         OutcomeState::Unknown { why } => state_word(State::Unknown, why),
     }
-}
-
-/// Rises with every event of a service.
-pub(crate) fn sequence(release: &Release, happening: ReleaseEvent) -> u64 {
-    release.number.saturating_mul(10) + happening as u64
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -17,7 +17,8 @@ use trimtab_plan::{Plan, Report};
 
 use crate::bindings::Bindings;
 use crate::context::{Context, Reads};
-use crate::host::{Controller, Gathered, earliest};
+use crate::controller::{Controller, Gathered};
+use crate::host::earliest;
 use crate::measurements::{Looked, Measurements};
 use crate::observed::{Measured, NOTHING_MEASURED, Observed, target_of_pod};
 use crate::outbox::Outbox;

@@ -14,7 +14,7 @@ use trimtab_plan::report::{Report, Step};
 use trimtab_plan::{IfAbsent, Kind, Object, Part, Patch, Plan, Precondition, Reason, Write};
 
 use crate::context::Reads;
-use crate::host::{Controller, Gathered};
+use crate::controller::{Controller, Gathered};
 
 /// Says on a policy whether it is valid.
 pub struct Policy {

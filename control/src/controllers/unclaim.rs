@@ -22,8 +22,8 @@ use trimtab_plan::report::{self, Report};
 use trimtab_plan::{Copied, Kind, Object, Plan, Reason, Write};
 
 use crate::context::Reads;
+use crate::controller::{Controller, Gathered};
 use crate::execute::Executor;
-use crate::host::{Controller, Gathered};
 use crate::observed::{self, target_of_pod};
 
 /// Labels removed in one plan; the rest follows on the next event.

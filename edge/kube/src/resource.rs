@@ -70,7 +70,7 @@ impl Resource {
             push_escaped(&mut path, namespace);
         }
         path.push('/');
-        path.push_str(&self.plural);
+        path.push_str(self.plural);
         for segment in [name, subresource].into_iter().flatten() {
             path.push('/');
             push_escaped(&mut path, segment);
@@ -82,7 +82,7 @@ impl Resource {
 /// `deployments.apps`, `pods`: the form `kubectl` accepts.
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.plural)?;
+        f.write_str(self.plural)?;
         if self.group.is_empty() { Ok(()) } else { write!(f, ".{}", self.group) }
     }
 }

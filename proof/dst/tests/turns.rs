@@ -9,8 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trimtab_control::context::Reads;
+use trimtab_control::controller::{Controller, Gathered};
 use trimtab_control::controllers::policy::Policy;
-use trimtab_control::host::{Controller, Controllers, Gathered};
+use trimtab_control::host::Controllers;
 use trimtab_control::manager::{ManagerOptions, stand};
 use trimtab_dst::stage::{LEASES, MANAGER_USER, OWN_NAMESPACE};
 use trimtab_dst::{Stage, StageOptions};
@@ -58,6 +59,7 @@ impl Controller for Slow {
         Gathered::Seen(())
     }
 
+    #[allow(clippy::disallowed_methods, reason = "a plan that computes holds its thread")]
     fn plan(&self, (): &()) -> (Plan, Report) {
         self.began.fetch_add(1, Ordering::SeqCst);
         std::thread::sleep(COMPUTES);

@@ -120,7 +120,7 @@ pub enum Command {
     /// what it would do.
     Uninstall(UninstallArgs),
     /// Run the manager; this is what the container does
-    Manager(ManagerArgs),
+    Manager(Box<ManagerArgs>),
     /// Watch Trimtab work on a simulated cluster; needs nothing else
     #[cfg(feature = "demo")]
     Demo(DemoArgs),

@@ -139,7 +139,7 @@ fn promotable<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRe
 /// The one under way, or the one that is held, or the one that was rejected last and came after what runs.
 fn default_release(service: &Service) -> Option<&AppRelease> {
     let held = || service.rejected().find(|release| release.status.held == Some(true));
-    let last = || service.rejected().filter(|release| service.is_news(release)).next_back();
+    let last = || service.rejected().rfind(|release| service.is_news(release));
     service.in_flight().or_else(held).or_else(last)
 }
 

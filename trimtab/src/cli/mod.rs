@@ -98,7 +98,7 @@ async fn run(arguments: Arguments) -> Result<Exit, Failure> {
             writeln!(out, "trimtab {}", env!("CARGO_PKG_VERSION"))?;
             Ok(Exit::Done)
         }
-        Command::Manager(args) => manager::manager(args, &globals).await,
+        Command::Manager(args) => manager::manager(*args, &globals).await,
         command => {
             let api = connect(&globals).await?;
             let namespace = globals.namespace.clone().unwrap_or_else(|| api.default_namespace().to_owned());

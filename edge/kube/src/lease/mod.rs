@@ -8,15 +8,16 @@
 //! Every acquisition begins a [`Term`](crate::api::Term), also that of a process whose own lease ran out: what was decided
 //! before is not written after.
 
+mod config;
 mod record;
 
 use std::fmt;
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::config::LeaseConfig;
 use self::record::{Keeping, Record};
 use crate::api::{Api, ApiError, Leadership, LeadershipGrant};
 use crate::clock::Clock;
@@ -24,35 +25,6 @@ use crate::resource::{Key, LEASES};
 
 /// Writes of unknown fate remembered. More cannot be under way within one lease duration.
 const ATTEMPTS_MAX: usize = 16;
-
-/// Which lease to compete for, as whom, and in which times.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeaseConfig {
-    /// Namespace and name of the Lease; it is created if missing.
-    pub key: Key,
-    /// Who we are: unique per process, for example the pod's name and UID.
-    pub identity: String,
-    /// How long others wait after the last change they saw before they take over.
-    pub lease_duration: Duration,
-    /// How long after sending its last accepted renewal a leader may write. Shorter than `lease_duration`: the
-    /// difference is the margin for clocks that run at different rates and writes that are under way.
-    pub renew_deadline: Duration,
-    /// How often to try.
-    pub retry_period: Duration,
-}
-
-impl LeaseConfig {
-    /// The usual times: lease 15 s, renewal 10 s, retry 2 s.
-    pub fn new(key: Key, identity: impl Into<String>) -> LeaseConfig {
-        LeaseConfig {
-            key,
-            identity: identity.into(),
-            lease_duration: Duration::from_secs(15),
-            renew_deadline: Duration::from_secs(10),
-            retry_period: Duration::from_secs(2),
-        }
-    }
-}
 
 /// Competes for one lease. Made by [`elect`]; does nothing until [run](Elector::run).
 pub struct Elector {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::LeaseConfig;
+use super::config::LeaseConfig;
 use crate::api::{ApiError, Target};
 use crate::resource::{Key, LEASES};
 

@@ -3,9 +3,9 @@
 //! Watches only [enqueue](Queue::enqueue) keys; [`Queue::run`] reconciles them: first come, first served, never two
 //! reconciles of one key at once, a bounded number in all. Order and delays follow from the inputs alone.
 
+mod failed;
 mod state;
 
-use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,9 +18,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::failed::{Failed, QueueKey};
 pub use self::state::QueueCounts;
 use self::state::{Ended, QueueMetrics, State};
-use crate::api::ApiError;
 use crate::clock::Clock;
 use crate::sync::locked;
 
@@ -29,44 +29,6 @@ pub const RECONCILE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long [`Queue::run`] waits for running reconciles once it was asked to stop.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// What may be queued: ordered, and named in logs. The name also spreads retries over time.
-pub trait QueueKey: Ord + Clone + Display + Send + Sync + 'static {}
-
-impl<K: Ord + Clone + Display + Send + Sync + 'static> QueueKey for K {}
-
-/// A reconcile that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failed {
-    /// What went wrong, naming the object.
-    pub problem: String,
-    /// When the key is due in any case: a failure delays what failed, and nothing else.
-    pub wake_at: Option<Timestamp>,
-}
-
-impl From<String> for Failed {
-    fn from(problem: String) -> Failed {
-        Failed { problem, wake_at: None }
-    }
-}
-
-impl From<&str> for Failed {
-    fn from(problem: &str) -> Failed {
-        Failed::from(problem.to_owned())
-    }
-}
-
-impl From<ApiError> for Failed {
-    fn from(error: ApiError) -> Failed {
-        Failed::from(error.to_string())
-    }
-}
-
-impl From<std::convert::Infallible> for Failed {
-    fn from(never: std::convert::Infallible) -> Failed {
-        match never {}
-    }
-}
 
 /// A work queue, cheap to clone. Holds each key at most once, so it is bounded by the number of objects.
 pub struct Queue<K> {

@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use tokio::time::Instant;
 
-use super::{Failed, QueueKey};
+use super::failed::{Failed, QueueKey};
 use crate::clock::Clock;
 use crate::rng::stable_hash;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Event, Project, Row};
+use super::row::{Event, Project, Row};
 use crate::api::Status;
 use crate::resource::Key;
 

@@ -9,9 +9,12 @@ use futures::Stream;
 use http::Method;
 use tokio::time::Instant;
 
+use super::backoff::Backoff;
 use super::decode::{self, Heard, Page, Undecodable};
 use super::lines::{Line, Lines};
-use super::{Backoff, Event, Project, Scope, WatchStatus};
+use super::row::{Event, Project};
+use super::scope::Scope;
+use super::status::WatchStatus;
 use crate::api::{Api, ApiError, Attempts, Call, LIST_PAGE_ITEMS, Query, Target, list_call};
 use crate::resource::Resource;
 

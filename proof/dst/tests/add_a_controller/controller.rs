@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use trimtab_control::context::Reads;
-use trimtab_control::host::{Controller, Gathered};
+use trimtab_control::controller::{Controller, Gathered};
 use trimtab_kube::Key;
 use trimtab_kube::kinds::{Changed, Deployments, Kind, Stores};
 use trimtab_kube::watch::Row;
