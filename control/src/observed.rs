@@ -170,6 +170,7 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
         template_hash: row.template.hash.to_string(),
         template_bytes: row.template.json.len(),
         image: service_image(&row.template.value(), container).unwrap_or_default(),
+        selector: row.match_labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
         template_manager: writers
             .into_iter()
             .find(|manager| *manager != MANAGER)

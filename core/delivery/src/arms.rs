@@ -16,5 +16,9 @@ pub fn of(snapshot: &Snapshot<'_>, release: &Release, before: &Arms) -> Arms {
         sets.map(|set| (arm, set)).collect::<Vec<(Arm, &ReplicaSet)>>()
     };
     let sets = [pairs(Arm::Canary, canary), pairs(Arm::Stable, stable)].concat();
-    Arms::new(&snapshot.app.namespace, &sets, snapshot.pods, before, snapshot.now)
+    let arms = Arms::new(&snapshot.app.namespace, &sets, snapshot.pods, before, snapshot.now);
+    match snapshot.target {
+        Some(target) => arms.selected_by(&target.selector),
+        None => arms,
+    }
 }

@@ -6,7 +6,8 @@ use trimtab_stats::Verdict;
 use trimtab_workload::Arm;
 
 use crate::answered::Answered;
-use crate::arms::Arms;
+use crate::arms::{Arms, inject};
+use crate::exist::{all_exist, families};
 use crate::finding::{Counts, Finding, FindingState};
 use crate::question::{Answer, Part, Query};
 use crate::rule::{AlertRule, ArmLabel};
@@ -27,6 +28,10 @@ pub(super) struct AlertJudge {
     next_ms: i64,
     shared: bool,
     failed: bool,
+    /// How its series are told to be this service's, of the ways that there are; the first one that finds all of them.
+    claim: Option<usize>,
+    /// Its series are there, and in none of these ways.
+    unclaimed: bool,
     answered: Answered,
     refused: Option<String>,
 }
@@ -41,6 +46,8 @@ impl AlertJudge {
             next_ms: start_ms + GRID_MS,
             shared: false,
             failed: false,
+            claim: None,
+            unclaimed: false,
             answered: Answered::default(),
             refused: None,
         }
@@ -53,8 +60,13 @@ impl AlertJudge {
         if !arms.names_any(label, Arm::Canary) {
             return asked;
         }
+        let claim = match (label, self.claim) {
+            (ArmLabel::Pod(_), _) => 0,
+            (ArmLabel::Arm(_), Some(claim)) => claim,
+            (ArmLabel::Arm(_), None) => return self.whose(arms, label, watermark_ms),
+        };
         for arm in [Arm::Canary, Arm::Stable].into_iter().filter(|arm| arms.names_any(label, *arm)) {
-            let Ok(expr) = arms.narrow(&self.rule.expr, label, Some(arm)) else { continue };
+            let Some(expr) = self.of(arms, label, arm, claim) else { continue };
             let mut at_ms = first;
             while at_ms <= last {
                 asked.push((Part::Alert(arm, at_ms), Query::Instant { expr: expr.clone(), at_ms }));
@@ -64,9 +76,41 @@ impl AlertJudge {
         asked
     }
 
+    /// The expression on the pods of `arm` alone.
+    fn of(&self, arms: &Arms, label: &ArmLabel, arm: Arm, claim: usize) -> Option<String> {
+        let matchers = arms.claims(label, Some(arm)).ok()?.into_iter().nth(claim)?;
+        inject(&trimtab_promql::parse(&self.rule.expr).ok()?, &matchers).ok()
+    }
+
+    /// The server evaluates the expression, so whose series it reads must be known before.
+    fn whose(&self, arms: &Arms, label: &ArmLabel, at_ms: i64) -> Vec<(Part, Query)> {
+        let families = families(&self.rule.expr);
+        let claims = arms.claims(label, None).unwrap_or_default();
+        let claims = claims.into_iter().enumerate().map(|(index, matchers)| (Some(index), matchers));
+        let anybody = arms.phase(label).map(|matchers| (None, matchers));
+        claims
+            .chain(anybody)
+            .filter_map(|(claim, matchers)| {
+                let expr = all_exist(&families, &matchers)?;
+                Some((Part::Whose(claim), Query::Instant { expr, at_ms }))
+            })
+            .collect()
+    }
+
     pub(super) fn absorb(&mut self, answers: &[(Part, Query, Answer)]) {
-        for (part, _, answer) in answers {
-            let Part::Alert(arm, at_ms) = part else { continue };
+        let mut found = Vec::new();
+        for (part, query, answer) in answers {
+            let (arm, at_ms) = match (part, query, answer) {
+                (Part::Alert(arm, at_ms), ..) => (arm, at_ms),
+                (Part::Whose(_), Query::Instant { at_ms, .. }, Answer::Failed(why)) => {
+                    return self.answered.failed(*at_ms, why.clone());
+                }
+                (Part::Whose(claim), _, Answer::Returned(1..)) => {
+                    found.push(*claim);
+                    continue;
+                }
+                _ => continue,
+            };
             match answer {
                 Answer::Failed(why) => {
                     // Half an answer is none: all of it is asked again.
@@ -81,6 +125,8 @@ impl AlertJudge {
             }
         }
         self.answered.succeeded();
+        self.claim = self.claim.or_else(|| found.iter().filter_map(|claim| *claim).min());
+        self.unclaimed = self.claim.is_none() && (self.unclaimed || found.contains(&None));
         self.advance();
     }
 
@@ -104,9 +150,10 @@ impl AlertJudge {
         }
     }
 
-    pub(super) fn finding(&self, name: &str, now_ms: i64) -> Finding {
+    pub(super) fn finding(&self, name: &str, arms: &Arms, now_ms: i64) -> Finding {
         let hold = trimtab_units::duration_words(self.rule.hold);
-        let refused = self.refused.clone().map(FindingState::Unbound);
+        let unclaimed = || self.unclaimed.then(|| arms.unclaimed(&families(&self.rule.expr).join(", ")));
+        let refused = self.refused.clone().or_else(unclaimed).map(FindingState::Unbound);
         let state = refused.or_else(|| self.answered.lost(now_ms)).unwrap_or(FindingState::Judged);
         let summary = match (&state, self.failed, self.firing_since_ms) {
             (_, true, _) => {

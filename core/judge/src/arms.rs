@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use trimtab_promql::{Labels, Matcher};
+use trimtab_promql::{Expr, Labels, Matcher};
 use trimtab_workload::{Arm, Pod, ReplicaSet};
 
 use crate::rule::ArmLabel;
 
 /// Longest ReplicaSet name that pods' names repeat whole: a generated name is cut to 63 bytes, of which 5 are random.
 const PREFIX_BYTES_MAX: usize = 57;
+
+/// The label in which series carry their pod's name, where the arms are told apart by another one.
+const POD: &str = "pod";
 
 /// The two arms of a comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +25,19 @@ pub struct Arms {
     pub stable_sets: Vec<String>,
     /// Pods by name, those that are gone included while anybody remembers them.
     pub pods: BTreeMap<String, ArmPod>,
+    /// Labels that every pod of the service has and that tell it from other services: what its Deployment selects by.
+    pub selector: BTreeMap<String, String>,
+}
+
+/// Where a series belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    /// To this pod of this arm.
+    Of(Arm, &'a str),
+    /// To an arm of nobody knows which service.
+    Unclaimed,
+    /// To something else.
+    Elsewhere,
 }
 
 /// A pod as the judge sees it.
@@ -74,15 +90,22 @@ impl Arms {
             canary_sets: names(Arm::Canary),
             stable_sets: names(Arm::Stable),
             pods: seen,
+            selector: BTreeMap::new(),
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// The same, of a service whose pods are selected by these labels.
+    #[must_use]
+    pub fn selected_by(self, selector: &BTreeMap<String, String>) -> Self {
+        Self { selector: selector.clone(), ..self }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
         self.canary_sets.is_empty() && self.stable_sets.is_empty()
     }
 
     /// Since when any new pod has been running and is ready now.
-    pub(super) fn canary_ready_since_ms(&self) -> Option<i64> {
+    pub(crate) fn canary_ready_since_ms(&self) -> Option<i64> {
         self.pods
             .values()
             .filter(|pod| pod.arm == Arm::Canary && pod.ready)
@@ -90,32 +113,70 @@ impl Arms {
             .min()
     }
 
-    pub(super) fn started_ms(&self, pod: &str) -> Option<i64> {
+    pub(crate) fn started_ms(&self, pod: &str) -> Option<i64> {
         self.pods.get(pod).and_then(|pod| pod.started_ms)
     }
 
     /// `selector` or expression narrowed to one arm, or to both; or why it cannot be.
-    pub(super) fn narrow(&self, promql: &str, label: &ArmLabel, arm: Option<Arm>) -> Result<String, String> {
+    pub(crate) fn narrow(&self, promql: &str, label: &ArmLabel, arm: Option<Arm>) -> Result<String, String> {
         let parsed = trimtab_promql::parse(promql).map_err(|error| error.to_string())?;
-        let matchers = self.matchers(label, arm)?;
-        trimtab_promql::inject(&parsed, &matchers)
-            .map(|expr| expr.to_string())
-            .map_err(|error| error.to_string())
+        inject(&parsed, &self.matchers(label, arm)?)
     }
 
     /// Whether any pod of `arm` can be asked about; a selector for none of them would mean every series without a pod.
-    pub(super) fn names_any(&self, label: &ArmLabel, arm: Arm) -> bool {
+    pub(crate) fn names_any(&self, label: &ArmLabel, arm: Arm) -> bool {
         matches!(label, ArmLabel::Arm(_)) || !self.pod_pattern(Some(arm)).is_empty()
     }
 
     fn matchers(&self, label: &ArmLabel, arm: Option<Arm>) -> Result<Vec<Matcher>, String> {
-        let value = match label {
-            ArmLabel::Arm(_) => arm.map_or_else(|| "canary|stable".to_owned(), |arm| arm.as_str().to_owned()),
-            ArmLabel::Pod(_) => self.pod_pattern(arm),
-        };
-        let (ArmLabel::Arm(name) | ArmLabel::Pod(name)) = label;
-        let arms = Matcher::regex(name, &value).map_err(|error| error.to_string())?;
-        Ok(vec![Matcher::equal("namespace", &self.namespace), arms])
+        let namespace = Matcher::equal("namespace", &self.namespace);
+        match label {
+            ArmLabel::Pod(name) => Ok(vec![namespace, regex(name, &self.pod_pattern(arm))?]),
+            // Other services have pods in these phases too. A series without a pod may be this service's: see [`Self::place`].
+            ArmLabel::Arm(name) => {
+                let pods = regex(POD, &format!("{}|", self.pod_pattern(None)))?;
+                Ok(vec![namespace, regex(name, phases(arm))?, pods])
+            }
+        }
+    }
+
+    /// Ways in which series can be told to be this service's, the best one first: each a set of matchers that lets nothing
+    /// else through. Where a server sums over series before anybody sees them, one of these must do.
+    pub(crate) fn claims(&self, label: &ArmLabel, arm: Option<Arm>) -> Result<Vec<Vec<Matcher>>, String> {
+        let ArmLabel::Arm(name) = label else { return Ok(vec![self.matchers(label, arm)?]) };
+        let phase = [Matcher::equal("namespace", &self.namespace), regex(name, phases(arm))?];
+        let with = |matchers: Vec<Matcher>| phase.iter().cloned().chain(matchers).collect();
+        let mut claims = vec![with(vec![regex(POD, &self.pod_pattern(None))?])];
+        for (label, value) in self.selecting() {
+            let mut matchers = vec![Matcher::equal(POD, ""), Matcher::equal(&label, value)];
+            for (other, value) in self.selecting().filter(|(other, _)| *other != label) {
+                matchers.push(regex(&other, &format!("{}|", escape(value)))?);
+            }
+            claims.push(with(matchers));
+        }
+        Ok(claims)
+    }
+
+    /// Matchers of whatever has a phase in the namespace, whose ever it is; `None` where the arms are told apart by pod.
+    pub(crate) fn phase(&self, label: &ArmLabel) -> Option<Vec<Matcher>> {
+        let ArmLabel::Arm(name) = label else { return None };
+        Some(vec![Matcher::equal("namespace", &self.namespace), regex(name, phases(None)).ok()?])
+    }
+
+    /// The labels of [`Self::selector`] as a metrics server writes them.
+    fn selecting(&self) -> impl Iterator<Item = (String, &str)> {
+        self.selector.iter().map(|(label, value)| (label_name(label), value.as_str()))
+    }
+
+    /// What is wrong with series whose phase is known and whose service is not.
+    pub(crate) fn unclaimed(&self, what: &str) -> String {
+        let labels: Vec<String> = std::iter::once(POD.to_owned())
+            .chain(self.selecting().map(|(label, value)| format!("{label}=\"{value}\"")))
+            .collect();
+        format!(
+            "nothing tells which series of {what} are this service's: they carry a phase, and none of {}",
+            labels.join(", ")
+        )
     }
 
     /// A pattern of pod names. ReplicaSet names stand in for their pods, so that pods born or gone between two looks are
@@ -136,35 +197,71 @@ impl Arms {
     }
 
     /// The arm and the pod that a series speaks of.
-    pub(super) fn locate<'a>(&self, labels: &'a Labels, label: &ArmLabel) -> Option<(Arm, &'a str)> {
+    pub(crate) fn place<'a>(&self, labels: &'a Labels, label: &ArmLabel) -> Place<'a> {
         match label {
-            ArmLabel::Arm(name) => {
-                let phase = Arm::parse(labels.get(name))?;
-                let pod =
-                    Some(labels.get("pod")).filter(|pod| !pod.is_empty()).unwrap_or(labels.get("instance"));
-                Some((phase, pod))
-            }
             ArmLabel::Pod(name) => {
-                let pod = Some(labels.get(name)).filter(|pod| !pod.is_empty())?;
-                let of = |sets: &[String]| {
-                    sets.iter().any(|set| pod.strip_prefix(set.as_str()).is_some_and(is_suffix))
-                };
-                match self.pods.get(pod) {
-                    Some(known) => Some((known.arm, pod)),
-                    None if of(&self.canary_sets) => Some((Arm::Canary, pod)),
-                    None if of(&self.stable_sets) => Some((Arm::Stable, pod)),
-                    None => None,
+                let pod = labels.get(name);
+                self.arm_of(pod).map_or(Place::Elsewhere, |arm| Place::Of(arm, pod))
+            }
+            ArmLabel::Arm(name) => {
+                let Some(arm) = Arm::parse(labels.get(name)) else { return Place::Elsewhere };
+                match (labels.get(POD), self.is_selected(labels)) {
+                    ("", Some(true)) => Place::Of(arm, labels.get("instance")),
+                    ("", Some(false)) => Place::Elsewhere,
+                    ("", None) => Place::Unclaimed,
+                    (pod, _) => self.arm_of(pod).map_or(Place::Elsewhere, |_| Place::Of(arm, pod)),
                 }
             }
         }
     }
+
+    /// The arm of a pod by its name.
+    fn arm_of(&self, pod: &str) -> Option<Arm> {
+        let of =
+            |sets: &[String]| sets.iter().any(|set| pod.strip_prefix(set.as_str()).is_some_and(is_suffix));
+        match self.pods.get(pod) {
+            Some(known) => Some(known.arm),
+            None if of(&self.canary_sets) => Some(Arm::Canary),
+            None if of(&self.stable_sets) => Some(Arm::Stable),
+            None => None,
+        }
+    }
+
+    /// Whether a series carries labels that the service's pods are selected by, with the same values; `None` where it
+    /// carries none of them.
+    fn is_selected(&self, labels: &Labels) -> Option<bool> {
+        let carried: Vec<bool> = self
+            .selecting()
+            .filter(|(label, _)| !labels.get(label).is_empty())
+            .map(|(label, value)| labels.get(&label) == value)
+            .collect();
+        (!carried.is_empty()).then(|| carried.iter().all(|same| *same))
+    }
+}
+
+/// `expr` with `matchers` in every selector, or why that says nothing about an arm.
+pub(crate) fn inject(expr: &Expr, matchers: &[Matcher]) -> Result<String, String> {
+    trimtab_promql::inject(expr, matchers).map(|expr| expr.to_string()).map_err(|error| error.to_string())
+}
+
+fn phases(arm: Option<Arm>) -> &'static str {
+    arm.map_or("canary|stable", Arm::as_str)
+}
+
+fn regex(label: &str, pattern: &str) -> Result<Matcher, String> {
+    Matcher::regex(label, pattern).map_err(|error| error.to_string())
+}
+
+/// A label of a Kubernetes object as Prometheus writes it: letters, digits and underscores.
+fn label_name(label: &str) -> String {
+    label.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
 }
 
 fn is_suffix(rest: &str) -> bool {
     rest.strip_prefix('-').is_some_and(|random| !random.is_empty() && !random.contains('-'))
 }
 
-/// Object names hold letters, digits, `-` and `.`; only the dot means something in a pattern.
+/// Object names and label values hold letters, digits, `-`, `_` and `.`; only the dot means something in a pattern.
 fn escape(name: &str) -> String {
     name.replace('.', "\\.")
 }

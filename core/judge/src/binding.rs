@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use trimtab_promql::selectors;
 use trimtab_workload::Pod;
 
 use crate::arms::Arms;
-use crate::question::{Answer, Failure, HISTORY, Query};
-use crate::rule::{ArmLabel, Rule, RuleKind};
+use crate::exist::{exists, families};
+use crate::question::{Answer, Failure, Query};
+use crate::rule::{Rule, RuleKind};
 
 /// Pods that run this long were scraped, if anybody scrapes them.
 const SCRAPED_WITHIN: Duration = Duration::from_secs(90);
@@ -92,24 +92,11 @@ fn alternatives(rule: &Rule) -> Vec<Vec<String>> {
         }
         RuleKind::Events(events) => events.counters.iter().map(|counter| vec![counter.clone()]).collect(),
         RuleKind::Crashes(_) => Vec::new(),
-        RuleKind::Alert(alert) => {
-            let parsed = trimtab_promql::parse(&alert.expr);
-            let mut families: Vec<String> =
-                parsed.iter().flat_map(selectors).filter_map(|selector| selector.metric).collect();
-            families.sort();
-            families.dedup();
-            vec![families]
-        }
+        RuleKind::Alert(alert) => vec![families(&alert.expr)],
     }
 }
 
 /// The metric of a selector.
 fn family(selector: &str) -> Option<String> {
-    let parsed = trimtab_promql::parse(selector).ok()?;
-    selectors(&parsed).into_iter().find_map(|selector| selector.metric)
-}
-
-fn exists(selector: &str, arms: &Arms, label: &ArmLabel) -> Option<String> {
-    let narrowed = arms.narrow(selector, label, None).ok()?;
-    Some(format!("count(last_over_time({narrowed}[{}s]))", HISTORY.as_secs()))
+    families(selector).pop()
 }

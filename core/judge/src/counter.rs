@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use trimtab_promql::{Labels, Sample, Series};
 use trimtab_workload::Arm;
 
-use crate::arms::Arms;
+use crate::arms::{Arms, Place};
 use crate::rule::ArmLabel;
 
 /// Windows of consecutive questions overlap by this much; the overlap is recognised by timestamp.
@@ -15,39 +15,46 @@ const SERIES_MAX: usize = 20_000;
 
 /// What a counter gained between two scrapes of one pod.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Increment {
+pub(crate) struct Increment {
     /// When the later scrape happened, in milliseconds since the epoch.
-    pub(super) at_ms: i64,
+    pub(crate) at_ms: i64,
     /// The pod's arm.
-    pub(super) arm: Arm,
+    pub(crate) arm: Arm,
     /// The pod.
-    pub(super) pod: String,
+    pub(crate) pod: String,
     /// Events gained, >= 0.
-    pub(super) amount: f64,
+    pub(crate) amount: f64,
     /// Seconds that the pod was watched for, counted once per pod and scrape.
-    pub(super) seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 /// Follows the series of one selector.
 ///
 /// What it tells of a scrape depends on the samples up to that scrape alone, never on how many of them came in one answer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counter {
+pub(crate) struct Counter {
     last: BTreeMap<Labels, (i64, f64)>,
     /// First and last scrape of each pod, on any series of this counter.
     scrapes: BTreeMap<String, (i64, i64)>,
     fetched_to_ms: Option<i64>,
+    /// Series of some service's arms were left out, and whose they are is not said.
+    has_unclaimed: bool,
 }
 
 impl Counter {
     /// The window to ask for next.
-    pub(super) fn window(&self, from_ms: i64, to_ms: i64) -> (i64, i64) {
+    pub(crate) fn window(&self, from_ms: i64, to_ms: i64) -> (i64, i64) {
         (self.fetched_to_ms.map_or(from_ms, |fetched| (fetched - OVERLAP_MS).max(from_ms)), to_ms)
     }
 
     /// Whether any series was ever seen.
-    pub(super) fn exists(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         !self.last.is_empty()
+    }
+
+    /// Whether series were left out because nothing told whose they are.
+    pub(crate) fn has_unclaimed(&self) -> bool {
+        self.has_unclaimed
     }
 
     /// First scrape of any pod.
@@ -56,18 +63,18 @@ impl Counter {
     }
 
     /// First scrape of a pod on any series of this counter.
-    pub(super) fn first_scrape_ms(&self, pod: &str) -> Option<i64> {
+    pub(crate) fn first_scrape_ms(&self, pod: &str) -> Option<i64> {
         self.scrapes.get(pod).map(|(first, _)| *first)
     }
 
     /// Last scrape of any of the pods that `wanted` names.
-    pub(super) fn last_scrape_ms(&self, wanted: impl Fn(&str) -> bool) -> Option<i64> {
+    pub(crate) fn last_scrape_ms(&self, wanted: impl Fn(&str) -> bool) -> Option<i64> {
         self.scrapes.iter().filter(|(pod, _)| wanted(pod)).map(|(_, (_, last))| *last).max()
     }
 
     /// Takes in samples up to `watermark_ms`; younger ones come again with the next window. `absent_since` tells since
     /// when a pod is known to be scraped (by a sibling counter), so that a series born later started from zero.
-    pub(super) fn absorb(
+    pub(crate) fn absorb(
         &mut self,
         series: Vec<Series>,
         arms: &Arms,
@@ -77,10 +84,14 @@ impl Counter {
     ) -> Vec<Increment> {
         let mut by_pod: BTreeMap<String, BTreeMap<Labels, (Arm, Vec<Sample>)>> = BTreeMap::new();
         for Series { labels, mut samples } in series {
-            if let Some((arm, pod)) = arms.locate(&labels, label) {
-                samples.retain(|s| s.at_ms <= watermark_ms && s.value.is_finite() && s.value >= 0.0);
-                let group = by_pod.entry(pod.to_owned()).or_default();
-                group.entry(labels).or_insert((arm, Vec::new())).1.extend(samples);
+            match arms.place(&labels, label) {
+                Place::Of(arm, pod) => {
+                    samples.retain(|s| s.at_ms <= watermark_ms && s.value.is_finite() && s.value >= 0.0);
+                    let group = by_pod.entry(pod.to_owned()).or_default();
+                    group.entry(labels).or_insert((arm, Vec::new())).1.extend(samples);
+                }
+                Place::Unclaimed => self.has_unclaimed = true,
+                Place::Elsewhere => {}
             }
         }
         let mut increments = Vec::new();
@@ -150,7 +161,7 @@ impl Counter {
 
 /// The counter, of several alternatives, that a release is judged by: the first one that existed when it began, or else
 /// the one that appeared first. Later arrivals change nothing, so a rule is bound once.
-pub(super) fn bound<'a>(counters: impl Iterator<Item = &'a Counter>, start_ms: i64) -> Option<usize> {
+pub(crate) fn bound<'a>(counters: impl Iterator<Item = &'a Counter>, start_ms: i64) -> Option<usize> {
     let since = |(index, counter): (usize, &Counter)| Some((counter.since_ms()?.max(start_ms), index));
     counters.enumerate().filter_map(since).min().map(|(_, index)| index)
 }

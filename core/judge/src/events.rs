@@ -78,6 +78,10 @@ impl FirstCounter {
         self.bound.and_then(|bound| self.counters.get(bound))
     }
 
+    fn has_unclaimed(&self) -> bool {
+        self.counters.iter().any(Counter::has_unclaimed)
+    }
+
     fn tried(&self) -> String {
         self.selectors.join(", ")
     }
@@ -166,8 +170,8 @@ impl EventsJudge {
         }
     }
 
-    pub(super) fn finding(&self, name: &str, now_ms: i64) -> Finding {
-        let state = self.state(now_ms);
+    pub(super) fn finding(&self, name: &str, arms: &Arms, now_ms: i64) -> Finding {
+        let state = self.state(arms, now_ms);
         let failed = self.test.as_ref().is_some_and(|test| test.verdict() == Verdict::Fail);
         let verdict = if failed { Verdict::Fail } else { Verdict::Undecided };
         let ratio = self.test.as_ref().and_then(describe::ratio);
@@ -198,12 +202,16 @@ impl EventsJudge {
     }
 
     /// An event counter may be born with its first event, so the silence of new pods says nothing here.
-    fn state(&self, now_ms: i64) -> FindingState {
+    fn state(&self, arms: &Arms, now_ms: i64) -> FindingState {
         if let Some(why) = &self.refused {
             return FindingState::Unbound(why.clone());
         }
-        let unbound =
-            || FindingState::Unbound(format!("no series of this service for {}", self.counter.tried()));
+        let unbound = || {
+            FindingState::Unbound(match self.counter.has_unclaimed() {
+                true => arms.unclaimed(&self.counter.tried()),
+                false => format!("no series of this service for {}", self.counter.tried()),
+            })
+        };
         let known = || self.counter.bound().map_or_else(unbound, |_| FindingState::Judged);
         self.answered.lost(now_ms).unwrap_or_else(known)
     }

@@ -166,9 +166,9 @@ impl Judge {
             .iter()
             .map(|Judged { rule, judge, .. }| match judge {
                 RuleJudge::Ratio(ratio) => ratio.finding(&rule.name, &self.arms, now_ms),
-                RuleJudge::Events(events) => events.finding(&rule.name, now_ms),
+                RuleJudge::Events(events) => events.finding(&rule.name, &self.arms, now_ms),
                 RuleJudge::Crashes(crashes) => crashes.finding(&rule.name),
-                RuleJudge::Alert(alert) => alert.finding(&rule.name, now_ms),
+                RuleJudge::Alert(alert) => alert.finding(&rule.name, &self.arms, now_ms),
             })
             .collect()
     }

@@ -20,6 +20,7 @@ mod counter;
 mod crashes;
 mod describe;
 mod events;
+mod exist;
 pub mod finding;
 mod judge;
 mod pairing;

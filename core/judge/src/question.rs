@@ -26,6 +26,8 @@ pub(crate) enum Part {
     Bad(usize),
     Counter(usize),
     Alert(Arm, i64),
+    /// Whether the series that an alert reads can be told to be this service's in this way; in no way: whether there are any.
+    Whose(Option<usize>),
 }
 
 /// A question to a metrics server.

@@ -238,6 +238,9 @@ impl RatioJudge {
         let Some(total) = self.bound.and_then(|bound| self.sources.get(bound)).map(|source| &source.total)
         else {
             let tried: Vec<&str> = self.rule.sources.iter().map(|source| source.total.as_str()).collect();
+            if self.sources.iter().any(|source| source.total.has_unclaimed()) {
+                return FindingState::Unbound(arms.unclaimed(&tried.join(", ")));
+            }
             return FindingState::Unbound(format!("no series of this service for {}", tried.join(", ")));
         };
         if !self.bad_family_known {

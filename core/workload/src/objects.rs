@@ -25,6 +25,8 @@ pub struct Target {
     pub template_bytes: usize,
     /// Image of the service container in the spec.
     pub image: String,
+    /// Labels that its pods are selected by: `spec.selector.matchLabels`.
+    pub selector: BTreeMap<String, String>,
     /// Who wrote the template last, by field manager.
     pub template_manager: String,
     /// Whether our own field manager owns fields of the template, as it does after it restored one.

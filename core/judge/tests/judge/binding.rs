@@ -1,5 +1,6 @@
 //! Which rules find series of the pods that run, before there is a release to judge.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use trimtab_judge::binding::{Question, askable_at, questions, unbound};
@@ -49,7 +50,8 @@ fn at_rest(rules: Vec<Rule>) -> AtRest {
 impl AtRest {
     fn questions(&self) -> Vec<Question> {
         let set = ReplicaSet { name: "pay-t1".into(), uid: "set".into(), ..ReplicaSet::default() };
-        let arms = Arms::new("shop", &[(Arm::Canary, &set)], &self.pods, &Arms::default(), instant(600.0));
+        let arms = Arms::new("shop", &[(Arm::Canary, &set)], &self.pods, &Arms::default(), instant(600.0))
+            .selected_by(&BTreeMap::from([("app".to_owned(), "pay".to_owned())]));
         questions(&self.rules, &arms, instant(600.0))
     }
 
@@ -109,6 +111,22 @@ fn series_of_other_pods_do_not_count() {
     let other = lab(alert("up")).grows("http_requests_total", "other-1", 300.0..600.0, 5.0);
     let service = at_rest(built_in());
     assert_eq!(service.unbound(&other), Ok(vec!["rpc-errors".to_owned(), "database-errors".to_owned()]));
+}
+
+#[test]
+fn phases_of_other_services_do_not_count() {
+    let by_phase = Rule { arms: ArmLabel::Arm("phase".into()), ..rule("rule", events(&["panics_total"])) };
+    let service = at_rest(vec![by_phase]);
+    for (name, bound, series, pod) in [
+        ("an own pod", true, "panics_total{phase=stable}", "a"),
+        ("another service's pod", false, "panics_total{phase=stable}", "cart-t1-a"),
+        ("no pod, and labels of this service", true, "panics_total{phase=stable,pod=,app=pay}", "a"),
+        ("no pod, and labels of another", false, "panics_total{phase=stable,pod=,app=cart}", "a"),
+        ("neither", false, "panics_total{phase=stable,pod=}", "a"),
+    ] {
+        let lab = lab(alert("up")).grows(series, pod, 300.0..600.0, 1.0);
+        assert_eq!(service.unbound(&lab).expect("answered").is_empty(), bound, "{name}");
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub(crate) fn lab(kind: RuleKind) -> Lab {
         canary_sets: vec!["pay-t2".into()],
         stable_sets: vec!["pay-t1".into()],
         pods: BTreeMap::new(),
+        selector: BTreeMap::from([("app".into(), "pay".into())]),
     };
     let empty = Lab { rules: vec![rule], arms, source: MemorySource::new(), outage: 0.0..0.0, refuses: None };
     empty.old_pod("a").old_pod("b").old_pod("c").new_pod("x", 0.0)

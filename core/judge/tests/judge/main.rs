@@ -10,6 +10,7 @@ mod promises;
 mod ratio;
 mod rules_change;
 mod warm_up;
+mod whose;
 
 use trimtab_judge::finding::finding_line;
 
