@@ -57,6 +57,12 @@ pub struct ArmPod {
     pub last_crash: Option<String>,
 }
 
+impl ArmPod {
+    pub(crate) fn is_ready_and_old(&self) -> bool {
+        self.ready && self.arm == Arm::Stable
+    }
+}
+
 impl Arms {
     /// The arms that `sets` make of `pods` at `now`, whoever owns the sets. A pod belongs to the arm of the first pair that
     /// names its ReplicaSet, and to none where no pair does. Pods of `before` that are gone are remembered.

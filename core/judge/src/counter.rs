@@ -8,8 +8,6 @@ use trimtab_workload::Arm;
 use crate::arms::{Arms, Place};
 use crate::rule::ArmLabel;
 
-/// Windows of consecutive questions overlap by this much; the overlap is recognised by timestamp.
-const OVERLAP_MS: i64 = 30_000;
 /// Series followed per rule and question; beyond it the selector is too wide to mean one service.
 const SERIES_MAX: usize = 20_000;
 
@@ -36,15 +34,15 @@ pub(crate) struct Counter {
     last: BTreeMap<Labels, (i64, f64)>,
     /// First and last scrape of each pod, on any series of this counter.
     scrapes: BTreeMap<String, (i64, i64)>,
-    fetched_to_ms: Option<i64>,
+    taken_to_ms: Option<i64>,
     /// Series of some service's arms were left out, and whose they are is not said.
     has_unclaimed: bool,
 }
 
 impl Counter {
-    /// The window to ask for next.
-    pub(crate) fn window(&self, from_ms: i64, to_ms: i64) -> (i64, i64) {
-        (self.fetched_to_ms.map_or(from_ms, |fetched| (fetched - OVERLAP_MS).max(from_ms)), to_ms)
+    /// Until when samples were taken in, if any were.
+    pub(crate) fn taken_to_ms(&self) -> Option<i64> {
+        self.taken_to_ms
     }
 
     /// Whether any series was ever seen.
@@ -72,21 +70,21 @@ impl Counter {
         self.scrapes.iter().filter(|(pod, _)| wanted(pod)).map(|(_, (_, last))| *last).max()
     }
 
-    /// Takes in samples up to `watermark_ms`; younger ones come again with the next window. `absent_since` tells since
+    /// Takes in samples up to `complete_to_ms`; younger ones come again with the next window. `absent_since` tells since
     /// when a pod is known to be scraped (by a sibling counter), so that a series born later started from zero.
     pub(crate) fn absorb(
         &mut self,
         series: Vec<Series>,
         arms: &Arms,
         label: &ArmLabel,
-        watermark_ms: i64,
+        complete_to_ms: i64,
         absent_since: impl Fn(&str) -> Option<i64>,
     ) -> Vec<Increment> {
         let mut by_pod: BTreeMap<String, BTreeMap<Labels, (Arm, Vec<Sample>)>> = BTreeMap::new();
         for Series { labels, mut samples } in series {
             match arms.place(&labels, label) {
                 Place::Of(arm, pod) => {
-                    samples.retain(|s| s.at_ms <= watermark_ms && s.value.is_finite() && s.value >= 0.0);
+                    samples.retain(|s| s.at_ms <= complete_to_ms && s.value.is_finite() && s.value >= 0.0);
                     let group = by_pod.entry(pod.to_owned()).or_default();
                     group.entry(labels).or_insert((arm, Vec::new())).1.extend(samples);
                 }
@@ -99,7 +97,7 @@ impl Counter {
             let beginnings = Beginnings { started_ms: arms.started_ms(&pod), sibling_ms: absent_since(&pod) };
             self.follow(&pod, group, &beginnings, &mut increments);
         }
-        self.fetched_to_ms = Some(watermark_ms);
+        self.taken_to_ms = Some(complete_to_ms);
         increments.sort_by(|a, b| (a.at_ms, &a.pod).cmp(&(b.at_ms, &b.pod)));
         increments
     }

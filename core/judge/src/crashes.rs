@@ -89,15 +89,19 @@ impl CrashesJudge {
         answers: Vec<(Part, Query, Answer)>,
         arms: &Arms,
         label: &ArmLabel,
-        watermark_ms: i64,
+        now_ms: i64,
     ) {
         // Without Prometheus the Kubernetes API still tells of crashes: a missing answer only delays the counted panics.
-        if let Ok(increments) = self.counter.absorb(answers, arms, label, watermark_ms) {
+        if let Ok((increments, _)) = self.counter.absorb(answers, arms, label, now_ms) {
             for (panics, _) in canary(&increments, self.start_ms) {
                 self.counted_panics = self.counted_panics.saturating_add(panics);
             }
             self.judge();
         }
+    }
+
+    pub(crate) fn late_ms(&self) -> i64 {
+        self.counter.late_ms()
     }
 
     fn judge(&mut self) {

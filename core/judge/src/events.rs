@@ -10,8 +10,9 @@ use crate::arms::Arms;
 use crate::counter::{self, Counter, Increment};
 use crate::describe;
 use crate::finding::{Counts, Finding, FindingState};
+use crate::ingest::Ingest;
 use crate::pairing::{Against, Counts as CountsAs, Pairing, whole};
-use crate::question::{Answer, Failure, Part, Query, history_from};
+use crate::question::{Answer, Failure, INGEST_DELAY_MS, Part, Query, history_from};
 use crate::rule::{ArmLabel, EventsRule};
 
 const SECONDS_PER_HOUR: f64 = 3600.0;
@@ -20,41 +21,49 @@ const SECONDS_PER_HOUR: f64 = 3600.0;
 #[derive(Clone, Debug)]
 pub(super) struct FirstCounter {
     selectors: Vec<String>,
-    counters: Vec<Counter>,
+    sources: Vec<Source>,
     bound: Option<usize>,
     start_ms: i64,
+}
+
+/// A counter, and how far its samples are there.
+#[derive(Clone, Debug, Default)]
+struct Source {
+    counter: Counter,
+    ingest: Ingest,
 }
 
 impl FirstCounter {
     pub(super) fn new(selectors: &[String], start_ms: i64) -> Self {
         Self {
             selectors: selectors.to_vec(),
-            counters: vec![Counter::default(); selectors.len()],
+            sources: vec![Source::default(); selectors.len()],
             bound: None,
             start_ms,
         }
     }
 
     pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
-        let candidates = self.selectors.iter().zip(&self.counters).enumerate();
+        let candidates = self.selectors.iter().zip(&self.sources).enumerate();
         candidates
             .filter(|(index, _)| self.bound.is_none_or(|bound| bound == *index))
-            .filter_map(|(index, (selector, counter))| {
+            .filter_map(|(index, (selector, Source { counter, ingest }))| {
                 let selector = arms.narrow(selector, label, None).ok()?;
-                let (from_ms, to_ms) = counter.window(history_from(self.start_ms), to_ms);
+                let history_ms = history_from(self.start_ms);
+                let from_ms = ingest.ask_from_ms(arms, counter.taken_to_ms(), history_ms);
                 Some((Part::Counter(index), Query::Samples { selector, from_ms, to_ms }))
             })
             .collect()
     }
 
-    /// Increments of the bound counter, or why there was no answer.
+    /// Increments of the bound counter and until when they are complete, or why there was no answer.
     pub(super) fn absorb(
         &mut self,
         answers: Vec<(Part, Query, Answer)>,
         arms: &Arms,
         label: &ArmLabel,
-        watermark_ms: i64,
-    ) -> Result<Vec<Increment>, Failure> {
+        now_ms: i64,
+    ) -> Result<(Vec<Increment>, i64), Failure> {
         let mut answered: Vec<(usize, Vec<Series>)> = Vec::new();
         for (part, _, answer) in answers {
             match (part, answer) {
@@ -64,22 +73,52 @@ impl FirstCounter {
                 _ => {}
             }
         }
-        let mut gained = vec![Vec::new(); self.counters.len()];
-        for (index, series) in answered {
-            if let Some((counter, gained)) = self.counters.get_mut(index).zip(gained.get_mut(index)) {
-                *gained = counter.absorb(series, arms, label, watermark_ms, |_| None);
+        let mut complete = Vec::new();
+        for (index, series) in &answered {
+            if let Some(source) = self.sources.get_mut(*index) {
+                complete.push(source.ingest.note(series, arms, label, now_ms));
             }
         }
-        self.bound = self.bound.or_else(|| counter::bound(self.counters.iter(), self.start_ms));
-        Ok(self.bound.map(|bound| gained.swap_remove(bound)).unwrap_or_default())
+        // The whole past is read at once, that of every counter: what is learnt from it, and which one the rule is bound to,
+        // must not depend on when anybody looked.
+        if complete.into_iter().min().is_some_and(|complete_to_ms| complete_to_ms < self.start_ms) {
+            return Ok((Vec::new(), i64::MIN));
+        }
+        let mut gained = vec![Vec::new(); self.sources.len()];
+        for (index, series) in answered {
+            if let Some((source, gained)) = self.sources.get_mut(index).zip(gained.get_mut(index)) {
+                let complete_to_ms = source.ingest.complete_ms();
+                *gained = source.counter.absorb(series, arms, label, complete_to_ms, |_| None);
+            }
+        }
+        let counters = self.sources.iter().map(|source| &source.counter);
+        self.bound = self.bound.or_else(|| counter::bound(counters, self.start_ms));
+        let Some(bound) = self.bound else { return Ok((Vec::new(), i64::MIN)) };
+        Ok((gained.swap_remove(bound), self.sources[bound].ingest.complete_ms()))
     }
 
     pub(super) fn bound(&self) -> Option<&Counter> {
-        self.bound.and_then(|bound| self.counters.get(bound))
+        self.bound.and_then(|bound| self.sources.get(bound)).map(|source| &source.counter)
+    }
+
+    /// How late samples come.
+    pub(crate) fn late_ms(&self) -> i64 {
+        self.judged_by().map(Ingest::late_ms).max().unwrap_or_default()
+    }
+
+    /// What is wrong with samples that come too late.
+    pub(crate) fn lost(&self) -> Option<FindingState> {
+        self.judged_by().find_map(|ingest| ingest.lost(self.start_ms))
+    }
+
+    /// What is known about the arrival of the bound counter's samples, or of all of them while none is bound.
+    fn judged_by(&self) -> impl Iterator<Item = &Ingest> {
+        let judged = |(index, _): &(usize, &Source)| self.bound.is_none_or(|bound| bound == *index);
+        self.sources.iter().enumerate().filter(judged).map(|(_, source)| &source.ingest)
     }
 
     fn has_unclaimed(&self) -> bool {
-        self.counters.iter().any(Counter::has_unclaimed)
+        self.sources.iter().any(|source| source.counter.has_unclaimed())
     }
 
     fn tried(&self) -> String {
@@ -125,12 +164,12 @@ impl EventsJudge {
         answers: Vec<(Part, Query, Answer)>,
         arms: &Arms,
         label: &ArmLabel,
-        watermark_ms: i64,
+        now_ms: i64,
     ) {
         self.refused = self.rule.counters.first().and_then(|counter| arms.narrow(counter, label, None).err());
-        let increments = match self.counter.absorb(answers, arms, label, watermark_ms) {
-            Ok(increments) => increments,
-            Err(why) => return self.answered.failed(watermark_ms, why),
+        let (increments, complete_to_ms) = match self.counter.absorb(answers, arms, label, now_ms) {
+            Ok(gained) => gained,
+            Err(why) => return self.answered.failed(now_ms - INGEST_DELAY_MS, why),
         };
         self.answered.succeeded();
         let exposure =
@@ -141,14 +180,18 @@ impl EventsJudge {
             self.counts.canary_total += seconds;
         }
         self.pairing.add(CountsAs::Bad, increments);
-        self.judge(watermark_ms);
+        self.judge(complete_to_ms);
     }
 
-    fn judge(&mut self, watermark_ms: i64) {
+    pub(crate) fn late_ms(&self) -> i64 {
+        self.counter.late_ms()
+    }
+
+    fn judge(&mut self, complete_to_ms: i64) {
         if self.counter.bound().is_none() {
             return;
         }
-        let ticks = self.pairing.close(watermark_ms);
+        let ticks = self.pairing.close(complete_to_ms);
         let test = self.test.get_or_insert_with(|| {
             let (past, past_seconds) = self.pairing.past();
             MetricTest::new(MetricPlan {
@@ -213,7 +256,7 @@ impl EventsJudge {
             })
         };
         let known = || self.counter.bound().map_or_else(unbound, |_| FindingState::Judged);
-        self.answered.lost(now_ms).unwrap_or_else(known)
+        self.answered.lost(now_ms).or_else(|| self.counter.lost()).unwrap_or_else(known)
     }
 }
 

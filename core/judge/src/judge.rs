@@ -1,7 +1,5 @@
 //! The rules of a release, each with what it found so far.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use crate::alert::AlertJudge;
@@ -9,12 +7,9 @@ use crate::arms::Arms;
 use crate::crashes::CrashesJudge;
 use crate::events::EventsJudge;
 use crate::finding::Finding;
-use crate::question::{Answer, Need, Part, Query};
+use crate::question::{Answer, INGEST_DELAY_MS, Need, Part, Query};
 use crate::ratio::RatioJudge;
 use crate::rule::{Rule, RuleKind};
-
-/// Samples younger than this are left for the next look: a scrape is not visible the instant it happens.
-const INGEST_DELAY: Duration = Duration::from_millis(500);
 
 /// The evidence about one release.
 #[derive(Clone, Debug)]
@@ -119,17 +114,19 @@ impl Judge {
     /// it must not depend on when the first look happened.
     #[must_use]
     pub fn needs(&self, now: Timestamp) -> Vec<Need> {
-        if self.arms.is_empty() || self.watermark(now) < self.start_ms {
+        let to_ms = now.as_millisecond();
+        if self.arms.is_empty() || to_ms - INGEST_DELAY_MS < self.start_ms {
             return Vec::new();
         }
-        let to_ms = now.as_millisecond();
+        // The server evaluates an expression on the samples that it has: those of every pod must be there.
+        let alerts_to_ms = to_ms - self.late_ms().max(INGEST_DELAY_MS);
         let mut needs = Vec::new();
         for (index, Judged { rule, judge, .. }) in self.rules.iter().enumerate() {
             let asked: Vec<(Part, Query)> = match judge {
                 RuleJudge::Ratio(ratio) => ratio.needs(&self.arms, &rule.arms, to_ms),
                 RuleJudge::Events(events) => events.needs(&self.arms, &rule.arms, to_ms),
                 RuleJudge::Crashes(crashes) => crashes.needs(&self.arms, &rule.arms, to_ms),
-                RuleJudge::Alert(alert) => alert.needs(&self.arms, &rule.arms, self.watermark(now)),
+                RuleJudge::Alert(alert) => alert.needs(&self.arms, &rule.arms, alerts_to_ms),
             };
             needs.extend(asked.into_iter().map(|(part, query)| Need { rule: index, part, query }));
         }
@@ -138,8 +135,8 @@ impl Judge {
 
     /// Takes in the answers to all of [`Self::needs`] at `now`, in any order.
     pub fn absorb(&mut self, answers: Vec<(Need, Answer)>, now: Timestamp) {
-        let watermark_ms = self.watermark(now);
-        if watermark_ms < self.start_ms {
+        let now_ms = now.as_millisecond();
+        if now_ms - INGEST_DELAY_MS < self.start_ms {
             return;
         }
         let mut by_rule: Vec<Vec<(Part, Query, Answer)>> = vec![Vec::new(); self.rules.len()];
@@ -150,9 +147,9 @@ impl Judge {
         }
         for (Judged { rule, judge, .. }, answers) in self.rules.iter_mut().zip(by_rule) {
             match judge {
-                RuleJudge::Ratio(ratio) => ratio.absorb(answers, &self.arms, &rule.arms, watermark_ms),
-                RuleJudge::Events(events) => events.absorb(answers, &self.arms, &rule.arms, watermark_ms),
-                RuleJudge::Crashes(crashes) => crashes.absorb(answers, &self.arms, &rule.arms, watermark_ms),
+                RuleJudge::Ratio(ratio) => ratio.absorb(answers, &self.arms, &rule.arms, now_ms),
+                RuleJudge::Events(events) => events.absorb(answers, &self.arms, &rule.arms, now_ms),
+                RuleJudge::Crashes(crashes) => crashes.absorb(answers, &self.arms, &rule.arms, now_ms),
                 RuleJudge::Alert(alert) => alert.absorb(&answers),
             }
         }
@@ -173,7 +170,14 @@ impl Judge {
             .collect()
     }
 
-    fn watermark(&self, now: Timestamp) -> i64 {
-        now.as_millisecond() - i64::try_from(INGEST_DELAY.as_millis()).unwrap_or(i64::MAX)
+    /// How late samples come, where any rule knows.
+    fn late_ms(&self) -> i64 {
+        let late = |judged: &Judged| match &judged.judge {
+            RuleJudge::Ratio(ratio) => ratio.late_ms(),
+            RuleJudge::Events(events) => events.late_ms(),
+            RuleJudge::Crashes(crashes) => crashes.late_ms(),
+            RuleJudge::Alert(_) => 0,
+        };
+        self.rules.iter().map(late).max().unwrap_or_default()
     }
 }

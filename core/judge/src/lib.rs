@@ -22,6 +22,7 @@ mod describe;
 mod events;
 mod exist;
 pub mod finding;
+mod ingest;
 mod judge;
 mod pairing;
 mod question;

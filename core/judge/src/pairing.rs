@@ -10,6 +10,7 @@ use trimtab_stats::spread::PodCounts;
 use trimtab_workload::Arm;
 
 use crate::counter::Increment;
+use crate::ingest::LATE_MAX_MS;
 
 /// Shortest tick.
 const TICK_MIN_MS: i64 = 1_000;
@@ -122,13 +123,24 @@ impl Pairing {
 
     /// Exposure of old pods that is not in a tick yet.
     pub(super) fn stable_waiting(&self) -> f64 {
-        self.open.stable.1
+        let counted = |(counts, increment): &&(Counts, Increment)| {
+            *counts == Counts::Exposure && increment.arm == Arm::Stable
+        };
+        let waiting = self.waiting.values().flatten().filter(counted).map(|(_, increment)| increment.amount);
+        self.open.stable.1 + waiting.sum::<f64>()
     }
 
-    /// Closes every tick that ends at or before `watermark_ms`.
-    pub(super) fn close(&mut self, watermark_ms: i64) -> Vec<Tick> {
+    /// Closes every tick that ends at or before `complete_to_ms`.
+    pub(super) fn close(&mut self, complete_to_ms: i64) -> Vec<Tick> {
         let mut ticks = Vec::new();
-        while let Some(entry) = self.waiting.first_entry().filter(|entry| *entry.key() <= watermark_ms) {
+        let exposed_ms = self.last_canary_ms(complete_to_ms);
+        while let Some(entry) = self.waiting.first_entry().filter(|entry| *entry.key() <= complete_to_ms) {
+            // What old pods counted waits for new ones, whose samples may be later.
+            let is_old = *entry.key() <= complete_to_ms - LATE_MAX_MS;
+            if self.open.canary.1 <= 0.0 && exposed_ms.is_none_or(|last_ms| *entry.key() > last_ms) && !is_old
+            {
+                break;
+            }
             let (at_ms, group) = entry.remove_entry();
             let mut scraped = BTreeSet::new();
             for (counts, increment) in group {
@@ -150,6 +162,15 @@ impl Pairing {
             }
         }
         ticks
+    }
+
+    /// The last instant until `complete_to_ms` at which new pods were exposed to something.
+    fn last_canary_ms(&self, complete_to_ms: i64) -> Option<i64> {
+        let exposed = |(counts, increment): &(Counts, Increment)| {
+            *counts == Counts::Exposure && increment.arm == Arm::Canary && increment.amount > 0.0
+        };
+        let mut waiting = self.waiting.range(..=complete_to_ms).rev();
+        waiting.find(|(_, group)| group.iter().any(exposed)).map(|(at_ms, _)| *at_ms)
     }
 
     /// Whether the new pods have nobody to be compared with; once that is known, a slice's length is enough.

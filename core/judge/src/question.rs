@@ -8,6 +8,9 @@ use trimtab_workload::Arm;
 /// How far back a service's own past is read to learn its usual rates and the spread between its pods.
 pub const HISTORY: Duration = Duration::from_secs(3600);
 
+/// Samples younger than this are left for the next look: a scrape is not visible the instant it happens.
+pub(crate) const INGEST_DELAY_MS: i64 = 500;
+
 /// Something to measure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {

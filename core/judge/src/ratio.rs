@@ -6,16 +6,20 @@ use trimtab_stats::{AbsoluteLimit, Harm, MetricPlan, MetricTest, Verdict, WarmUp
 use trimtab_workload::Arm;
 
 use crate::answered::Answered;
-use crate::arms::Arms;
+use crate::arms::{ArmPod, Arms};
 use crate::counter::{self, Counter, Increment};
 use crate::describe;
 use crate::finding::{Counts, Finding, FindingState};
+use crate::ingest::{Ingest, LATE_MAX_MS};
 use crate::pairing::{Counts as CountsAs, Pairing, whole};
-use crate::question::{Answer, Part, Query, history_from};
+use crate::question::{Answer, INGEST_DELAY_MS, Part, Query, history_from};
 use crate::rule::{ArmLabel, RatioRule};
 
 /// New pods that are scraped this long without a request get none.
 const TRAFFIC_PATIENCE_MS: i64 = 60_000;
+
+/// Old pods that are ready this long without a sample are no measure any more.
+const OLD_PATIENCE_MS: i64 = LATE_MAX_MS + 45_000;
 
 /// Judges one ratio rule.
 #[derive(Clone, Debug)]
@@ -49,6 +53,8 @@ struct Read {
 struct Source {
     bad: Counter,
     total: Counter,
+    /// How far the samples of both are there.
+    ingest: Ingest,
 }
 
 impl RatioJudge {
@@ -74,16 +80,16 @@ impl RatioJudge {
     pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
         let from_ms = history_from(self.start_ms);
         let mut asked = Vec::new();
-        let mut ask = |part, selector: &str, counter: &Counter| {
+        let mut ask = |part, selector: &str, counter: &Counter, ingest: &Ingest| {
             if let Ok(selector) = arms.narrow(selector, label, None) {
-                let (from_ms, to_ms) = counter.window(from_ms, to_ms);
+                let from_ms = ingest.ask_from_ms(arms, counter.taken_to_ms(), from_ms);
                 asked.push((part, Query::Samples { selector, from_ms, to_ms }));
             }
         };
         for (index, (selectors, source)) in self.rule.sources.iter().zip(&self.sources).enumerate() {
             if self.bound.is_none_or(|bound| bound == index) {
-                ask(Part::Total(index), &selectors.total, &source.total);
-                ask(Part::Bad(index), &selectors.bad, &source.bad);
+                ask(Part::Total(index), &selectors.total, &source.total, &source.ingest);
+                ask(Part::Bad(index), &selectors.bad, &source.bad, &source.ingest);
             }
         }
         asked
@@ -94,7 +100,7 @@ impl RatioJudge {
         answers: Vec<(Part, Query, Answer)>,
         arms: &Arms,
         label: &ArmLabel,
-        watermark_ms: i64,
+        now_ms: i64,
     ) {
         self.refused =
             self.rule.sources.first().and_then(|source| arms.narrow(&source.total, label, None).err());
@@ -102,7 +108,7 @@ impl RatioJudge {
         for (part, _, answer) in answers {
             match (part, answer) {
                 // Half an answer is none: all of it is asked again.
-                (_, Answer::Failed(why)) => return self.answered.failed(watermark_ms, why),
+                (_, Answer::Failed(why)) => return self.answered.failed(now_ms - INGEST_DELAY_MS, why),
                 (Part::Total(index), Answer::Samples(series)) if index < read.len() => {
                     read[index].total = Some(series);
                 }
@@ -113,18 +119,28 @@ impl RatioJudge {
             }
         }
         self.answered.succeeded();
+        let asked = self.sources.iter_mut().zip(&read).filter(|(_, read)| read.total.is_some());
+        let complete = asked.map(|(source, Read { total, bad })| {
+            source.ingest.note(total.iter().chain(bad).flatten(), arms, label, now_ms)
+        });
+        // The whole past is read at once, that of every source: what is learnt from it, and which one the rule is bound to,
+        // must not depend on when anybody looked.
+        if complete.min().is_some_and(|complete_to_ms| complete_to_ms < self.start_ms) {
+            return;
+        }
         let mut gained = Vec::new();
         for (source, answers) in self.sources.iter_mut().zip(read) {
             let Read { total: Some(total), bad: Some(bad) } = answers else {
                 gained.push((Vec::new(), Vec::new()));
                 continue;
             };
-            let exposure = source.total.absorb(total, arms, label, watermark_ms, |_| None);
+            let complete_to_ms = source.ingest.complete_ms();
+            let exposure = source.total.absorb(total, arms, label, complete_to_ms, |_| None);
             // The bad counter is read second: a pod that was scraped without it had none. Before there is anything to
             // divide by it is left unread.
-            let Source { total, bad: counter } = source;
+            let Source { total, bad: counter, .. } = source;
             let bad = if total.exists() {
-                counter.absorb(bad, arms, label, watermark_ms, |pod| total.first_scrape_ms(pod))
+                counter.absorb(bad, arms, label, complete_to_ms, |pod| total.first_scrape_ms(pod))
             } else {
                 Vec::new()
             };
@@ -143,7 +159,7 @@ impl RatioJudge {
         self.pairing.add(CountsAs::Bad, bad);
         let bad_exists = self.sources.get(bound).is_some_and(|source| source.bad.exists());
         self.bad_family_known = self.bad_family_known || bad_exists || self.one_family();
-        self.judge(watermark_ms);
+        self.judge();
     }
 
     /// Whether the bad requests are a part of the same metric, so that no series of them means none of them.
@@ -153,11 +169,17 @@ impl RatioJudge {
         family(&source.bad) == family(&source.total)
     }
 
-    fn judge(&mut self, watermark_ms: i64) {
+    pub(crate) fn late_ms(&self) -> i64 {
+        self.judged_by().map(Ingest::late_ms).max().unwrap_or_default()
+    }
+
+    fn judge(&mut self) {
+        let Some(source) = self.bound.and_then(|bound| self.sources.get(bound)) else { return };
         if !self.bad_family_known {
             return;
         }
-        let ticks = self.pairing.close(watermark_ms);
+        let complete_to_ms = source.ingest.complete_ms();
+        let ticks = self.pairing.close(complete_to_ms);
         let test = self.test.get_or_insert_with(|| {
             let past = self.pairing.past_pods();
             let mut spread = Spread::default();
@@ -218,6 +240,12 @@ impl RatioJudge {
         }
     }
 
+    /// What is known about the arrival of the bound source's samples, or of all of them while none is bound.
+    fn judged_by(&self) -> impl Iterator<Item = &Ingest> {
+        let judged = |(index, _): &(usize, &Source)| self.bound.is_none_or(|bound| bound == *index);
+        self.sources.iter().enumerate().filter(judged).map(|(_, source)| &source.ingest)
+    }
+
     fn left_out(&self) -> String {
         match self.warm_up_ms {
             Some(warm_up_ms) if warm_up_ms > 0 => {
@@ -232,7 +260,8 @@ impl RatioJudge {
             return FindingState::Unbound(why.clone());
         }
         let canary = |pod: &str| arms.pods.get(pod).is_some_and(|pod| pod.arm == Arm::Canary);
-        if let Some(lost) = self.answered.lost(now_ms) {
+        let too_late = || self.judged_by().find_map(|ingest| ingest.lost(self.start_ms));
+        if let Some(lost) = self.answered.lost(now_ms).or_else(too_late) {
             return lost;
         }
         let Some(total) = self.bound.and_then(|bound| self.sources.get(bound)).map(|source| &source.total)
@@ -251,8 +280,16 @@ impl RatioJudge {
                 bad.unwrap_or_default()
             ));
         }
-        if let Some(lost) = self.answered.unscraped(arms, total.last_scrape_ms(canary), now_ms) {
+        let seen_to_ms = now_ms - self.late_ms();
+        if let Some(lost) = self.answered.unscraped(arms, total.last_scrape_ms(canary), seen_to_ms) {
             return lost;
+        }
+        let old_ms = total.last_scrape_ms(|pod| arms.pods.get(pod).is_some_and(ArmPod::is_ready_and_old));
+        if let Some(silent_ms) = old_ms.map(|last_ms| now_ms - last_ms).filter(|ms| *ms > OLD_PATIENCE_MS) {
+            return FindingState::TelemetryLost(format!(
+                "the old pods are ready and were not scraped for {} s",
+                silent_ms / 1000
+            ));
         }
         let waited =
             arms.canary_ready_since_ms().is_some_and(|ready_ms| now_ms - ready_ms > TRAFFIC_PATIENCE_MS);

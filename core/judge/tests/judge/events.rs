@@ -50,6 +50,7 @@ fn verdicts() {
         "rule undecided: 107 on new pods in 1.8 pod-minutes; usual: 105 in 3 pod-hours",
     );
     let replaced = usual(0.01, 0.0).grows("db_errors_total", "x", 2.0..120.0, 1.0);
+    let replaced = ["a", "b", "c"].into_iter().fold(replaced, |lab, pod| lab.gone(pod, 0.0));
     check(
         "all old pods are gone: the past is enough",
         &replaced,
@@ -82,7 +83,8 @@ fn exposure() {
         &[60.0],
         "rule undecided: 0 on new pods in 0 pod-minutes; usual: 0 in 0 pod-hours",
     );
-    let labels = usual(0.0, 0.0).samples("db_errors_total{db=orders}", "x", &[(10.0, 1.0), (25.0, 2.0)]);
+    let labels = ["a", "b", "c"].into_iter().fold(usual(0.0, 0.0), |lab, pod| lab.gone(pod, 0.0));
+    let labels = labels.samples("db_errors_total{db=orders}", "x", &[(10.0, 1.0), (25.0, 2.0)]);
     let labels = labels.samples("db_errors_total{db=users}", "x", &[(25.0, 4.0)]);
     check(
         "several series of a pod share its seconds",
@@ -100,7 +102,7 @@ fn what_cannot_be_judged() {
         &every_second(1, 60),
         "rule RuleUnbound: no series of this service for db_errors_total, sql_errors_total",
     );
-    let second = errors().samples("sql_errors_total", "a", &[(-30.0, 2.0), (-15.0, 2.0)]);
+    let second = errors().samples("sql_errors_total", "a", &[(-30.0, 2.0), (-15.0, 2.0)]).gone("a", 0.0);
     check(
         "the second choice exists",
         &second,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use trimtab_judge::finding::Finding;
 use trimtab_judge::rule::{ArmLabel, Origin, Rule, RuleKind};
 use trimtab_judge::{Answer, ArmPod, Arms, Failure, Judge, Need, Query};
-use trimtab_promql::{Labels, Sample, Series};
+use trimtab_promql::{Labels, Matcher, Sample, Series};
 use trimtab_promql_eval::{EvalOptions, EvalValue, MemorySource, SeriesSource, evaluate};
 use trimtab_workload::Arm;
 
@@ -34,6 +34,8 @@ pub(crate) struct Lab {
     pub(crate) source: MemorySource,
     /// When the metrics server does not answer.
     pub(crate) outage: Range<f64>,
+    /// How many seconds late the samples of a pod are there, where they are.
+    pub(crate) lags: BTreeMap<String, f64>,
     /// Why no question will ever be answered.
     pub(crate) refuses: Option<&'static str>,
 }
@@ -49,7 +51,14 @@ pub(crate) fn lab(kind: RuleKind) -> Lab {
         pods: BTreeMap::new(),
         selector: BTreeMap::from([("app".into(), "pay".into())]),
     };
-    let empty = Lab { rules: vec![rule], arms, source: MemorySource::new(), outage: 0.0..0.0, refuses: None };
+    let empty = Lab {
+        rules: vec![rule],
+        arms,
+        source: MemorySource::new(),
+        outage: 0.0..0.0,
+        lags: BTreeMap::new(),
+        refuses: None,
+    };
     empty.old_pod("a").old_pod("b").old_pod("c").new_pod("x", 0.0)
 }
 
@@ -89,6 +98,14 @@ impl Lab {
         self
     }
 
+    /// The pod is there no more.
+    pub(crate) fn gone(self, pod: &str, at: f64) -> Self {
+        self.with(|lab| {
+            let pod = lab.arms.pods.get_mut(&name(pod)).expect("the pod exists");
+            (pod.ready, pod.gone_ms) = (false, Some(at_ms(at)));
+        })
+    }
+
     /// Container `service` of `pod` crashed so many times.
     pub(crate) fn crashed(self, pod: &str, container: &str, times: u32) -> Self {
         self.with(|lab| {
@@ -101,6 +118,12 @@ impl Lab {
     /// The metrics server does not answer in this time.
     pub(crate) fn outage(mut self, seconds: Range<f64>) -> Self {
         self.outage = seconds;
+        self
+    }
+
+    /// The metrics server is behind with the samples of a pod.
+    pub(crate) fn late(mut self, pod: &str, seconds: f64) -> Self {
+        self.lags.insert(name(pod), seconds);
         self
     }
 
@@ -188,6 +211,11 @@ impl Lab {
         judge.findings(instant(looks.last().copied().unwrap_or_default()))
     }
 
+    /// What the metrics server has by then.
+    fn by(&self, seconds: f64) -> Known<'_> {
+        Known { lab: self, seconds }
+    }
+
     pub(crate) fn answer(&self, query: &Query, seconds: f64) -> Answer {
         if let Some(why) = self.refuses {
             return Answer::Failed(Failure::Lasting(why.into()));
@@ -199,17 +227,35 @@ impl Lab {
             Query::Samples { selector, from_ms, to_ms } => {
                 let selector =
                     trimtab_promql::parse_counter_selector(selector).expect("a judge asks valid PromQL");
-                let until = (*to_ms).min(at_ms(seconds));
-                Answer::Samples(self.source.select(&selector.all_matchers(), *from_ms, until))
+                Answer::Samples(self.by(seconds).select(&selector.all_matchers(), *from_ms, *to_ms))
             }
             Query::Instant { expr, at_ms } => {
                 let expr = trimtab_promql::parse(expr).expect("a judge asks valid PromQL");
-                match evaluate(&expr, &self.source, *at_ms, EvalOptions::default()) {
+                match evaluate(&expr, &self.by(seconds), *at_ms, EvalOptions::default()) {
                     Ok(EvalValue::Vector(series)) => Answer::Returned(series.len()),
                     other => panic!("an alert is a vector, not {other:?}"),
                 }
             }
         }
+    }
+}
+
+/// The samples that exist by some time.
+struct Known<'l> {
+    lab: &'l Lab,
+    seconds: f64,
+}
+
+impl SeriesSource for Known<'_> {
+    fn select(&self, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Vec<Series> {
+        let mut found = self.lab.source.select(matchers, from_ms, to_ms);
+        for series in &mut found {
+            let pod = series.labels.get("pod");
+            let until_ms = at_ms(self.seconds - self.lab.lags.get(pod).copied().unwrap_or_default());
+            series.samples.retain(|sample| sample.at_ms <= until_ms);
+        }
+        found.retain(|series| !series.samples.is_empty());
+        found
     }
 }
 

@@ -6,6 +6,7 @@ mod binding;
 mod crashes;
 mod events;
 mod lab;
+mod lag;
 mod promises;
 mod ratio;
 mod rules_change;
