@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use trimtab_delivery::arms;
 use trimtab_delivery::snapshot::Snapshot;
 use trimtab_judge::Arms;
-use trimtab_judge::binding::{askable_at, questions, unbound};
+use trimtab_judge::binding::{Bound, askable_at, bound, questions};
 use trimtab_kube::Key;
 use trimtab_kube::queue::Queue;
 
@@ -37,7 +37,7 @@ struct Checked {
     /// Fingerprint of what was asked about.
     about: u64,
     /// `None` where nobody answered.
-    unbound: Option<Box<[String]>>,
+    found: Option<Box<Bound>>,
 }
 
 impl Bindings {
@@ -47,15 +47,16 @@ impl Bindings {
         Self { measure, due, checked: Mutex::default() }
     }
 
-    /// Names of the rules that find no series of the service that claims `target`; `None` where nobody knows. Never waits.
-    pub fn known(&self, target: &Key, snapshot: &Snapshot<'_>) -> Option<Vec<String>> {
+    /// Which rules find no series of the service that claims `target`, and which ones too many; `None` where nobody knows.
+    /// Never waits.
+    pub fn known(&self, target: &Key, snapshot: &Snapshot<'_>) -> Option<Bound> {
         let about = about(target, snapshot)?;
         let checked = self.lock();
         let Some(known) = checked.get(target).filter(|checked| checked.about == about) else {
             self.due.mark(target.clone());
             return None;
         };
-        known.unbound.as_deref().map(<[String]>::to_vec)
+        known.found.as_deref().cloned()
     }
 
     /// Asks about the service that claims `target`. Returns whether anything is known now, and when to ask again.
@@ -68,20 +69,22 @@ impl Bindings {
             return (false, Some(askable_at));
         }
         let arms = snapshot.current().map(|current| arms::of(snapshot, current, &Arms::default()));
-        let asked = arms.map(|arms| questions(&snapshot.settings.rules, &arms, now)).unwrap_or_default();
+        let rules = &snapshot.settings.rules;
+        let asked =
+            arms.map(|arms| questions(rules, &arms, self.measure.sums_max(), now)).unwrap_or_default();
         let answers = join_all(asked.iter().map(|question| self.measure.ask(&question.query))).await;
         let answers: Vec<_> = asked.into_iter().zip(answers).collect();
-        let found = unbound(&snapshot.settings.rules, &answers);
+        let found = bound(rules, &answers);
         let again_in = match &found {
             Err(_) => Some(UNANSWERED_AGAIN),
-            Ok(unbound) => (!unbound.is_empty()).then(|| UNBOUND_AGAIN + spread(about)),
+            Ok(found) => (*found != Bound::default()).then(|| UNBOUND_AGAIN + spread(about)),
         };
         if let Err(why) = &found {
             tracing::debug!(%target, why, "cannot tell whether its rules find their series");
         }
-        let unbound = found.ok().map(Vec::into_boxed_slice);
-        let known = unbound.is_some();
-        self.lock().insert(target.clone(), Checked { about, unbound });
+        let found = found.ok().map(Box::new);
+        let known = found.is_some();
+        self.lock().insert(target.clone(), Checked { about, found });
         (known, again_in.and_then(|wait| now.checked_add(wait).ok()))
     }
 

@@ -23,6 +23,15 @@ impl Measure for PrometheusMeasure {
                         Err(error) => Answer::Failed(failure(&error)),
                     }
                 }
+                Query::Sums { selector, by, from_ms, to_ms, step_ms } => {
+                    match self.0.sums(selector, by, (*from_ms, *to_ms), *step_ms).await {
+                        Ok(answer) => Answer::Samples(answer.value),
+                        Err(error @ ProviderError::TooLarge { .. }) => Answer::Failed(Failure::TooLarge(format!(
+                            "{error}, or raise --prometheus-max-sums and --prometheus-max-answer-bytes of the manager"
+                        ))),
+                        Err(error) => Answer::Failed(failure(&error)),
+                    }
+                }
                 Query::Instant { expr, at_ms } => match self.0.instant(expr, *at_ms).await {
                     Ok(answer) => Answer::Returned(answer.value.len()),
                     Err(error) => Answer::Failed(failure(&error)),
@@ -31,12 +40,17 @@ impl Measure for PrometheusMeasure {
         }
         .boxed()
     }
+
+    fn sums_max(&self) -> usize {
+        self.0.limits().max_sums
+    }
 }
 
 /// A question that the server calls wrong stays wrong; everything else somebody may put right meanwhile.
 fn failure(error: &ProviderError) -> Failure {
     match error {
         ProviderError::Status { code: 400, .. } => Failure::Lasting(error.to_string()),
+        ProviderError::TooLarge { .. } => Failure::TooLarge(error.to_string()),
         _ => Failure::Passing(error.to_string()),
     }
 }

@@ -38,6 +38,11 @@ const SERVICES_AT_ONCE: usize = 64;
 pub trait Measure: Send + Sync {
     /// The answer to one question; never fails, a failure is an answer. Ends within the server's timeout.
     fn ask<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Answer>;
+
+    /// How many series of one selector can be read once they are summed up by pod.
+    fn sums_max(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// What is known about a release.

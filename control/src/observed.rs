@@ -11,6 +11,7 @@ use trimtab_delivery::names::{
 };
 use trimtab_delivery::records::{Sifted, sift, taken_from};
 use trimtab_delivery::snapshot::{App, Settings, Snapshot};
+use trimtab_judge::binding::Bound;
 use trimtab_judge::finding::Finding;
 use trimtab_kube::intern::ContainerRole;
 use trimtab_kube::pod_row::{ContainerRow, PodPhase, PodProjection, PodRow, Termination};
@@ -34,13 +35,12 @@ pub struct Measured {
     pub findings: Vec<Finding>,
     /// Since when a question about it is open.
     pub measuring_since: Option<Timestamp>,
-    /// Rules that find no series, where it was asked.
-    pub unbound: Option<Vec<String>>,
+    /// Rules that find no series, or too many, where it was asked.
+    pub bound: Option<Bound>,
 }
 
 /// What is measured where nobody measures.
-pub static NOTHING_MEASURED: Measured =
-    Measured { findings: Vec::new(), measuring_since: None, unbound: None };
+pub static NOTHING_MEASURED: Measured = Measured { findings: Vec::new(), measuring_since: None, bound: None };
 
 /// One service as it was seen.
 #[derive(Clone, Debug)]
@@ -124,7 +124,7 @@ impl Observed {
             taken: &self.records.taken,
             findings: &measured.findings,
             measuring_since: measured.measuring_since,
-            unbound: measured.unbound.as_deref(),
+            bound: measured.bound.as_ref(),
         }
     }
 }

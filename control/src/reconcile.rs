@@ -86,9 +86,9 @@ impl Shell {
         if looked.wait_a_moment {
             return Ok(looked.next);
         }
-        let unbound = self.bindings.known(&observed.target_key, &observed.snapshot(now, &NOTHING_MEASURED));
+        let bound = self.bindings.known(&observed.target_key, &observed.snapshot(now, &NOTHING_MEASURED));
         let Looked { findings, measuring_since, next: next_look, .. } = looked;
-        let measured = Measured { findings, measuring_since, unbound };
+        let measured = Measured { findings, measuring_since, bound };
         let snapshot = observed.snapshot(now, &measured);
         let (decided, report) = plan(&snapshot);
         let mut due = lower(&snapshot, &decided);

@@ -16,6 +16,7 @@ use trimtab_control::measurements::Measure;
 use trimtab_control::observed::{NOTHING_MEASURED, Observed};
 use trimtab_control::rows::{Apps, Releases};
 use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_judge::binding::Bound;
 use trimtab_judge::{Answer, Query};
 use trimtab_kube::intern::Interner;
 use trimtab_kube::pod_row::PodProjection;
@@ -261,7 +262,7 @@ async fn check_bindings(cluster: &Cluster, bindings: &Bindings, apps: &[usize]) 
         let now = "2026-01-02T00:00:00Z".parse().unwrap();
         let snapshot = observed.snapshot(now, &NOTHING_MEASURED);
         assert_eq!(bindings.check(row.key(), &snapshot).await, (true, None), "{}", row.key());
-        assert_eq!(bindings.known(row.key(), &snapshot), Some(Vec::new()), "{}", row.key());
+        assert_eq!(bindings.known(row.key(), &snapshot), Some(Bound::default()), "{}", row.key());
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use trimtab_judge::binding::Bound;
 use trimtab_judge::finding::Finding;
 use trimtab_judge::rule::Rule;
 use trimtab_workload::{Arm, Pod, ReplicaSet, Target};
@@ -46,8 +47,8 @@ pub struct Snapshot<'a> {
     /// Since when a question to a metrics server is open, whose answer these findings do not have; `None` where they are as
     /// new as they should be.
     pub measuring_since: Option<Timestamp>,
-    /// Rules that find no series of the pods as they are; `None` where nobody asked just now.
-    pub unbound: Option<&'a [String]>,
+    /// Rules that find no series of the pods as they are, or too many; `None` where nobody asked just now.
+    pub bound: Option<&'a Bound>,
 }
 
 /// The service as its `ManagedApp` says.

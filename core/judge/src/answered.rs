@@ -29,7 +29,7 @@ impl Answered {
     pub(crate) fn lost(&self, now_ms: i64) -> Option<FindingState> {
         let (since_ms, why) = self.failing.as_ref()?;
         let patient = self.ever && now_ms - since_ms <= TELEMETRY_PATIENCE_MS;
-        let lasting = matches!(why, Failure::Lasting(_));
+        let lasting = matches!(why, Failure::Lasting(_) | Failure::TooLarge(_));
         (lasting || !patient).then(|| unanswered(*since_ms, why, now_ms))
     }
 
@@ -55,6 +55,6 @@ fn unanswered(since_ms: i64, why: &Failure, now_ms: i64) -> FindingState {
         Failure::Passing(why) => {
             FindingState::TelemetryLost(format!("no answer for {} s: {why}", (now_ms - since_ms) / 1000))
         }
-        Failure::Lasting(why) => FindingState::Unbound(why.clone()),
+        Failure::Lasting(why) | Failure::TooLarge(why) => FindingState::Unbound(why.clone()),
     }
 }

@@ -174,6 +174,17 @@ impl Arms {
         self.selector.iter().map(|(label, value)| (label_name(label), value.as_str()))
     }
 
+    /// Labels by which a server may sum up series so that they can still be told apart.
+    pub(crate) fn kept_labels(&self, label: &ArmLabel) -> Vec<String> {
+        match label {
+            ArmLabel::Pod(name) => vec![name.clone(), "container".to_owned()],
+            ArmLabel::Arm(name) => {
+                let own = [name.as_str(), POD, "container", "instance"].map(str::to_owned);
+                own.into_iter().chain(self.selecting().map(|(label, _)| label)).collect()
+            }
+        }
+    }
+
     /// What is wrong with series whose phase is known and whose service is not.
     pub(crate) fn unclaimed(&self, what: &str) -> String {
         let labels: Vec<String> = std::iter::once(POD.to_owned())

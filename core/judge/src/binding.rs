@@ -7,20 +7,39 @@ use jiff::Timestamp;
 use trimtab_workload::Pod;
 
 use crate::arms::Arms;
-use crate::exist::{exists, families};
+use crate::exist::{exceeds, exists, families};
 use crate::question::{Answer, Failure, Query};
 use crate::rule::{Rule, RuleKind};
 
+/// A release has the pods of both arms, and each may be all that there are now.
+const ARMS: usize = 2;
 /// Pods that run this long were scraped, if anybody scrapes them.
 const SCRAPED_WITHIN: Duration = Duration::from_secs(90);
 
-/// Whether one selector of one rule has series.
+/// Whether one selector of one rule has series, or has too many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     rule: usize,
-    alternative: usize,
+    asks: Asks,
     /// The question.
     pub query: Query,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    /// Whether this alternative has series.
+    Exists(usize),
+    /// Whether more series are left than can be read when the server has summed them up.
+    TooMany,
+}
+
+/// What came of the questions, by the names of rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// These find no series.
+    pub unbound: Vec<String>,
+    /// These find more than can be read in a release.
+    pub too_many: Vec<String>,
 }
 
 /// When `pods` can be asked about: `None` where none of them runs.
@@ -32,9 +51,10 @@ pub fn askable_at<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<Timesta
     Some(oldest.checked_add(SCRAPED_WITHIN).unwrap_or(Timestamp::MAX))
 }
 
-/// What to ask about `arms` at `now`, so that it is known whether `rules` find their series.
+/// What to ask about `arms` at `now`, so that it is known whether `rules` find their series, and no more than `sums_max` of
+/// them once they are summed up by pod.
 #[must_use]
-pub fn questions(rules: &[Rule], arms: &Arms, now: Timestamp) -> Vec<Question> {
+pub fn questions(rules: &[Rule], arms: &Arms, sums_max: usize, now: Timestamp) -> Vec<Question> {
     let at_ms = now.as_millisecond();
     let mut asked = Vec::new();
     for (index, rule) in rules.iter().enumerate() {
@@ -43,18 +63,23 @@ pub fn questions(rules: &[Rule], arms: &Arms, now: Timestamp) -> Vec<Question> {
                 // A selector that cannot be narrowed is the resolver's to complain about.
                 let Some(expr) = exists(&selector, arms, &rule.arms) else { continue };
                 let query = Query::Instant { expr, at_ms };
-                asked.push(Question { rule: index, alternative, query });
+                asked.push(Question { rule: index, asks: Asks::Exists(alternative), query });
             }
+        }
+        for selector in counted(rule) {
+            let Some(expr) = exceeds(&selector, arms, &rule.arms, sums_max / ARMS) else { continue };
+            let query = Query::Instant { expr, at_ms };
+            asked.push(Question { rule: index, asks: Asks::TooMany, query });
         }
     }
     asked
 }
 
-/// Names of the rules that find no series, or why nobody can tell.
+/// Which rules find no series, and which ones too many, or why nobody can tell.
 ///
 /// # Errors
 /// When a question was not answered.
-pub fn unbound(rules: &[Rule], answers: &[(Question, Answer)]) -> Result<Vec<String>, String> {
+pub fn bound(rules: &[Rule], answers: &[(Question, Answer)]) -> Result<Bound, String> {
     let failed = answers.iter().find_map(|(_, answer)| match answer {
         Answer::Failed(Failure::Passing(why)) => Some(why.clone()),
         _ => None,
@@ -66,7 +91,7 @@ pub fn unbound(rules: &[Rule], answers: &[(Question, Answer)]) -> Result<Vec<Str
         let wanted = alternatives(rule);
         let found = |alternative: usize, needed: &Vec<String>| {
             let of = |(question, _): &&(Question, Answer)| {
-                question.rule == index && question.alternative == alternative
+                question.rule == index && question.asks == Asks::Exists(alternative)
             };
             let there =
                 answers.iter().filter(of).filter(|(_, answer)| matches!(answer, Answer::Returned(1..)));
@@ -74,8 +99,18 @@ pub fn unbound(rules: &[Rule], answers: &[(Question, Answer)]) -> Result<Vec<Str
         };
         wanted.is_empty() || wanted.iter().enumerate().any(|(alternative, needed)| found(alternative, needed))
     };
-    let unbound = rules.iter().enumerate().filter(|(index, rule)| !is_bound(*index, rule));
-    Ok(unbound.map(|(_, rule)| rule.name.clone()).collect())
+    let too_many = |index: usize| {
+        let of = |question: &Question| question.rule == index && question.asks == Asks::TooMany;
+        answers.iter().any(|(question, answer)| of(question) && matches!(answer, Answer::Returned(1..)))
+    };
+    let named = |wanted: &dyn Fn(usize, &Rule) -> bool| {
+        let found = rules.iter().enumerate().filter(|(index, rule)| wanted(*index, rule));
+        found.map(|(_, rule)| rule.name.clone()).collect()
+    };
+    Ok(Bound {
+        unbound: named(&|index, rule| !is_bound(index, rule)),
+        too_many: named(&|index, _| too_many(index)),
+    })
 }
 
 /// The selectors that must have series, as alternatives of which one is enough; none where no series is needed.
@@ -93,6 +128,16 @@ fn alternatives(rule: &Rule) -> Vec<Vec<String>> {
         RuleKind::Events(events) => events.counters.iter().map(|counter| vec![counter.clone()]).collect(),
         RuleKind::Crashes(_) => Vec::new(),
         RuleKind::Alert(alert) => vec![families(&alert.expr)],
+    }
+}
+
+/// The selectors whose samples are read in a release.
+fn counted(rule: &Rule) -> Vec<String> {
+    match &rule.kind {
+        RuleKind::Ratio(ratio) => ratio.sources.iter().map(|source| source.total.clone()).collect(),
+        RuleKind::Events(events) => events.counters.clone(),
+        RuleKind::Crashes(crashes) => crashes.counters.clone(),
+        RuleKind::Alert(_) => Vec::new(),
     }
 }
 

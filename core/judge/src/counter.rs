@@ -6,6 +6,7 @@ use trimtab_promql::{Labels, Sample, Series};
 use trimtab_workload::Arm;
 
 use crate::arms::{Arms, Place};
+use crate::reading::Reading;
 use crate::rule::ArmLabel;
 
 /// Series followed per rule and question; beyond it the selector is too wide to mean one service.
@@ -37,9 +38,15 @@ pub(crate) struct Counter {
     taken_to_ms: Option<i64>,
     /// Series of some service's arms were left out, and whose they are is not said.
     has_unclaimed: bool,
+    reading: Reading,
 }
 
 impl Counter {
+    /// One that is read in this way.
+    pub(crate) fn read_as(reading: Reading) -> Self {
+        Self { reading, ..Self::default() }
+    }
+
     /// Until when samples were taken in, if any were.
     pub(crate) fn taken_to_ms(&self) -> Option<i64> {
         self.taken_to_ms
@@ -127,8 +134,7 @@ impl Counter {
                 let seconds = seconds.get_or_insert_with(|| self.watched(pod, at_ms, beginnings));
                 let before = last[index].map(|(_, value)| value);
                 if let Some(before) = before.or(beginnings.value_before(self.first_scrape_ms(pod), at_ms)) {
-                    // A counter that went down was reset to zero in between.
-                    let amount = if value >= before { value - before } else { value };
+                    let amount = self.reading.gained(before, value);
                     let seconds = std::mem::take(seconds);
                     out.push(Increment { at_ms, arm, pod: pod.to_owned(), amount, seconds });
                 }

@@ -9,9 +9,11 @@ use trimtab_stats::{EventGrid, EventsTest, Verdict};
 use trimtab_workload::Arm;
 
 use crate::arms::{ArmPod, Arms};
-use crate::events::{FirstCounter, canary, tenth};
+use crate::events::{canary, tenth};
 use crate::finding::{Counts, Evidence, Finding, FindingState};
+use crate::first::FirstCounter;
 use crate::question::{Answer, Part, Query};
+use crate::reading::Reading;
 use crate::rule::{ArmLabel, CrashesRule};
 
 const SECONDS_PER_HOUR: f64 = 3600.0;
@@ -33,7 +35,7 @@ pub(super) struct CrashesJudge {
 impl CrashesJudge {
     pub(super) fn new(rule: &CrashesRule, alpha: f64, start_ms: i64) -> Self {
         Self {
-            counter: FirstCounter::new(&rule.counters, start_ms),
+            counter: FirstCounter::new(&rule.counters, start_ms, Reading::Raw),
             rule: rule.clone(),
             alpha,
             start_ms,
@@ -92,11 +94,18 @@ impl CrashesJudge {
         now_ms: i64,
     ) {
         // Without Prometheus the Kubernetes API still tells of crashes: a missing answer only delays the counted panics.
-        if let Ok((increments, _)) = self.counter.absorb(answers, arms, label, now_ms) {
-            for (panics, _) in canary(&increments, self.start_ms) {
-                self.counted_panics = self.counted_panics.saturating_add(panics);
+        match self.counter.absorb(answers, arms, label, now_ms) {
+            Ok((increments, _)) => {
+                for (panics, _) in canary(&increments, self.start_ms) {
+                    self.counted_panics = self.counted_panics.saturating_add(panics);
+                }
+                self.judge();
             }
-            self.judge();
+            Err(why) if self.counter.should_sum(&why) => {
+                self.counter = FirstCounter::new(&self.rule.counters, self.start_ms, Reading::Sums);
+                self.counted_panics = 0;
+            }
+            Err(_) => {}
         }
     }
 

@@ -1,130 +1,21 @@
 //! A counter of bad events, compared with the old pods, or where there are none with the service's own past.
 
-use trimtab_promql::Series;
 use trimtab_stats::events::history_rate;
 use trimtab_stats::{MetricPlan, MetricTest, Verdict};
 use trimtab_workload::Arm;
 
 use crate::answered::Answered;
 use crate::arms::Arms;
-use crate::counter::{self, Counter, Increment};
+use crate::counter::Increment;
 use crate::describe;
 use crate::finding::{Counts, Finding, FindingState};
-use crate::ingest::Ingest;
+use crate::first::FirstCounter;
 use crate::pairing::{Against, Counts as CountsAs, Pairing, whole};
-use crate::question::{Answer, Failure, INGEST_DELAY_MS, Part, Query, history_from};
+use crate::question::{Answer, INGEST_DELAY_MS, Part, Query};
+use crate::reading::Reading;
 use crate::rule::{ArmLabel, EventsRule};
 
 const SECONDS_PER_HOUR: f64 = 3600.0;
-
-/// The first of several counters that exists for a service.
-#[derive(Clone, Debug)]
-pub(super) struct FirstCounter {
-    selectors: Vec<String>,
-    sources: Vec<Source>,
-    bound: Option<usize>,
-    start_ms: i64,
-}
-
-/// A counter, and how far its samples are there.
-#[derive(Clone, Debug, Default)]
-struct Source {
-    counter: Counter,
-    ingest: Ingest,
-}
-
-impl FirstCounter {
-    pub(super) fn new(selectors: &[String], start_ms: i64) -> Self {
-        Self {
-            selectors: selectors.to_vec(),
-            sources: vec![Source::default(); selectors.len()],
-            bound: None,
-            start_ms,
-        }
-    }
-
-    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
-        let candidates = self.selectors.iter().zip(&self.sources).enumerate();
-        candidates
-            .filter(|(index, _)| self.bound.is_none_or(|bound| bound == *index))
-            .filter_map(|(index, (selector, Source { counter, ingest }))| {
-                let selector = arms.narrow(selector, label, None).ok()?;
-                let history_ms = history_from(self.start_ms);
-                let from_ms = ingest.ask_from_ms(arms, counter.taken_to_ms(), history_ms);
-                Some((Part::Counter(index), Query::Samples { selector, from_ms, to_ms }))
-            })
-            .collect()
-    }
-
-    /// Increments of the bound counter and until when they are complete, or why there was no answer.
-    pub(super) fn absorb(
-        &mut self,
-        answers: Vec<(Part, Query, Answer)>,
-        arms: &Arms,
-        label: &ArmLabel,
-        now_ms: i64,
-    ) -> Result<(Vec<Increment>, i64), Failure> {
-        let mut answered: Vec<(usize, Vec<Series>)> = Vec::new();
-        for (part, _, answer) in answers {
-            match (part, answer) {
-                // Half an answer is none: all of it is asked again.
-                (_, Answer::Failed(why)) => return Err(why),
-                (Part::Counter(index), Answer::Samples(series)) => answered.push((index, series)),
-                _ => {}
-            }
-        }
-        let mut complete = Vec::new();
-        for (index, series) in &answered {
-            if let Some(source) = self.sources.get_mut(*index) {
-                complete.push(source.ingest.note(series, arms, label, now_ms));
-            }
-        }
-        // The whole past is read at once, that of every counter: what is learnt from it, and which one the rule is bound to,
-        // must not depend on when anybody looked.
-        if complete.into_iter().min().is_some_and(|complete_to_ms| complete_to_ms < self.start_ms) {
-            return Ok((Vec::new(), i64::MIN));
-        }
-        let mut gained = vec![Vec::new(); self.sources.len()];
-        for (index, series) in answered {
-            if let Some((source, gained)) = self.sources.get_mut(index).zip(gained.get_mut(index)) {
-                let complete_to_ms = source.ingest.complete_ms();
-                *gained = source.counter.absorb(series, arms, label, complete_to_ms, |_| None);
-            }
-        }
-        let counters = self.sources.iter().map(|source| &source.counter);
-        self.bound = self.bound.or_else(|| counter::bound(counters, self.start_ms));
-        let Some(bound) = self.bound else { return Ok((Vec::new(), i64::MIN)) };
-        Ok((gained.swap_remove(bound), self.sources[bound].ingest.complete_ms()))
-    }
-
-    pub(super) fn bound(&self) -> Option<&Counter> {
-        self.bound.and_then(|bound| self.sources.get(bound)).map(|source| &source.counter)
-    }
-
-    /// How late samples come.
-    pub(crate) fn late_ms(&self) -> i64 {
-        self.judged_by().map(Ingest::late_ms).max().unwrap_or_default()
-    }
-
-    /// What is wrong with samples that come too late.
-    pub(crate) fn lost(&self) -> Option<FindingState> {
-        self.judged_by().find_map(|ingest| ingest.lost(self.start_ms))
-    }
-
-    /// What is known about the arrival of the bound counter's samples, or of all of them while none is bound.
-    fn judged_by(&self) -> impl Iterator<Item = &Ingest> {
-        let judged = |(index, _): &(usize, &Source)| self.bound.is_none_or(|bound| bound == *index);
-        self.sources.iter().enumerate().filter(judged).map(|(_, source)| &source.ingest)
-    }
-
-    fn has_unclaimed(&self) -> bool {
-        self.sources.iter().any(|source| source.counter.has_unclaimed())
-    }
-
-    fn tried(&self) -> String {
-        self.selectors.join(", ")
-    }
-}
 
 /// Judges one events rule.
 #[derive(Clone, Debug)]
@@ -141,9 +32,9 @@ pub(super) struct EventsJudge {
 }
 
 impl EventsJudge {
-    pub(super) fn new(rule: &EventsRule, alpha: f64, start_ms: i64) -> Self {
+    pub(super) fn new(rule: &EventsRule, alpha: f64, start_ms: i64, reading: Reading) -> Self {
         Self {
-            counter: FirstCounter::new(&rule.counters, start_ms),
+            counter: FirstCounter::new(&rule.counters, start_ms, reading),
             rule: rule.clone(),
             alpha,
             start_ms,
@@ -169,6 +60,11 @@ impl EventsJudge {
         self.refused = self.rule.counters.first().and_then(|counter| arms.narrow(counter, label, None).err());
         let (increments, complete_to_ms) = match self.counter.absorb(answers, arms, label, now_ms) {
             Ok(gained) => gained,
+            Err(why) if self.counter.should_sum(&why) => {
+                // What was found until now comes again.
+                *self = Self::new(&self.rule, self.alpha, self.start_ms, Reading::Sums);
+                return self.answered.failed(now_ms - INGEST_DELAY_MS, why.passing());
+            }
             Err(why) => return self.answered.failed(now_ms - INGEST_DELAY_MS, why),
         };
         self.answered.succeeded();

@@ -29,6 +29,13 @@ pub(crate) fn exists(selector: &str, arms: &Arms, label: &ArmLabel) -> Option<St
     counts.map(|counts| counts.join(" or "))
 }
 
+/// An expression that returns something where more than `most` sums are left of `selector`.
+pub(crate) fn exceeds(selector: &str, arms: &Arms, label: &ArmLabel, most: usize) -> Option<String> {
+    let narrowed = arms.narrow(selector, label, None).ok()?;
+    let by = arms.kept_labels(label).join(", ");
+    Some(format!("count(count by ({by}) (last_over_time({narrowed}[{}s]))) > {most}", HISTORY.as_secs()))
+}
+
 fn count(selector: &str, matchers: &[Matcher]) -> Option<String> {
     let parsed = trimtab_promql::parse(selector).ok()?;
     let narrowed = inject(&parsed, matchers).ok()?;

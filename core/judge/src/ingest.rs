@@ -15,6 +15,8 @@ use crate::rule::ArmLabel;
 
 /// How long a sample is waited for. What comes later counts when it comes.
 pub(crate) const LATE_MAX_MS: i64 = 60_000;
+/// What is not read for longer than this is missed.
+const BEHIND_MS: i64 = LATE_MAX_MS + 10_000;
 /// How long it is expected that samples come late after one did.
 const REMEMBERED_MS: i64 = 120_000;
 /// How far back samples are asked for that are later still.
@@ -44,12 +46,13 @@ struct Scrapes {
 }
 
 impl Ingest {
-    /// Takes note of what came at `now_ms`, and tells until when everything is there, as far as anybody can tell.
+    /// Takes note of what came at `now_ms`, with what was asked for until `until_ms`, and tells until when everything is there, as far as anybody can tell.
     pub(crate) fn note<'a>(
         &mut self,
         series: impl IntoIterator<Item = &'a Series>,
         arms: &Arms,
         label: &ArmLabel,
+        until_ms: i64,
         now_ms: i64,
     ) -> i64 {
         let mut seen: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
@@ -87,7 +90,7 @@ impl Ingest {
         }
         self.sets = sets;
         self.looked_ms = Some(now_ms);
-        self.complete_ms = self.complete_to(arms, now_ms);
+        self.complete_ms = self.complete_to(arms, now_ms).min(until_ms);
         self.complete_ms
     }
 
@@ -120,15 +123,26 @@ impl Ingest {
             false if !self.pods.is_empty() && self.complete_ms < start_ms => {
                 "samples come late: not all of those from before the release are there".to_owned()
             }
+            false if self.unread_ms() > BEHIND_MS => {
+                format!(
+                    "its samples are read, and those of the last {} s are not yet",
+                    self.unread_ms() / 1000
+                )
+            }
             false => return None,
         };
         Some(FindingState::TelemetryLost(words))
     }
 
-    /// From when on to ask, where everything until `taken_to_ms` was taken in before, and for everything since
-    /// `from_ms` where nothing was: samples of some pods may be later than they were waited for.
-    pub(crate) fn ask_from_ms(&self, arms: &Arms, taken_to_ms: Option<i64>, from_ms: i64) -> i64 {
-        let Some(taken_to_ms) = taken_to_ms else { return from_ms };
+    /// How much is there and not taken in yet.
+    fn unread_ms(&self) -> i64 {
+        self.looked_ms.map_or(0, |looked_ms| looked_ms - self.complete_ms)
+    }
+
+    /// From when on to ask, and `taken_to_ms`, where everything until then was taken in before: samples of some pods may be
+    /// later than they were waited for.
+    pub(crate) fn after(&self, arms: &Arms, taken_to_ms: Option<i64>, history_ms: i64) -> Option<(i64, i64)> {
+        let taken_to_ms = taken_to_ms?;
         let late = |(pod, scrapes): (&String, &Scrapes)| {
             let ready = arms.pods.get(pod).is_some_and(|pod| pod.ready);
             (ready && scrapes.last_ms >= taken_to_ms - ASKED_AGAIN_MS).then_some(scrapes.last_ms)
@@ -140,7 +154,7 @@ impl Ingest {
             (started_ms >= taken_to_ms - ASKED_AGAIN_MS).then_some(started_ms)
         };
         let known = self.pods.iter().filter_map(late).chain(arms.pods.iter().filter_map(unseen));
-        (known.fold(taken_to_ms, i64::min) - OVERLAP_MS).max(from_ms)
+        Some(((known.fold(taken_to_ms, i64::min) - OVERLAP_MS).max(history_ms), taken_to_ms))
     }
 }
 

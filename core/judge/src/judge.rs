@@ -9,6 +9,7 @@ use crate::events::EventsJudge;
 use crate::finding::Finding;
 use crate::question::{Answer, INGEST_DELAY_MS, Need, Part, Query};
 use crate::ratio::RatioJudge;
+use crate::reading::Reading;
 use crate::rule::{Rule, RuleKind};
 
 /// The evidence about one release.
@@ -31,9 +32,11 @@ struct Judged {
 impl Judged {
     fn new(rule: &Rule, share: f64, start_ms: i64) -> Self {
         let judge = match &rule.kind {
-            RuleKind::Ratio(ratio) => RuleJudge::Ratio(Box::new(RatioJudge::new(ratio, share, start_ms))),
+            RuleKind::Ratio(ratio) => {
+                RuleJudge::Ratio(Box::new(RatioJudge::new(ratio, share, start_ms, Reading::Raw)))
+            }
             RuleKind::Events(events) => {
-                RuleJudge::Events(Box::new(EventsJudge::new(events, share, start_ms)))
+                RuleJudge::Events(Box::new(EventsJudge::new(events, share, start_ms, Reading::Raw)))
             }
             RuleKind::Crashes(crashes) => {
                 RuleJudge::Crashes(Box::new(CrashesJudge::new(crashes, share, start_ms)))

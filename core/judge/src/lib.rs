@@ -22,11 +22,13 @@ mod describe;
 mod events;
 mod exist;
 pub mod finding;
+mod first;
 mod ingest;
 mod judge;
 mod pairing;
 mod question;
 mod ratio;
+mod reading;
 pub mod rule;
 
 pub use arms::{ArmPod, Arms};

@@ -45,6 +45,20 @@ pub enum Query {
         /// End, inclusive.
         to_ms: i64,
     },
+    /// The same, with the series that agree in the labels `by` summed up by the server, at multiples of a step. A sample has
+    /// the time of the last scrape in its sum.
+    Sums {
+        /// PromQL vector selector.
+        selector: String,
+        /// Labels of the sums.
+        by: Vec<String>,
+        /// Start, inclusive.
+        from_ms: i64,
+        /// End, inclusive.
+        to_ms: i64,
+        /// How often, in milliseconds.
+        step_ms: i64,
+    },
     /// The value of an expression at one instant.
     Instant {
         /// PromQL expression.
@@ -72,6 +86,28 @@ pub enum Failure {
     Passing(String),
     /// The same question will never be answered: nobody is there to ask, or the server does not accept it.
     Lasting(String),
+    /// The answer is larger than any that is read.
+    TooLarge(String),
+}
+
+impl Failure {
+    /// The same of a question that is asked in another way next time.
+    pub(crate) fn passing(self) -> Self {
+        match self {
+            Self::Passing(why) | Self::Lasting(why) | Self::TooLarge(why) => Self::Passing(why),
+        }
+    }
+}
+
+impl Query {
+    /// Until when samples are asked for.
+    pub(crate) fn to_ms(&self) -> i64 {
+        match self {
+            Self::Samples { to_ms, .. } | Self::Sums { to_ms, .. } | Self::Instant { at_ms: to_ms, .. } => {
+                *to_ms
+            }
+        }
+    }
 }
 
 /// Where a service's own past begins.

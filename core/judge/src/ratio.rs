@@ -12,7 +12,8 @@ use crate::describe;
 use crate::finding::{Counts, Finding, FindingState};
 use crate::ingest::{Ingest, LATE_MAX_MS};
 use crate::pairing::{Counts as CountsAs, Pairing, whole};
-use crate::question::{Answer, INGEST_DELAY_MS, Part, Query, history_from};
+use crate::question::{Answer, Failure, INGEST_DELAY_MS, Part, Query, history_from};
+use crate::reading::{Reading, Window};
 use crate::rule::{ArmLabel, RatioRule};
 
 /// New pods that are scraped this long without a request get none.
@@ -27,6 +28,7 @@ pub(super) struct RatioJudge {
     rule: RatioRule,
     alpha: f64,
     start_ms: i64,
+    reading: Reading,
     sources: Vec<Source>,
     bound: Option<usize>,
     pairing: Pairing,
@@ -46,6 +48,8 @@ pub(super) struct RatioJudge {
 struct Read {
     bad: Option<Vec<Series>>,
     total: Option<Vec<Series>>,
+    /// Until when was asked.
+    until_ms: i64,
 }
 
 /// The counters of one source.
@@ -58,12 +62,15 @@ struct Source {
 }
 
 impl RatioJudge {
-    pub(super) fn new(rule: &RatioRule, alpha: f64, start_ms: i64) -> Self {
+    pub(super) fn new(rule: &RatioRule, alpha: f64, start_ms: i64, reading: Reading) -> Self {
+        let counter = Counter::read_as(reading);
+        let source = Source { bad: counter.clone(), total: counter, ingest: Ingest::default() };
         Self {
-            sources: vec![Source::default(); rule.sources.len()],
+            sources: vec![source; rule.sources.len()],
             rule: rule.clone(),
             alpha,
             start_ms,
+            reading,
             bound: None,
             pairing: Pairing::new(start_ms),
             test: None,
@@ -78,12 +85,14 @@ impl RatioJudge {
     }
 
     pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
-        let from_ms = history_from(self.start_ms);
+        let by = arms.kept_labels(label);
         let mut asked = Vec::new();
         let mut ask = |part, selector: &str, counter: &Counter, ingest: &Ingest| {
             if let Ok(selector) = arms.narrow(selector, label, None) {
-                let from_ms = ingest.ask_from_ms(arms, counter.taken_to_ms(), from_ms);
-                asked.push((part, Query::Samples { selector, from_ms, to_ms }));
+                let after = ingest.after(arms, counter.taken_to_ms(), history_from(self.start_ms));
+                let window = Window { start_ms: self.start_ms, after, to_ms };
+                let queries = self.reading.queries(&selector, &by, &window);
+                asked.extend(queries.into_iter().map(|query| (part, query)));
             }
         };
         for (index, (selectors, source)) in self.rule.sources.iter().zip(&self.sources).enumerate() {
@@ -105,23 +114,29 @@ impl RatioJudge {
         self.refused =
             self.rule.sources.first().and_then(|source| arms.narrow(&source.total, label, None).err());
         let mut read: Vec<Read> = vec![Read::default(); self.sources.len()];
-        for (part, _, answer) in answers {
+        for (part, query, answer) in answers {
             match (part, answer) {
+                (_, Answer::Failed(why @ Failure::TooLarge(_))) if self.reading == Reading::Raw => {
+                    // What was found until now comes again.
+                    *self = Self::new(&self.rule, self.alpha, self.start_ms, Reading::Sums);
+                    return self.answered.failed(now_ms - INGEST_DELAY_MS, why.passing());
+                }
                 // Half an answer is none: all of it is asked again.
                 (_, Answer::Failed(why)) => return self.answered.failed(now_ms - INGEST_DELAY_MS, why),
                 (Part::Total(index), Answer::Samples(series)) if index < read.len() => {
-                    read[index].total = Some(series);
+                    read[index].total.get_or_insert_default().extend(series);
+                    read[index].until_ms = query.to_ms().max(read[index].until_ms);
                 }
                 (Part::Bad(index), Answer::Samples(series)) if index < read.len() => {
-                    read[index].bad = Some(series);
+                    read[index].bad.get_or_insert_default().extend(series);
                 }
                 _ => {}
             }
         }
         self.answered.succeeded();
         let asked = self.sources.iter_mut().zip(&read).filter(|(_, read)| read.total.is_some());
-        let complete = asked.map(|(source, Read { total, bad })| {
-            source.ingest.note(total.iter().chain(bad).flatten(), arms, label, now_ms)
+        let complete = asked.map(|(source, Read { total, bad, until_ms })| {
+            source.ingest.note(total.iter().chain(bad).flatten(), arms, label, *until_ms, now_ms)
         });
         // The whole past is read at once, that of every source: what is learnt from it, and which one the rule is bound to,
         // must not depend on when anybody looked.
@@ -130,7 +145,7 @@ impl RatioJudge {
         }
         let mut gained = Vec::new();
         for (source, answers) in self.sources.iter_mut().zip(read) {
-            let Read { total: Some(total), bad: Some(bad) } = answers else {
+            let Read { total: Some(total), bad: Some(bad), .. } = answers else {
                 gained.push((Vec::new(), Vec::new()));
                 continue;
             };
@@ -150,8 +165,11 @@ impl RatioJudge {
         self.bound = self.bound.or_else(|| counter::bound(totals, self.start_ms));
         let Some(bound) = self.bound else { return };
         let (mut exposure, mut bad) = gained.swap_remove(bound);
-        let warm_up_ms =
-            *self.warm_up_ms.get_or_insert_with(|| warm_up_ms(arms, self.start_ms, &exposure, &bad));
+        let warm_up_ms = *self.warm_up_ms.get_or_insert_with(|| match self.reading {
+            Reading::Raw => warm_up_ms(arms, self.start_ms, &exposure, &bad),
+            // The past is too coarse to show how a pod began.
+            Reading::Sums => 0,
+        });
         for increments in [&mut exposure, &mut bad] {
             increments.retain(|increment| age_ms(arms, increment).is_none_or(|age| age >= warm_up_ms));
         }

@@ -53,6 +53,8 @@ pub struct StageOptions {
     pub fleet: Fleet,
     /// What is wrong with every manager, on purpose.
     pub planted: Option<Planted>,
+    /// What one question of a manager to Prometheus may cost.
+    pub limits: Limits,
 }
 
 impl StageOptions {
@@ -60,7 +62,8 @@ impl StageOptions {
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         let epoch = SimConfig::seeded(seed).epoch;
-        Self { seed, epoch, admission: true, fleet: Fleet::of(Vec::new()), planted: None }
+        let limits = Limits { concurrent_queries: 64, ..Limits::default() };
+        Self { seed, epoch, admission: true, fleet: Fleet::of(Vec::new()), planted: None, limits }
     }
 }
 
@@ -80,6 +83,7 @@ pub struct Stage {
     started: u32,
     killed: u32,
     planted: Option<Planted>,
+    limits: Limits,
     faults: Ongoing,
 }
 
@@ -128,6 +132,7 @@ impl Stage {
             started: 0,
             killed: 0,
             planted: options.planted,
+            limits: options.limits.clone(),
             faults: Ongoing::default(),
         }
     }
@@ -150,7 +155,7 @@ impl Stage {
         let now = self.clock.now();
         let clock = Clock::following_tokio(now.saturating_add(skew).unwrap_or(now));
         let mut config = PrometheusConfig::new("prometheus", "http://prometheus.monitoring:9090");
-        config.limits = Limits { concurrent_queries: 64, ..Limits::default() };
+        config.limits = self.limits.clone();
         let prometheus = Prometheus::new(Arc::new(InProcess(self.world.prometheus().clone())), config)
             .expect("a constant address is valid");
         let parts = Parts {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use trimtab_providers::prometheus::Limits;
 use trimtab_units::GoDuration;
 
 use super::exit;
@@ -340,6 +341,15 @@ pub struct ManagerArgs {
     /// Longest that one query may take
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub prometheus_timeout: GoDuration,
+    /// Series in one answer of Prometheus; of more, it is asked for sums by pod
+    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().max_series)]
+    pub prometheus_max_series: usize,
+    /// Sums in one answer of Prometheus: at least twice the pods of the largest service
+    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().max_sums)]
+    pub prometheus_max_sums: usize,
+    /// Bytes of one answer of Prometheus; memory needs about twice as much for each of four queries
+    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().response_bytes)]
+    pub prometheus_max_answer_bytes: usize,
     /// Addresses inside the cluster that messages may be sent to, such as 10.96.7.1/32; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub notify_allow: Vec<trimtab_providers::http::IpNet>,

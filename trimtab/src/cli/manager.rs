@@ -124,6 +124,9 @@ fn prometheus(url: &str, args: &ManagerArgs) -> Result<Prometheus, Failure> {
     settings.scope.clone_from(&args.prometheus_matchers);
     settings.limits.timeout = Duration::try_from(args.prometheus_timeout)
         .map_err(|error| Failure::error(format!("--prometheus-timeout: {error}")))?;
+    settings.limits.max_series = args.prometheus_max_series;
+    settings.limits.max_sums = args.prometheus_max_sums;
+    settings.limits.response_bytes = args.prometheus_max_answer_bytes;
     Prometheus::new(transport(config)?, settings).map_err(|error| Failure::error(error.to_string()))
 }
 

@@ -272,14 +272,20 @@ fn problems(snapshot: &Snapshot<'_>) -> Vec<String> {
 
 /// Whether every rule finds its series, as it was asked last.
 fn rules_bound(snapshot: &Snapshot<'_>) -> Option<Condition> {
-    let Some(unbound) = snapshot.unbound else {
+    let Some(bound) = snapshot.bound else {
         let known = snapshot.app.status.conditions.iter().find(|condition| condition.kind == "RulesBound");
         return known.cloned();
     };
     let missed =
         |name: &&String| snapshot.settings.rules.iter().any(|rule| rule.name == **name && rule.is_missed());
-    let missed: Vec<&str> = unbound.iter().filter(missed).map(String::as_str).collect();
-    Some(if missed.is_empty() {
+    let missed: Vec<&str> = bound.unbound.iter().filter(missed).map(String::as_str).collect();
+    Some(if !bound.too_many.is_empty() {
+        let message = format!(
+            "too many series for {}, even summed up by pod: no release is judged by it; narrow the selectors, or raise --prometheus-max-sums and --prometheus-max-answer-bytes of the manager",
+            bound.too_many.join(", "),
+        );
+        Condition::new("RulesBound", false, "TooManySeries", message)
+    } else if missed.is_empty() {
         Condition::new("RulesBound", true, "Bound", "every rule that needs series finds them")
     } else {
         let message = format!(

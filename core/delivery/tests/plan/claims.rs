@@ -225,6 +225,15 @@ fn rules_that_find_no_series() {
         why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
     ",
     );
+    check(
+        "more pods than sums are read",
+        &settled().finds_too_many(&["rpc-errors"]),
+        "
+        = Healthy: Healthy on v1
+        ! RulesBound TooManySeries: too many series for rpc-errors, even summed up by pod: no release is judged by it; narrow the selectors, or raise --prometheus-max-sums and --prometheus-max-answer-bytes of the manager
+        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+    ",
+    );
 }
 
 #[test]

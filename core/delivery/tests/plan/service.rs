@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use trimtab_delivery::snapshot::{
     App, Decision, Keep, Notify, Release, ReleasePhase, Settings, Snapshot, Strategy,
 };
+use trimtab_judge::binding::Bound;
 use trimtab_judge::finding::{Counts, Finding, FindingState};
 use trimtab_judge::rule::built_in;
 use trimtab_stats::Verdict;
@@ -28,7 +29,7 @@ pub(crate) struct Service {
     pub(crate) taken: Vec<u64>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) measuring_since: Option<Timestamp>,
-    pub(crate) unbound: Option<Vec<String>>,
+    pub(crate) bound: Option<Bound>,
 }
 
 /// A Deployment `pay` of three ready pods of template `t1` that nobody claimed yet.
@@ -68,7 +69,7 @@ pub(crate) fn unclaimed() -> Service {
         taken: Vec::new(),
         findings: Vec::new(),
         measuring_since: None,
-        unbound: None,
+        bound: None,
     };
     empty.runs("t1", 3)
 }
@@ -123,7 +124,7 @@ impl Service {
             taken: &self.taken,
             findings: &self.findings,
             measuring_since: self.measuring_since,
-            unbound: self.unbound.as_deref(),
+            bound: self.bound.as_ref(),
         }
     }
 
@@ -239,7 +240,15 @@ impl Service {
 
     /// Somebody asked which rules find no series.
     pub(crate) fn finds_no_series(mut self, rules: &[&str]) -> Self {
-        self.unbound = Some(rules.iter().map(|rule| (*rule).to_owned()).collect());
+        let unbound = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        self.bound = Some(Bound { unbound, ..Bound::default() });
+        self
+    }
+
+    /// Somebody asked which rules find too many.
+    pub(crate) fn finds_too_many(mut self, rules: &[&str]) -> Self {
+        let too_many = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        self.bound = Some(Bound { too_many, ..Bound::default() });
         self
     }
 

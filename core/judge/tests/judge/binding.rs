@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use trimtab_judge::binding::{Question, askable_at, questions, unbound};
+use trimtab_judge::binding::{Bound, Question, askable_at, bound, questions};
 use trimtab_judge::rule::{
     AlertRule, ArmLabel, EventsRule, Origin, RatioRule, RatioSource, Rule, RuleKind, built_in,
 };
@@ -30,6 +30,9 @@ fn events(counters: &[&str]) -> RuleKind {
     RuleKind::Events(EventsRule { counters, tolerate: 1.2 })
 }
 
+/// Sums that are read of one selector.
+const SUMS_MAX: usize = 6;
+
 /// A service at rest, whose pods are the lab's old ones.
 struct AtRest {
     rules: Vec<Rule>,
@@ -52,14 +55,18 @@ impl AtRest {
         let set = ReplicaSet { name: "pay-t1".into(), uid: "set".into(), ..ReplicaSet::default() };
         let arms = Arms::new("shop", &[(Arm::Canary, &set)], &self.pods, &Arms::default(), instant(600.0))
             .selected_by(&BTreeMap::from([("app".to_owned(), "pay".to_owned())]));
-        questions(&self.rules, &arms, instant(600.0))
+        questions(&self.rules, &arms, SUMS_MAX, instant(600.0))
     }
 
     /// The rules that find nothing in `lab`.
     fn unbound(&self, lab: &Lab) -> Result<Vec<String>, String> {
+        self.bound(lab).map(|bound| bound.unbound)
+    }
+
+    fn bound(&self, lab: &Lab) -> Result<Bound, String> {
         let asked = self.questions();
         let answers: Vec<Answer> = asked.iter().map(|question| lab.answer(&question.query, 600.0)).collect();
-        unbound(&self.rules, &asked.into_iter().zip(answers).collect::<Vec<_>>())
+        bound(&self.rules, &asked.into_iter().zip(answers).collect::<Vec<_>>())
     }
 }
 
@@ -130,13 +137,34 @@ fn phases_of_other_services_do_not_count() {
 }
 
 #[test]
+fn what_will_not_fit_is_known_before_any_release() {
+    let service = at_rest(built_in());
+    let pods = |names: &[&str]| {
+        let counts = |lab: Lab, pod: &&str| {
+            let codes = ["200", "204", "404", "500"].into_iter();
+            codes.fold(lab, |lab, code| {
+                lab.grows(&format!("http_requests_total{{code={code}}}"), pod, 300.0..600.0, 1.0)
+            })
+        };
+        service.bound(&names.iter().fold(shop(), counts)).expect("answered").too_many
+    };
+    // A release may have as many pods again, and their series are summed up by pod.
+    assert_eq!(pods(&["a", "b", "c"]), Vec::<String>::new());
+    assert_eq!(pods(&["a", "b", "c", "d"]), ["rpc-errors"]);
+}
+
+#[test]
 fn silence_is_no_answer() {
     let service = at_rest(built_in());
     let outage = shop().outage(0.0..900.0);
     assert_eq!(service.unbound(&outage), Err("connection refused".to_owned()));
     let nobody = |question| (question, Answer::Failed(Failure::Lasting("no Prometheus".into())));
     let answers: Vec<_> = service.questions().into_iter().map(nobody).collect();
-    assert_eq!(unbound(&service.rules, &answers).map(|rules| rules.len()), Ok(2), "nobody ever answers");
+    assert_eq!(
+        bound(&service.rules, &answers).map(|bound| bound.unbound.len()),
+        Ok(2),
+        "nobody ever answers"
+    );
 }
 
 #[test]

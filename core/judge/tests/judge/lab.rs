@@ -36,6 +36,8 @@ pub(crate) struct Lab {
     pub(crate) outage: Range<f64>,
     /// How many seconds late the samples of a pod are there, where they are.
     pub(crate) lags: BTreeMap<String, f64>,
+    /// Series in one answer, as they are and summed up by pod.
+    pub(crate) series_max: (usize, usize),
     /// Why no question will ever be answered.
     pub(crate) refuses: Option<&'static str>,
 }
@@ -57,6 +59,7 @@ pub(crate) fn lab(kind: RuleKind) -> Lab {
         source: MemorySource::new(),
         outage: 0.0..0.0,
         lags: BTreeMap::new(),
+        series_max: (usize::MAX, usize::MAX),
         refuses: None,
     };
     empty.old_pod("a").old_pod("b").old_pod("c").new_pod("x", 0.0)
@@ -223,11 +226,24 @@ impl Lab {
         if self.outage.contains(&seconds) {
             return Answer::Failed(Failure::Passing("connection refused".into()));
         }
+        let fits = |series: Vec<Series>, most: usize| match series.len() > most {
+            true => Answer::Failed(Failure::TooLarge(format!("more than {most} series match"))),
+            false => Answer::Samples(series),
+        };
+        let matchers = |selector: &str| {
+            let selector = trimtab_promql::parse_counter_selector(selector);
+            selector.expect("a judge asks valid PromQL").all_matchers()
+        };
         match query {
             Query::Samples { selector, from_ms, to_ms } => {
-                let selector =
-                    trimtab_promql::parse_counter_selector(selector).expect("a judge asks valid PromQL");
-                Answer::Samples(self.by(seconds).select(&selector.all_matchers(), *from_ms, *to_ms))
+                let found = self.by(seconds).select(&matchers(selector), *from_ms, *to_ms);
+                fits(found, self.series_max.0)
+            }
+            Query::Sums { selector, by, from_ms, to_ms, step_ms } => {
+                let found = self.by(seconds).select(&matchers(selector), *from_ms - LOOK_BACK_MS, *to_ms);
+                let steps = (from_ms + step_ms - 1).div_euclid(*step_ms)..=to_ms.div_euclid(*step_ms);
+                let steps: Vec<i64> = steps.map(|step| step * step_ms).collect();
+                fits(summed(found, by, &steps, *from_ms), self.series_max.1)
             }
             Query::Instant { expr, at_ms } => {
                 let expr = trimtab_promql::parse(expr).expect("a judge asks valid PromQL");
@@ -238,6 +254,33 @@ impl Lab {
             }
         }
     }
+}
+
+/// How far back a server looks for the last sample of a series.
+const LOOK_BACK_MS: i64 = 300_000;
+
+/// The sums over series that agree in `by` at each step, with the times of the last scrapes in them.
+fn summed(series: Vec<Series>, by: &[String], steps: &[i64], from_ms: i64) -> Vec<Series> {
+    let mut sums: BTreeMap<Labels, BTreeMap<i64, (i64, f64)>> = BTreeMap::new();
+    for Series { labels, samples } in series {
+        let group = sums.entry(labels.filtered(|name| by.iter().any(|by| by == name))).or_default();
+        for step in steps {
+            let seen = samples.partition_point(|sample| sample.at_ms <= *step);
+            let last = samples[..seen].last().filter(|last| last.at_ms > step - LOOK_BACK_MS);
+            if let Some(Sample { at_ms, value }) = last {
+                let (last_ms, sum) = group.entry(*step).or_insert((i64::MIN, 0.0));
+                (*last_ms, *sum) = (at_ms.max(last_ms).to_owned(), *sum + value);
+            }
+        }
+    }
+    let told = |(labels, steps): (Labels, BTreeMap<i64, (i64, f64)>)| {
+        let mut samples: Vec<Sample> =
+            steps.into_values().map(|(at_ms, value)| Sample { at_ms, value }).collect();
+        samples.retain(|sample| sample.at_ms >= from_ms);
+        samples.dedup_by_key(|sample| sample.at_ms);
+        (!samples.is_empty()).then_some(Series { labels, samples })
+    };
+    sums.into_iter().filter_map(told).collect()
 }
 
 /// The samples that exist by some time.

@@ -10,6 +10,7 @@ mod lag;
 mod promises;
 mod ratio;
 mod rules_change;
+mod sums;
 mod warm_up;
 mod whose;
 

@@ -26,6 +26,13 @@ const MESSAGE_BYTES: usize = 1024;
 /// Longest wait that a server may ask for.
 const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(600);
 
+/// How much of an answer is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) bytes: usize,
+    pub(super) series: usize,
+}
+
 /// A decoded answer.
 pub(super) struct Reply {
     pub(super) found: Found,
@@ -57,6 +64,7 @@ impl Client {
             || limits.points_per_query == 0
             || limits.concurrent_queries == 0
             || limits.max_series == 0
+            || limits.max_sums == 0
         {
             return Err(settings("a limit is zero, set each limit to at least one"));
         }
@@ -84,13 +92,8 @@ impl Client {
         &self.limits
     }
 
-    /// Evaluates `query` at `at_ms`, reading at most `budget_bytes` of the answer.
-    pub(super) async fn ask(
-        &self,
-        query: &str,
-        at_ms: i64,
-        budget_bytes: usize,
-    ) -> Result<Reply, ProviderError> {
+    /// Evaluates `query` at `at_ms`, reading no more of the answer than `room` has place for.
+    pub(super) async fn ask(&self, query: &str, at_ms: i64, room: Room) -> Result<Reply, ProviderError> {
         let query = &*self.scoped(query)?;
         let asked = || Asked::new(&self.name, &self.redact(query));
         let Ok(turn) = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await else {
@@ -100,7 +103,7 @@ impl Client {
         };
         let _turn = turn.expect("the semaphore is owned here and never closed");
         let timeout = self.limits.timeout;
-        tokio::time::timeout(timeout, self.exchange(query, at_ms, budget_bytes))
+        tokio::time::timeout(timeout, self.exchange(query, at_ms, room))
             .await
             .unwrap_or_else(|_| Err(ProviderError::Timeout { asked: asked(), after: timeout }))
     }
@@ -124,10 +127,12 @@ impl Client {
         ProviderError::Decode { asked: Asked::new(&self.name, &self.redact(query)), cause }
     }
 
-    async fn exchange(&self, query: &str, at_ms: i64, budget_bytes: usize) -> Result<Reply, ProviderError> {
+    async fn exchange(&self, query: &str, at_ms: i64, room: Room) -> Result<Reply, ProviderError> {
+        let Room { bytes: budget_bytes, series: series_at_most } = room;
         let asked = Asked::new(&self.name, &self.redact(query));
         let transport = |cause: TransportError| ProviderError::Transport { asked: asked.clone(), cause };
-        let response = self.transport.send(self.request(query, at_ms)).await.map_err(transport)?;
+        let response =
+            self.transport.send(self.request(query, at_ms, series_at_most)).await.map_err(transport)?;
         let (head, body) = response.into_parts();
         if head.status != StatusCode::OK {
             return Err(self.refusal(asked, head.status, &head.headers, body).await);
@@ -146,7 +151,7 @@ impl Client {
             Collected::Whole(body) => body,
             Collected::CutOff(_) => return Err(too_long(asked)),
         };
-        match decode::envelope(&body, self.limits.max_series) {
+        match decode::envelope(&body, series_at_most) {
             Ok(Envelope { is_success: true, found: Some(found), warnings, .. }) => {
                 let warnings = warnings.iter().map(|warning| self.shown(warning)).collect();
                 Ok(Reply { found, warnings, length_bytes: body.len() })
@@ -157,7 +162,7 @@ impl Client {
             Ok(envelope) => Err(self.status(asked, StatusCode::OK, &envelope)),
             Err(Unreadable::TooManySeries) => Err(ProviderError::TooLarge {
                 asked,
-                what: format!("more than {} series match", self.limits.max_series),
+                what: format!("more than {series_at_most} series match"),
             }),
             Err(Unreadable::Malformed(cause)) => {
                 Err(ProviderError::Decode { asked, cause: self.shown(&cause) })
@@ -165,13 +170,13 @@ impl Client {
         }
     }
 
-    fn request(&self, query: &str, at_ms: i64) -> Request<Bytes> {
+    fn request(&self, query: &str, at_ms: i64, series_at_most: usize) -> Request<Bytes> {
         let mut form = String::new();
         push_field(&mut form, "query", query);
         push_field(&mut form, "time", &seconds(at_ms));
         push_field(&mut form, "timeout", &format!("{}ms", self.limits.timeout.as_millis().max(1)));
         // One more than is accepted: a server that cuts at the limit must not make a cut answer look whole.
-        push_field(&mut form, "limit", &self.limits.max_series.saturating_add(1).to_string());
+        push_field(&mut form, "limit", &series_at_most.saturating_add(1).to_string());
         let mut request = Request::new(Bytes::from(form));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.endpoint.clone();

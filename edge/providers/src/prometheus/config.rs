@@ -23,6 +23,8 @@ pub struct Limits {
     pub concurrent_queries: usize,
     /// Series in one answer.
     pub max_series: usize,
+    /// Series in an answer that the server has summed up.
+    pub max_sums: usize,
 }
 
 impl Default for Limits {
@@ -33,6 +35,7 @@ impl Default for Limits {
             points_per_query: POINTS_PER_QUERY,
             concurrent_queries: 4,
             max_series: 2_000,
+            max_sums: 10_000,
         }
     }
 }

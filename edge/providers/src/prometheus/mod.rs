@@ -9,6 +9,7 @@ mod ask;
 mod config;
 mod decode;
 mod pieces;
+mod sums;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ pub use pieces::{ended_at_ms, scrape_interval_ms};
 
 use crate::error::{Asked, ProviderError};
 use crate::http::HttpTransport;
-use ask::Client;
+use ask::{Client, Room};
 use decode::Found;
 use pieces::{Gathered, cut};
 
@@ -70,6 +71,12 @@ impl Prometheus {
         Ok(Self { client: Client::new(transport, config)?, piece_ms })
     }
 
+    /// What one question may cost.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.client.limits()
+    }
+
     /// The samples of every series that matches `selector` (a plain vector selector: matchers, no range, no
     /// function), with `from_ms <= time <= to_ms` in Unix milliseconds: the times are those of the scrapes,
     /// each sample comes once, series are in label order, and a series without samples in the window is
@@ -93,7 +100,8 @@ impl Prometheus {
         let mut budget_bytes = limits.response_bytes;
         for piece in pieces {
             let query = format!("{selector}[{}ms]", piece.window_ms());
-            let reply = self.client.ask(&query, piece.to_ms, budget_bytes).await?;
+            let room = Room { bytes: budget_bytes, series: limits.max_series };
+            let reply = self.client.ask(&query, piece.to_ms, room).await?;
             budget_bytes = budget_bytes.saturating_sub(reply.length_bytes);
             let Found::Series(series) = reply.found else {
                 return Err(self.client.unexpected(&query, "a range of samples was expected, a scalar came"));
@@ -107,6 +115,35 @@ impl Prometheus {
         Ok(Answer { value: gathered.finish(), warnings })
     }
 
+    /// What [`Self::raw_samples`] would give, with the series that agree in the labels `by` summed up by the server at every
+    /// multiple of `step_ms` in the window. A sample has the time of the last scrape in its sum, so a scrape is there once,
+    /// whatever the step.
+    ///
+    /// # Errors
+    /// Any [`ProviderError`]; never a part of the sums.
+    pub async fn sums(
+        &self,
+        selector: &str,
+        by: &[String],
+        (from_ms, to_ms): (i64, i64),
+        step_ms: i64,
+    ) -> Result<Answer<Vec<Series>>, ProviderError> {
+        let limits = self.client.limits();
+        let mut room = Room { bytes: limits.response_bytes, series: limits.max_sums };
+        let mut warnings = Vec::new();
+        let mut found = Vec::new();
+        for query in sums::queries(selector, by, (from_ms, to_ms), step_ms) {
+            let reply = self.client.ask(&query, to_ms, room).await?;
+            room.bytes = room.bytes.saturating_sub(reply.length_bytes);
+            let Found::Series(series) = reply.found else {
+                return Err(self.client.unexpected(&query, "sums over time were expected, a scalar came"));
+            };
+            found.push(series);
+            keep_new(&mut warnings, reply.warnings);
+        }
+        Ok(Answer { value: sums::joined(found, (from_ms, to_ms)), warnings })
+    }
+
     /// The value of `expression` at `at_ms` (Unix milliseconds), one row per series; a scalar is one row
     /// without labels. An empty answer is `Ok`: what it means depends on the question. Not for counts, see
     /// the module's text.
@@ -118,7 +155,9 @@ impl Prometheus {
         expression: &str,
         at_ms: i64,
     ) -> Result<Answer<Vec<(Labels, f64)>>, ProviderError> {
-        let reply = self.client.ask(expression, at_ms, self.client.limits().response_bytes).await?;
+        let limits = self.client.limits();
+        let room = Room { bytes: limits.response_bytes, series: limits.max_series };
+        let reply = self.client.ask(expression, at_ms, room).await?;
         let value = match reply.found {
             Found::Scalar(sample) => vec![(Labels::default(), sample.value)],
             Found::Series(series) => series
