@@ -13,6 +13,8 @@ use crate::rule::{ArmsSpec, RatioSpec, RuleSpec};
 
 /// Rules in one list.
 const RULES_MAX: usize = 50;
+/// Regular expressions of one list, together, in [`trimtab_promql::pattern_states`]: each is compiled whenever rules are read.
+const PATTERN_STATES_MAX: u64 = 150_000;
 /// Sources or counters tried in order by one rule.
 const ALTERNATIVES_MAX: usize = 16;
 /// Longest `for` of an alert: a release is judged for minutes, not days.
@@ -28,6 +30,7 @@ pub fn merge_rules(layers: &[(Origin, &[RuleSpec], &str)], problems: &mut Vec<Pr
             problems
                 .push(Problem::new(*path, format!("{} rules; at most {RULES_MAX} are allowed", specs.len())));
         }
+        let mut states_left = PATTERN_STATES_MAX;
         for (index, spec) in specs.iter().take(RULES_MAX).enumerate() {
             let path = format!("{path}[{index}]");
             if specs[..index].iter().any(|other| other.name == spec.name) {
@@ -41,6 +44,14 @@ pub fn merge_rules(layers: &[(Origin, &[RuleSpec], &str)], problems: &mut Vec<Pr
                 rules.retain(|rule| rule.name != spec.name);
                 continue;
             }
+            let states =
+                texts(spec).into_iter().map(trimtab_promql::pattern_states).fold(0, u64::saturating_add);
+            let Some(left) = states_left.checked_sub(states) else {
+                let cause = "its regular expressions, with those of the rules before it, are too large: repeat less, or shorter parts";
+                problems.push(Problem::new(path, cause));
+                continue;
+            };
+            states_left = left;
             let Some(rule) = rule(spec, origin, &path, problems) else { continue };
             match rules.iter_mut().find(|other| other.name == rule.name) {
                 Some(other) => *other = rule,
@@ -49,6 +60,23 @@ pub fn merge_rules(layers: &[(Origin, &[RuleSpec], &str)], problems: &mut Vec<Pr
         }
     }
     rules
+}
+
+/// The PromQL of a rule.
+fn texts(spec: &RuleSpec) -> Vec<&str> {
+    let mut texts = Vec::new();
+    if let Some(ratio) = &spec.ratio {
+        texts.extend([ratio.bad.as_str(), &ratio.total]);
+        texts.extend(ratio.or_else.iter().flat_map(|other| [other.bad.as_str(), &other.total]));
+    }
+    if let Some(events) = &spec.events {
+        texts.push(&events.counter);
+        texts.extend(events.or_else.iter().map(String::as_str));
+    }
+    texts.extend(spec.crashes.iter().flat_map(|crashes| &crashes.counters).map(String::as_str));
+    texts.extend(spec.latency.iter().map(|latency| latency.histogram.as_str()));
+    texts.extend(spec.alert.iter().map(|alert| alert.expr.as_str()));
+    texts
 }
 
 /// One rule, or `None` and at least one problem. A `latency` rule is valid and not judged by this version: `None` too.

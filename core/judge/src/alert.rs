@@ -6,9 +6,10 @@ use trimtab_stats::Verdict;
 use trimtab_workload::Arm;
 
 use crate::answered::Answered;
-use crate::arms::{Arms, inject};
+use crate::arms::Arms;
 use crate::exist::{all_exist, families};
 use crate::finding::{Counts, Finding, FindingState};
+use crate::narrowed::{Narrowed, To};
 use crate::question::{Answer, Part, Query};
 use crate::rule::{AlertRule, ArmLabel};
 
@@ -21,6 +22,8 @@ const INSTANTS_PER_LOOK_MAX: i64 = 60;
 #[derive(Clone, Debug)]
 pub(super) struct AlertJudge {
     rule: AlertRule,
+    /// The metrics that it reads.
+    families: Vec<String>,
     start_ms: i64,
     /// Whether the expression returned anything, by arm (canary first) and instant.
     seen: BTreeMap<i64, [Option<bool>; 2]>,
@@ -40,6 +43,7 @@ impl AlertJudge {
     pub(super) fn new(rule: &AlertRule, start_ms: i64) -> Self {
         Self {
             rule: rule.clone(),
+            families: families(&rule.expr),
             start_ms,
             seen: BTreeMap::new(),
             firing_since_ms: None,
@@ -53,8 +57,14 @@ impl AlertJudge {
         }
     }
 
-    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, watermark_ms: i64) -> Vec<(Part, Query)> {
-        let last = self.start_ms + (watermark_ms - self.start_ms).div_euclid(GRID_MS) * GRID_MS;
+    pub(super) fn needs(
+        &self,
+        arms: &Arms,
+        label: &ArmLabel,
+        narrowed: &Narrowed,
+        to_ms: i64,
+    ) -> Vec<(Part, Query)> {
+        let last = self.start_ms + (to_ms - self.start_ms).div_euclid(GRID_MS) * GRID_MS;
         let first = self.next_ms.max(last - (INSTANTS_PER_LOOK_MAX - 1) * GRID_MS);
         let mut asked = Vec::new();
         if !arms.names_any(label, Arm::Canary) {
@@ -63,35 +73,28 @@ impl AlertJudge {
         let claim = match (label, self.claim) {
             (ArmLabel::Pod(_), _) => 0,
             (ArmLabel::Arm(_), Some(claim)) => claim,
-            (ArmLabel::Arm(_), None) => return self.whose(arms, label, watermark_ms),
+            (ArmLabel::Arm(_), None) => return self.whose(arms, label, to_ms),
         };
         for arm in [Arm::Canary, Arm::Stable].into_iter().filter(|arm| arms.names_any(label, *arm)) {
-            let Some(expr) = self.of(arms, label, arm, claim) else { continue };
+            let Some(expr) = narrowed.get(&self.rule.expr, To::One(arm, claim)) else { continue };
             let mut at_ms = first;
             while at_ms <= last {
-                asked.push((Part::Alert(arm, at_ms), Query::Instant { expr: expr.clone(), at_ms }));
+                asked.push((Part::Alert(arm, at_ms), Query::Instant { expr: expr.to_owned(), at_ms }));
                 at_ms += GRID_MS;
             }
         }
         asked
     }
 
-    /// The expression on the pods of `arm` alone.
-    fn of(&self, arms: &Arms, label: &ArmLabel, arm: Arm, claim: usize) -> Option<String> {
-        let matchers = arms.claims(label, Some(arm)).ok()?.into_iter().nth(claim)?;
-        inject(&trimtab_promql::parse(&self.rule.expr).ok()?, &matchers).ok()
-    }
-
     /// The server evaluates the expression, so whose series it reads must be known before.
     fn whose(&self, arms: &Arms, label: &ArmLabel, at_ms: i64) -> Vec<(Part, Query)> {
-        let families = families(&self.rule.expr);
         let claims = arms.claims(label, None).unwrap_or_default();
         let claims = claims.into_iter().enumerate().map(|(index, matchers)| (Some(index), matchers));
         let anybody = arms.phase(label).map(|matchers| (None, matchers));
         claims
             .chain(anybody)
             .filter_map(|(claim, matchers)| {
-                let expr = all_exist(&families, &matchers)?;
+                let expr = all_exist(&self.families, &matchers)?;
                 Some((Part::Whose(claim), Query::Instant { expr, at_ms }))
             })
             .collect()
@@ -152,7 +155,7 @@ impl AlertJudge {
 
     pub(super) fn finding(&self, name: &str, arms: &Arms, now_ms: i64) -> Finding {
         let hold = trimtab_units::duration_words(self.rule.hold);
-        let unclaimed = || self.unclaimed.then(|| arms.unclaimed(&families(&self.rule.expr).join(", ")));
+        let unclaimed = || self.unclaimed.then(|| arms.unclaimed(&self.families.join(", ")));
         let refused = self.refused.clone().or_else(unclaimed).map(FindingState::Unbound);
         let state = refused.or_else(|| self.answered.lost(now_ms)).unwrap_or(FindingState::Judged);
         let summary = match (&state, self.failed, self.firing_since_ms) {
@@ -179,7 +182,7 @@ impl AlertJudge {
     }
 
     /// Whether the expression can be split by arm is known once there are arms.
-    pub(super) fn check(&mut self, arms: &Arms, label: &ArmLabel) {
-        self.refused = arms.narrow(&self.rule.expr, label, Some(Arm::Canary)).err();
+    pub(super) fn check(&mut self, narrowed: &Narrowed) {
+        self.refused = narrowed.refusal(&self.rule.expr, To::One(Arm::Canary, 0)).map(str::to_owned);
     }
 }

@@ -14,6 +14,11 @@ const PREFIX_BYTES_MAX: usize = 57;
 /// The label in which series carry their pod's name, where the arms are told apart by another one.
 const POD: &str = "pod";
 
+/// Longest random end of a pod's name that is taken for one; Kubernetes makes five bytes.
+const SUFFIX_BYTES_MAX: usize = 10;
+/// Longest `instance` that stands for a pod: a host's name and a port.
+const INSTANCE_BYTES_MAX: usize = 260;
+
 /// The two arms of a comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arms {
@@ -134,7 +139,7 @@ impl Arms {
         matches!(label, ArmLabel::Arm(_)) || !self.pod_pattern(Some(arm)).is_empty()
     }
 
-    fn matchers(&self, label: &ArmLabel, arm: Option<Arm>) -> Result<Vec<Matcher>, String> {
+    pub(crate) fn matchers(&self, label: &ArmLabel, arm: Option<Arm>) -> Result<Vec<Matcher>, String> {
         let namespace = Matcher::equal("namespace", &self.namespace);
         match label {
             ArmLabel::Pod(name) => Ok(vec![namespace, regex(name, &self.pod_pattern(arm))?]),
@@ -223,7 +228,10 @@ impl Arms {
             ArmLabel::Arm(name) => {
                 let Some(arm) = Arm::parse(labels.get(name)) else { return Place::Elsewhere };
                 match (labels.get(POD), self.is_selected(labels)) {
-                    ("", Some(true)) => Place::Of(arm, labels.get("instance")),
+                    ("", Some(true)) => match labels.get("instance") {
+                        instance if instance.len() <= INSTANCE_BYTES_MAX => Place::Of(arm, instance),
+                        _ => Place::Elsewhere,
+                    },
                     ("", Some(false)) => Place::Elsewhere,
                     ("", None) => Place::Unclaimed,
                     (pod, _) => self.arm_of(pod).map_or(Place::Elsewhere, |_| Place::Of(arm, pod)),
@@ -275,7 +283,11 @@ fn label_name(label: &str) -> String {
 }
 
 fn is_suffix(rest: &str) -> bool {
-    rest.strip_prefix('-').is_some_and(|random| !random.is_empty() && !random.contains('-'))
+    let is_random = |random: &str| {
+        (1..=SUFFIX_BYTES_MAX).contains(&random.len())
+            && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    rest.strip_prefix('-').is_some_and(is_random)
 }
 
 /// Object names and label values hold letters, digits, `-`, `_` and `.`; only the dot means something in a pattern.

@@ -1,6 +1,7 @@
 //! From raw counter samples to increments: resets, births, gaps and duplicates.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use trimtab_promql::{Labels, Sample, Series};
 use trimtab_workload::Arm;
@@ -11,6 +12,11 @@ use crate::rule::ArmLabel;
 
 /// Series followed per rule and question; beyond it the selector is too wide to mean one service.
 const SERIES_MAX: usize = 20_000;
+
+/// Pods followed per rule and question.
+pub(crate) const PODS_MAX: usize = 20_000;
+/// What a counter can count up to: from here on a double has no place for one more. What is larger is no count.
+const COUNT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// What a counter gained between two scrapes of one pod.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +38,8 @@ pub(crate) struct Increment {
 /// What it tells of a scrape depends on the samples up to that scrape alone, never on how many of them came in one answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counter {
-    last: BTreeMap<Labels, (i64, f64)>,
+    /// The last sample of each series, by a hash of its labels, which may be long.
+    last: BTreeMap<u64, (i64, f64)>,
     /// First and last scrape of each pod, on any series of this counter.
     scrapes: BTreeMap<String, (i64, i64)>,
     taken_to_ms: Option<i64>,
@@ -90,8 +97,9 @@ impl Counter {
         let mut by_pod: BTreeMap<String, BTreeMap<Labels, (Arm, Vec<Sample>)>> = BTreeMap::new();
         for Series { labels, mut samples } in series {
             match arms.place(&labels, label) {
+                Place::Of(_, pod) if !self.scrapes.contains_key(pod) && self.scrapes.len() >= PODS_MAX => {}
                 Place::Of(arm, pod) => {
-                    samples.retain(|s| s.at_ms <= complete_to_ms && s.value.is_finite() && s.value >= 0.0);
+                    samples.retain(|s| s.at_ms <= complete_to_ms && (0.0..=COUNT_MAX).contains(&s.value));
                     let group = by_pod.entry(pod.to_owned()).or_default();
                     group.entry(labels).or_insert((arm, Vec::new())).1.extend(samples);
                 }
@@ -118,7 +126,8 @@ impl Counter {
         out: &mut Vec<Increment>,
     ) {
         let (labels, samples): (Vec<Labels>, Vec<(Arm, Vec<Sample>)>) = group.into_iter().unzip();
-        let mut last: Vec<Option<(i64, f64)>> = labels.iter().map(|l| self.last.get(l).copied()).collect();
+        let keys: Vec<u64> = labels.iter().map(key).collect();
+        let mut last: Vec<Option<(i64, f64)>> = keys.iter().map(|key| self.last.get(key).copied()).collect();
         let in_order = |(index, (arm, samples)): (usize, (Arm, Vec<Sample>))| {
             samples.into_iter().map(move |sample| (index, arm, sample))
         };
@@ -141,11 +150,10 @@ impl Counter {
                 last[index] = Some((at_ms, value));
             }
         }
-        for (labels, last) in labels.into_iter().zip(last) {
-            if let Some(last) =
-                last.filter(|_| self.last.len() < SERIES_MAX || self.last.contains_key(&labels))
+        for (key, last) in keys.into_iter().zip(last) {
+            if let Some(last) = last.filter(|_| self.last.len() < SERIES_MAX || self.last.contains_key(&key))
             {
-                self.last.insert(labels, last);
+                self.last.insert(key, last);
             }
         }
     }
@@ -161,6 +169,12 @@ impl Counter {
         };
         at_ms.saturating_sub(since_ms).max(0) as f64 / 1000.0
     }
+}
+
+fn key(labels: &Labels) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    labels.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The counter, of several alternatives, that a release is judged by: the first one that existed when it began, or else

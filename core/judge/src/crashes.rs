@@ -12,6 +12,7 @@ use crate::arms::{ArmPod, Arms};
 use crate::events::{canary, tenth};
 use crate::finding::{Counts, Evidence, Finding, FindingState};
 use crate::first::FirstCounter;
+use crate::narrowed::Narrowed;
 use crate::question::{Answer, Part, Query};
 use crate::reading::Reading;
 use crate::rule::{ArmLabel, CrashesRule};
@@ -47,8 +48,14 @@ impl CrashesJudge {
         }
     }
 
-    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
-        self.counter.needs(arms, label, to_ms)
+    pub(super) fn needs(
+        &self,
+        arms: &Arms,
+        label: &ArmLabel,
+        narrowed: &Narrowed,
+        to_ms: i64,
+    ) -> Vec<(Part, Query)> {
+        self.counter.needs(arms, label, narrowed, to_ms)
     }
 
     /// Counts crashes of the pods as they are now.

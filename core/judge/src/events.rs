@@ -10,6 +10,7 @@ use crate::counter::Increment;
 use crate::describe;
 use crate::finding::{Counts, Finding, FindingState};
 use crate::first::FirstCounter;
+use crate::narrowed::{Narrowed, To};
 use crate::pairing::{Against, Counts as CountsAs, Pairing, whole};
 use crate::question::{Answer, INGEST_DELAY_MS, Part, Query};
 use crate::reading::Reading;
@@ -46,8 +47,20 @@ impl EventsJudge {
         }
     }
 
-    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
-        self.counter.needs(arms, label, to_ms)
+    pub(super) fn needs(
+        &self,
+        arms: &Arms,
+        label: &ArmLabel,
+        narrowed: &Narrowed,
+        to_ms: i64,
+    ) -> Vec<(Part, Query)> {
+        self.counter.needs(arms, label, narrowed, to_ms)
+    }
+
+    /// Whether its selectors can be narrowed is known once there are arms.
+    pub(super) fn check(&mut self, narrowed: &Narrowed) {
+        let first = self.rule.counters.first();
+        self.refused = first.and_then(|counter| narrowed.refusal(counter, To::Both)).map(str::to_owned);
     }
 
     pub(super) fn absorb(
@@ -57,7 +70,6 @@ impl EventsJudge {
         label: &ArmLabel,
         now_ms: i64,
     ) {
-        self.refused = self.rule.counters.first().and_then(|counter| arms.narrow(counter, label, None).err());
         let (increments, complete_to_ms) = match self.counter.absorb(answers, arms, label, now_ms) {
             Ok(gained) => gained,
             Err(why) if self.counter.should_sum(&why) => {

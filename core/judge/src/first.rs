@@ -8,6 +8,7 @@ use crate::arms::Arms;
 use crate::counter::{self, Counter, Increment};
 use crate::finding::FindingState;
 use crate::ingest::Ingest;
+use crate::narrowed::{Narrowed, To};
 use crate::question::{Answer, Failure, Part, Query, history_from};
 use crate::reading::{Reading, Window};
 use crate::rule::ArmLabel;
@@ -46,15 +47,21 @@ impl FirstCounter {
         self.reading == Reading::Raw && matches!(why, Failure::TooLarge(_))
     }
 
-    pub(crate) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
+    pub(crate) fn needs(
+        &self,
+        arms: &Arms,
+        label: &ArmLabel,
+        narrowed: &Narrowed,
+        to_ms: i64,
+    ) -> Vec<(Part, Query)> {
         let candidates = self.selectors.iter().zip(&self.sources).enumerate();
         candidates
             .filter(|(index, _)| self.bound.is_none_or(|bound| bound == *index))
             .filter_map(|(index, (selector, Source { counter, ingest }))| {
-                let selector = arms.narrow(selector, label, None).ok()?;
+                let selector = narrowed.get(selector, To::Both)?;
                 let after = ingest.after(arms, counter.taken_to_ms(), history_from(self.start_ms));
                 let window = Window { start_ms: self.start_ms, after, to_ms };
-                let queries = self.reading.queries(&selector, &arms.kept_labels(label), &window);
+                let queries = self.reading.queries(selector, &arms.kept_labels(label), &window);
                 Some(queries.into_iter().map(move |query| (Part::Counter(index), query)))
             })
             .flatten()

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trimtab_promql::Series;
 
 use crate::arms::{ArmPod, Arms, Place};
+use crate::counter::PODS_MAX;
 use crate::finding::FindingState;
 use crate::question::INGEST_DELAY_MS;
 use crate::rule::ArmLabel;
@@ -65,6 +66,9 @@ impl Ingest {
         let sets: Vec<String> = arms.canary_sets.iter().chain(&arms.stable_sets).cloned().collect();
         let same_sets = sets == self.sets;
         for (pod, times) in seen {
+            if self.pods.len() >= PODS_MAX && !self.pods.contains_key(pod) {
+                continue;
+            }
             let known = self.pods.get(pod).map(|scrapes| scrapes.last_ms);
             // Pods of a set that was not asked about before bring their past along.
             let fresh = match known {

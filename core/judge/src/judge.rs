@@ -7,6 +7,7 @@ use crate::arms::Arms;
 use crate::crashes::CrashesJudge;
 use crate::events::EventsJudge;
 use crate::finding::Finding;
+use crate::narrowed::Narrowed;
 use crate::question::{Answer, INGEST_DELAY_MS, Need, Part, Query};
 use crate::ratio::RatioJudge;
 use crate::reading::Reading;
@@ -26,6 +27,8 @@ struct Judged {
     rule: Rule,
     /// Its share of the chance that a good release is failed.
     share: f64,
+    /// Its expressions about the pods as they were shown last.
+    narrowed: Narrowed,
     judge: RuleJudge,
 }
 
@@ -43,7 +46,7 @@ impl Judged {
             }
             RuleKind::Alert(alert) => RuleJudge::Alert(AlertJudge::new(alert, start_ms)),
         };
-        Self { rule: rule.clone(), share, judge }
+        Self { rule: rule.clone(), share, narrowed: Narrowed::default(), judge }
     }
 
     fn is_of(&self, rule: &Rule, share: f64) -> bool {
@@ -104,11 +107,13 @@ impl Judge {
     /// Shows the pods as they are now; evidence from the Kubernetes API is taken here.
     pub fn observe(&mut self, arms: Arms, now: Timestamp) {
         self.arms = arms;
-        for Judged { rule, judge, .. } in &mut self.rules {
+        for Judged { rule, narrowed, judge, .. } in &mut self.rules {
+            narrowed.narrow(rule, &self.arms);
             match judge {
                 RuleJudge::Crashes(crashes) => crashes.observe(&self.arms, now),
-                RuleJudge::Alert(alert) => alert.check(&self.arms, &rule.arms),
-                RuleJudge::Ratio(_) | RuleJudge::Events(_) => {}
+                RuleJudge::Alert(alert) => alert.check(narrowed),
+                RuleJudge::Ratio(ratio) => ratio.check(narrowed),
+                RuleJudge::Events(events) => events.check(narrowed),
             }
         }
     }
@@ -124,12 +129,12 @@ impl Judge {
         // The server evaluates an expression on the samples that it has: those of every pod must be there.
         let alerts_to_ms = to_ms - self.late_ms().max(INGEST_DELAY_MS);
         let mut needs = Vec::new();
-        for (index, Judged { rule, judge, .. }) in self.rules.iter().enumerate() {
+        for (index, Judged { rule, narrowed, judge, .. }) in self.rules.iter().enumerate() {
             let asked: Vec<(Part, Query)> = match judge {
-                RuleJudge::Ratio(ratio) => ratio.needs(&self.arms, &rule.arms, to_ms),
-                RuleJudge::Events(events) => events.needs(&self.arms, &rule.arms, to_ms),
-                RuleJudge::Crashes(crashes) => crashes.needs(&self.arms, &rule.arms, to_ms),
-                RuleJudge::Alert(alert) => alert.needs(&self.arms, &rule.arms, alerts_to_ms),
+                RuleJudge::Ratio(ratio) => ratio.needs(&self.arms, &rule.arms, narrowed, to_ms),
+                RuleJudge::Events(events) => events.needs(&self.arms, &rule.arms, narrowed, to_ms),
+                RuleJudge::Crashes(crashes) => crashes.needs(&self.arms, &rule.arms, narrowed, to_ms),
+                RuleJudge::Alert(alert) => alert.needs(&self.arms, &rule.arms, narrowed, alerts_to_ms),
             };
             needs.extend(asked.into_iter().map(|(part, query)| Need { rule: index, part, query }));
         }

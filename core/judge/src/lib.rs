@@ -25,6 +25,7 @@ pub mod finding;
 mod first;
 mod ingest;
 mod judge;
+mod narrowed;
 mod pairing;
 mod question;
 mod ratio;

@@ -11,6 +11,7 @@ use crate::counter::{self, Counter, Increment};
 use crate::describe;
 use crate::finding::{Counts, Finding, FindingState};
 use crate::ingest::{Ingest, LATE_MAX_MS};
+use crate::narrowed::{Narrowed, To};
 use crate::pairing::{Counts as CountsAs, Pairing, whole};
 use crate::question::{Answer, Failure, INGEST_DELAY_MS, Part, Query, history_from};
 use crate::reading::{Reading, Window};
@@ -84,14 +85,20 @@ impl RatioJudge {
         }
     }
 
-    pub(super) fn needs(&self, arms: &Arms, label: &ArmLabel, to_ms: i64) -> Vec<(Part, Query)> {
+    pub(super) fn needs(
+        &self,
+        arms: &Arms,
+        label: &ArmLabel,
+        narrowed: &Narrowed,
+        to_ms: i64,
+    ) -> Vec<(Part, Query)> {
         let by = arms.kept_labels(label);
         let mut asked = Vec::new();
         let mut ask = |part, selector: &str, counter: &Counter, ingest: &Ingest| {
-            if let Ok(selector) = arms.narrow(selector, label, None) {
+            if let Some(selector) = narrowed.get(selector, To::Both) {
                 let after = ingest.after(arms, counter.taken_to_ms(), history_from(self.start_ms));
                 let window = Window { start_ms: self.start_ms, after, to_ms };
-                let queries = self.reading.queries(&selector, &by, &window);
+                let queries = self.reading.queries(selector, &by, &window);
                 asked.extend(queries.into_iter().map(|query| (part, query)));
             }
         };
@@ -104,6 +111,12 @@ impl RatioJudge {
         asked
     }
 
+    /// Whether its selectors can be narrowed is known once there are arms.
+    pub(super) fn check(&mut self, narrowed: &Narrowed) {
+        let first = self.rule.sources.first();
+        self.refused = first.and_then(|source| narrowed.refusal(&source.total, To::Both)).map(str::to_owned);
+    }
+
     pub(super) fn absorb(
         &mut self,
         answers: Vec<(Part, Query, Answer)>,
@@ -111,8 +124,6 @@ impl RatioJudge {
         label: &ArmLabel,
         now_ms: i64,
     ) {
-        self.refused =
-            self.rule.sources.first().and_then(|source| arms.narrow(&source.total, label, None).err());
         let mut read: Vec<Read> = vec![Read::default(); self.sources.len()];
         for (part, query, answer) in answers {
             match (part, answer) {

@@ -9,6 +9,8 @@ use std::alloc::System;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use trimtab_judge::rule::built_in;
+use trimtab_judge::{Answer, Need, Query};
+use trimtab_promql::{Sample, Series};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -34,7 +36,39 @@ fn looks_allocate_little() {
     let mut judge = lab.judge();
     lab.look(&mut judge, 200.0);
     let (needs, answers) = lab.questions(&judge, 201.0);
-    check("what a judge asks", 6500, || drop(judge.needs(lab::instant(201.0))));
+    check("what a judge asks", 100, || drop(judge.needs(lab::instant(201.0))));
     let answers = needs.into_iter().zip(answers).collect();
-    check("taking in the answers", 1600, || judge.absorb(answers, lab::instant(201.0)));
+    check("taking in the answers", 300, || judge.absorb(answers, lab::instant(201.0)));
+    long_labels_are_not_kept(&lab);
+}
+
+/// Every look brings two thousand series that were not there before, with ten kilobytes of labels each.
+fn long_labels_are_not_kept(lab: &lab::Lab) {
+    let mut judge = lab.judge();
+    lab.look(&mut judge, 1.0);
+    let region = Region::new(ALLOCATOR);
+    for look in 2..12 {
+        let at = f64::from(look);
+        let new = |need: &Need| match &need.query {
+            Query::Samples { selector, .. } if selector.starts_with("http_requests_total{") => {
+                Answer::Samples((0..2_000).map(|n| long(look, n)).collect())
+            }
+            _ => Answer::Samples(Vec::new()),
+        };
+        let answers =
+            judge.needs(lab::instant(at)).into_iter().map(|need| (need.clone(), new(&need))).collect();
+        judge.absorb(answers, lab::instant(at));
+    }
+    let change = region.change();
+    let kept = change.bytes_allocated.saturating_sub(change.bytes_deallocated);
+    println!("20,000 series with long labels: {kept} bytes are kept");
+    assert!(kept < 4_000_000, "{kept} bytes are kept of labels");
+}
+
+fn long(look: i32, number: i32) -> Series {
+    let text = format!("{look}-{number}-{}", "x".repeat(10_000));
+    let labels =
+        [("__name__", "http_requests_total"), ("namespace", "shop"), ("pod", "pay-t2-x"), ("path", &text)];
+    let samples = vec![Sample { at_ms: lab::at_ms(f64::from(look) - 1.0), value: 1.0 }];
+    Series { labels: labels.into_iter().collect(), samples }
 }

@@ -4,6 +4,7 @@
 use trimtab_units::GoDuration;
 
 use crate::parse_error::ParseError;
+use crate::pattern::{self, MAX_PATTERN_STATES};
 
 /// Longest expression, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 4096;
@@ -38,8 +39,14 @@ pub(crate) struct Token<'a> {
     pub(crate) text: &'a str,
 }
 
-/// Splits `source` into tokens.
+/// Splits `source` into tokens, and refuses what would be too much for the grammar.
 pub(crate) fn scan(source: &str) -> Result<Vec<Token<'_>>, ParseError> {
+    let tokens = split(source)?;
+    check_patterns(&tokens)?;
+    Ok(tokens)
+}
+
+fn split(source: &str) -> Result<Vec<Token<'_>>, ParseError> {
     if source.len() > MAX_SOURCE_BYTES {
         return Err(ParseError::at(0, format!("the expression is longer than {MAX_SOURCE_BYTES} bytes")));
     }
@@ -69,6 +76,32 @@ pub(crate) fn scan(source: &str) -> Result<Vec<Token<'_>>, ParseError> {
         Some((place, bracket)) => Err(ParseError::at(place, format!("'{bracket}' is never closed"))),
         None => Ok(tokens),
     }
+}
+
+/// Regular expressions, quoted.
+fn patterns<'t, 'a>(tokens: &'t [Token<'a>]) -> impl Iterator<Item = &'t Token<'a>> {
+    let is_pattern = |pair: &[Token<'_>]| matches!(pair[0].text, "=~" | "!~") && pair[1].kind == Kind::Text;
+    tokens.windows(2).filter(move |pair| is_pattern(pair)).map(|pair| &pair[1])
+}
+
+/// How large the regular expressions of `source` are, together: about the states of the machines that match them. Zero where
+/// it is no expression at all; more than [`MAX_PATTERN_STATES`] are never compiled.
+#[must_use]
+pub fn pattern_states(source: &str) -> u64 {
+    let states = |token: &Token<'_>| pattern::states_of(token.text);
+    split(source).map_or(0, |tokens| patterns(&tokens).map(states).fold(0, u64::saturating_add))
+}
+
+/// Refuses regular expressions that would be too much to compile, together.
+fn check_patterns(tokens: &[Token<'_>]) -> Result<(), ParseError> {
+    let mut left = MAX_PATTERN_STATES;
+    for token in patterns(tokens) {
+        left = left.checked_sub(pattern::states_of(token.text)).ok_or_else(|| {
+            let message = "the regular expressions up to here are too large: repeat less, or shorter parts";
+            ParseError::at(token.start, message)
+        })?;
+    }
+    Ok(())
 }
 
 /// The kind and length in bytes of the token at the start of `rest`.

@@ -79,6 +79,27 @@ fn limits_hold() {
     assert!(parse(&"x".repeat(MAX_SOURCE_BYTES + 1)).expect_err("too long").message().contains("longer"));
 }
 
+#[test]
+fn patterns_that_explode_are_refused_before_they_are_compiled() {
+    let with = |pattern: &str| parse(&format!("x{{a=~\"{}\"}} > 1", pattern.replace('\\', "\\\\")));
+    for fits in ["5..", "/api/v[0-9]+/.*", r"pay-\w{1,32}", "(foo|bar){3}", "a{b}", "[^/]{1,63}", r"\p{L}+"] {
+        assert!(with(fits).is_ok(), "{fits}: {:?}", with(fits).err());
+    }
+    for explodes in
+        [r"\pL{300}", r"(\w{30}){30}", "((x{100}){100}){100}", "(?i)[a-zß]{99}{99}{9}", "(.{900}){900}"]
+    {
+        let error = with(explodes).expect_err(explodes);
+        assert!(error.message().contains("too large"), "{explodes}: {error}");
+    }
+    // Each fits, and all of them together do not.
+    let many: Vec<String> = (0..55).map(|n| format!("x{{a=~\"\\\\pL{{{}}}\"}}", 20 + n)).collect();
+    let error = parse(&many.join("+")).expect_err("too many");
+    assert!(error.message().contains("too large"), "{error}");
+    // Written with escapes it is the same pattern.
+    let error = parse(r#"x{a=~"\x5cpL\x7b300\x7d"}"#).expect_err("escaped");
+    assert!(error.message().contains("too large"), "{error}");
+}
+
 /// Text made of the pieces of the language, in any order: it reaches deeper than arbitrary characters.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![

@@ -5,6 +5,7 @@ mod arms;
 mod binding;
 mod crashes;
 mod events;
+mod hostile;
 mod lab;
 mod lag;
 mod promises;
