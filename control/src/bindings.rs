@@ -6,7 +6,6 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use jiff::Timestamp;
 use trimtab_delivery::arms;
 use trimtab_delivery::snapshot::Snapshot;
@@ -72,7 +71,8 @@ impl Bindings {
         let rules = &snapshot.settings.rules;
         let asked =
             arms.map(|arms| questions(rules, &arms, self.measure.sums_max(), now)).unwrap_or_default();
-        let answers = join_all(asked.iter().map(|question| self.measure.ask(&question.query))).await;
+        let queries = asked.iter().map(|question| &question.query).collect();
+        let answers = self.measure.ask_all(&target.namespace, queries).await;
         let answers: Vec<_> = asked.into_iter().zip(answers).collect();
         let found = bound(rules, &answers);
         let again_in = match &found {

@@ -1,9 +1,11 @@
 //! Prometheus as the judge's witness.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
+use tokio::sync::Semaphore;
 use trimtab_judge::{Answer, Failure, Query};
 use trimtab_providers::ProviderError;
 use trimtab_providers::prometheus::Prometheus;
@@ -11,20 +13,45 @@ use trimtab_providers::prometheus::Prometheus;
 use crate::measurements::Measure;
 
 /// Asks a Prometheus server.
-pub struct PrometheusMeasure(pub Arc<Prometheus>);
+pub struct PrometheusMeasure {
+    prometheus: Arc<Prometheus>,
+    /// Turns by namespace, while any question of it waits for one.
+    turns: Mutex<BTreeMap<String, Weak<Semaphore>>>,
+}
+
+impl PrometheusMeasure {
+    /// Asks `prometheus`.
+    #[must_use]
+    pub fn new(prometheus: Arc<Prometheus>) -> Self {
+        Self { prometheus, turns: Mutex::default() }
+    }
+
+    /// The turns of a namespace: a quarter of all is never its own, so that one whose questions are slow leaves room for others.
+    fn turns(&self, namespace: &str) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = turns.get(namespace).and_then(Weak::upgrade) {
+            return known;
+        }
+        turns.retain(|_, turns| turns.strong_count() > 0);
+        let all = self.prometheus.limits().concurrent_queries;
+        let own = Arc::new(Semaphore::new((all - all.div_ceil(4)).clamp(1, Semaphore::MAX_PERMITS)));
+        turns.insert(namespace.to_owned(), Arc::downgrade(&own));
+        own
+    }
+}
 
 impl Measure for PrometheusMeasure {
     fn ask<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Answer> {
         async move {
             match query {
                 Query::Samples { selector, from_ms, to_ms } => {
-                    match self.0.raw_samples(selector, *from_ms, *to_ms).await {
+                    match self.prometheus.raw_samples(selector, *from_ms, *to_ms).await {
                         Ok(answer) => Answer::Samples(answer.value),
                         Err(error) => Answer::Failed(failure(&error)),
                     }
                 }
                 Query::Sums { selector, by, from_ms, to_ms, step_ms } => {
-                    match self.0.sums(selector, by, (*from_ms, *to_ms), *step_ms).await {
+                    match self.prometheus.sums(selector, by, (*from_ms, *to_ms), *step_ms).await {
                         Ok(answer) => Answer::Samples(answer.value),
                         Err(error @ ProviderError::TooLarge { .. }) => Answer::Failed(Failure::TooLarge(format!(
                             "{error}, or raise --prometheus-max-sums and --prometheus-max-answer-bytes of the manager"
@@ -32,7 +59,7 @@ impl Measure for PrometheusMeasure {
                         Err(error) => Answer::Failed(failure(&error)),
                     }
                 }
-                Query::Instant { expr, at_ms } => match self.0.instant(expr, *at_ms).await {
+                Query::Instant { expr, at_ms } => match self.prometheus.instant(expr, *at_ms).await {
                     Ok(answer) => Answer::Returned(answer.value.len()),
                     Err(error) => Answer::Failed(failure(&error)),
                 },
@@ -41,8 +68,20 @@ impl Measure for PrometheusMeasure {
         .boxed()
     }
 
+    fn ask_all<'a>(&'a self, namespace: &'a str, queries: Vec<&'a Query>) -> BoxFuture<'a, Vec<Answer>> {
+        let turns = self.turns(namespace);
+        let in_turn = move |query| {
+            let turns = Arc::clone(&turns);
+            async move {
+                let _turn = turns.acquire().await.expect("the semaphore is never closed");
+                self.ask(query).await
+            }
+        };
+        join_all(queries.into_iter().map(in_turn)).boxed()
+    }
+
     fn sums_max(&self) -> usize {
-        self.0.limits().max_sums
+        self.prometheus.limits().max_sums
     }
 }
 

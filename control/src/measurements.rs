@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use jiff::{SignedDuration, Timestamp};
 use trimtab_delivery::arms;
@@ -31,13 +32,19 @@ const SETTLING: Duration = Duration::from_secs(60);
 /// How long a decision waits for an open question: most servers answer within a moment. After that it is made on what is
 /// known, and what the answer could change is left open.
 const ANSWER_SOON: Duration = LOOK_SOON;
-/// Services that are asked about at one time.
-const SERVICES_AT_ONCE: usize = 64;
+/// Services that are asked about at one time: a place is held while a question waits for its turn, so there are enough for
+/// the services of a namespace whose every question takes as long as it may, and for all others.
+const SERVICES_AT_ONCE: usize = 1_024;
 
 /// Answers what a judge asks. The one thing that the evidence needs of a metrics server.
 pub trait Measure: Send + Sync {
     /// The answer to one question; never fails, a failure is an answer. Ends within the server's timeout.
     fn ask<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Answer>;
+
+    /// The answers to questions about services of one namespace, in their order. No namespace keeps another one waiting.
+    fn ask_all<'a>(&'a self, _namespace: &'a str, queries: Vec<&'a Query>) -> BoxFuture<'a, Vec<Answer>> {
+        join_all(queries.into_iter().map(|query| self.ask(query))).boxed()
+    }
 
     /// How many series of one selector can be read once they are summed up by pod.
     fn sums_max(&self) -> usize {
@@ -132,7 +139,8 @@ impl Measurements {
         let asked =
             self.lock().get(&service).map(|held| (held.number, held.open_since, held.judge.needs(now)));
         let Some((number, open_since, needs)) = asked else { return Ok(None) };
-        let answers = join_all(needs.iter().map(|need| self.measure.ask(&need.query))).await;
+        let queries = needs.iter().map(|need| &need.query).collect();
+        let answers = self.measure.ask_all(&service.namespace, queries).await;
         let answers = needs.into_iter().zip(answers).collect();
         let mut judges = self.lock();
         // Another judge has taken its place meanwhile: it asks its own questions.

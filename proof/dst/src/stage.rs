@@ -161,7 +161,7 @@ impl Stage {
         let parts = Parts {
             api: Api::new(planted::client(self.planted, &actor), MANAGER),
             clock,
-            measure: Arc::new(PrometheusMeasure(Arc::new(prometheus))),
+            measure: Arc::new(PrometheusMeasure::new(Arc::new(prometheus))),
             transport: planted::transport(self.planted, &self.messages),
             host: Host::new(),
         };

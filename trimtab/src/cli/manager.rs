@@ -99,7 +99,7 @@ fn transport(config: TransportConfig) -> Result<Arc<HyperTransport>, Failure> {
 
 fn measure(args: &ManagerArgs) -> Result<Arc<dyn Measure>, Failure> {
     match &args.prometheus_url {
-        Some(url) => Ok(Arc::new(PrometheusMeasure(Arc::new(prometheus(url, args)?)))),
+        Some(url) => Ok(Arc::new(PrometheusMeasure::new(Arc::new(prometheus(url, args)?)))),
         None => Ok(Arc::new(NoPrometheus)),
     }
 }
