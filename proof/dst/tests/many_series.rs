@@ -45,7 +45,5 @@ async fn what_will_not_fit_is_said_before_any_release() {
     let said = rules_bound(&stage);
     assert!(said.starts_with("\"TooManySeries\": \"too many series for rpc-errors"), "{said}");
     assert!(said.contains("raise --prometheus-max-sums"), "{said}");
-    let explained = script::run("explain api\n", &mut stage).await;
-    assert!(explained.contains("too many series for rpc-errors"), "{explained}");
     stage.stop_managers().await;
 }

@@ -15,7 +15,7 @@ pub struct Limits {
     /// From sending one HTTP query to the last byte of its answer.
     pub timeout: Duration,
     /// Bytes of JSON for one question, over all the queries it is cut into. Also bounds memory: about twice
-    /// this much.
+    /// this much, and five times where an answer is made to need more.
     pub response_bytes: usize,
     /// Samples per series in one query.
     pub points_per_query: u32,
