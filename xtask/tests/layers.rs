@@ -12,8 +12,11 @@ const TASKS: &str = "xtask";
 /// The binary, whose feature `demo` is the one way in which something that ships contains a model of a cluster.
 const BINARY: &str = "trimtab";
 /// Crates that tests below `proof` may use, each with its reason.
-const MODELS_IN_TESTS: [(&str, &str, &str); 4] = [
+const MODELS_IN_TESTS: [(&str, &str, &str); 7] = [
     ("trimtab-judge", "trimtab-promql-eval", "a judge is tested on what its questions evaluate to"),
+    ("trimtab-judge", "trimtab-cost", "what a look costs is counted"),
+    ("trimtab-delivery", "trimtab-cost", "what a plan costs is counted"),
+    ("trimtab-providers", "trimtab-promql-eval", "sums are tested on what a server makes of the query"),
     ("trimtab", "trimtab-sim", "the command line is tested against the simulated API"),
     ("trimtab", "trimtab-world", "the command line is tested against the simulated API"),
     ("trimtab-control", "trimtab-sim", "a shell is tested against the simulated API"),

@@ -5,28 +5,9 @@
 #[allow(dead_code, reason = "the plan's tests use more of it")]
 mod service;
 
-use std::alloc::System;
-
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use trimtab_cost::check_allocations as check;
 use trimtab_delivery::plan;
 use trimtab_stats::Verdict;
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-/// Allocations of `work`.
-fn allocations(work: impl FnOnce()) -> usize {
-    let region = Region::new(ALLOCATOR);
-    work();
-    region.change().allocations
-}
-
-#[track_caller]
-fn check(name: &str, most: usize, work: impl FnOnce()) {
-    let count = allocations(work);
-    println!("{name}: {count} allocations");
-    assert!(count <= most, "{name} allocates {count} times; at most {most} are allowed");
-}
 
 #[test]
 fn plans_allocate_little() {

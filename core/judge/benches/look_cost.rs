@@ -8,24 +8,10 @@
 mod lab;
 
 use std::hint::black_box;
-use std::time::Duration;
 
+use trimtab_cost::print_nanoseconds as measure;
 use trimtab_judge::finding::Finding;
 use trimtab_judge::rule::built_in;
-
-/// How long each measurement runs.
-const SPAN: Duration = Duration::from_millis(500);
-
-#[allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn measure(name: &str, mut work: impl FnMut()) {
-    let start = std::time::Instant::now();
-    let mut calls = 0_u32;
-    while start.elapsed() < SPAN {
-        work();
-        calls += 1;
-    }
-    println!("{name}: {} ns", start.elapsed().as_nanos() / u128::from(calls.max(1)));
-}
 
 fn main() {
     let lab = lab::lab(built_in().swap_remove(0).kind).with(|lab| lab.rules = built_in());

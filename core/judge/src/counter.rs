@@ -39,7 +39,7 @@ pub(crate) struct Increment {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counter {
     /// The last sample of each series, by a hash of its labels, which may be long.
-    last: BTreeMap<u64, (i64, f64)>,
+    last: BTreeMap<u64, Last>,
     /// First and last scrape of each pod, on any series of this counter.
     scrapes: BTreeMap<String, (i64, i64)>,
     taken_to_ms: Option<i64>,
@@ -127,7 +127,7 @@ impl Counter {
     ) {
         let (labels, samples): (Vec<Labels>, Vec<(Arm, Vec<Sample>)>) = group.into_iter().unzip();
         let keys: Vec<u64> = labels.iter().map(key).collect();
-        let mut last: Vec<Option<(i64, f64)>> = keys.iter().map(|key| self.last.get(key).copied()).collect();
+        let mut last: Vec<Option<Last>> = keys.iter().map(|key| self.last.get(key).copied()).collect();
         let in_order = |(index, (arm, samples)): (usize, (Arm, Vec<Sample>))| {
             samples.into_iter().map(move |sample| (index, arm, sample))
         };
@@ -137,17 +137,20 @@ impl Counter {
         for scrape in fresh.chunk_by(|(.., a), (.., b)| a.at_ms == b.at_ms) {
             let mut seconds = None;
             for &(index, arm, Sample { at_ms, value }) in scrape {
-                if last[index].is_some_and(|(seen_ms, _)| at_ms <= seen_ms) {
+                if last[index].is_some_and(|last| at_ms <= last.at_ms) {
                     continue;
                 }
                 let seconds = seconds.get_or_insert_with(|| self.watched(pod, at_ms, beginnings));
-                let before = last[index].map(|(_, value)| value);
-                if let Some(before) = before.or(beginnings.value_before(self.first_scrape_ms(pod), at_ms)) {
-                    let amount = self.reading.gained(before, value);
+                let born = beginnings.value_before(self.first_scrape_ms(pod), at_ms);
+                let before =
+                    last[index].map(|last| (last.value, last.most)).or(born.map(|zero| (zero, zero)));
+                if let Some((before, most)) = before {
+                    let amount = self.reading.gained(before, most, value);
                     let seconds = std::mem::take(seconds);
                     out.push(Increment { at_ms, arm, pod: pod.to_owned(), amount, seconds });
                 }
-                last[index] = Some((at_ms, value));
+                let most = last[index].map_or(value, |last| value.max(last.most));
+                last[index] = Some(Last { at_ms, value, most });
             }
         }
         for (key, last) in keys.into_iter().zip(last) {
@@ -169,6 +172,15 @@ impl Counter {
         };
         at_ms.saturating_sub(since_ms).max(0) as f64 / 1000.0
     }
+}
+
+/// The last sample of a series.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    at_ms: i64,
+    value: f64,
+    /// The most that it ever stood at.
+    most: f64,
 }
 
 fn key(labels: &Labels) -> u64 {

@@ -1,7 +1,8 @@
 //! How the samples of a counter are asked for: as they were scraped, or, where that is too much, summed up by the server.
 //!
 //! A sum over the series of a container is a counter as long as they are: a restart resets them all in one scrape. One that
-//! ends by itself makes the sum fall too, and nothing tells the two apart, so a sum that fell only begins anew.
+//! ends by itself, or misses a scrape, makes the sum fall too, and nothing tells these apart: a sum that falls gained nothing,
+//! and one that is back where it was in one step gained what it is beyond.
 
 use crate::question::{Query, history_from};
 
@@ -61,9 +62,11 @@ impl Reading {
         }
     }
 
-    /// What a counter gained that stood at `before` and stands at `value`.
-    pub(crate) fn gained(self, before: f64, value: f64) -> f64 {
+    /// What a counter gained that stood at `before`, never above `most`, and stands at `value`.
+    pub(crate) fn gained(self, before: f64, most: f64, value: f64) -> f64 {
         match self {
+            // What was missing in the sum came back.
+            Self::Sums if before < most && value >= most => value - most,
             _ if value >= before => value - before,
             // A counter that went down was reset to zero in between.
             Self::Raw => value,

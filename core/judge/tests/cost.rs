@@ -5,29 +5,10 @@
 #[allow(dead_code, reason = "the judge's tests use more of it")]
 mod lab;
 
-use std::alloc::System;
-
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use trimtab_cost::{check_allocations as check, check_kept_bytes};
 use trimtab_judge::rule::built_in;
 use trimtab_judge::{Answer, Need, Query};
 use trimtab_promql::{Sample, Series};
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-/// Allocations of `work`.
-fn allocations(work: impl FnOnce()) -> usize {
-    let region = Region::new(ALLOCATOR);
-    work();
-    region.change().allocations
-}
-
-#[track_caller]
-fn check(name: &str, most: usize, work: impl FnOnce()) {
-    let count = allocations(work);
-    println!("{name}: {count} allocations");
-    assert!(count <= most, "{name} allocates {count} times; at most {most} are allowed");
-}
 
 #[test]
 fn looks_allocate_little() {
@@ -46,23 +27,20 @@ fn looks_allocate_little() {
 fn long_labels_are_not_kept(lab: &lab::Lab) {
     let mut judge = lab.judge();
     lab.look(&mut judge, 1.0);
-    let region = Region::new(ALLOCATOR);
-    for look in 2..12 {
-        let at = f64::from(look);
-        let new = |need: &Need| match &need.query {
-            Query::Samples { selector, .. } if selector.starts_with("http_requests_total{") => {
-                Answer::Samples((0..2_000).map(|n| long(look, n)).collect())
-            }
-            _ => Answer::Samples(Vec::new()),
-        };
-        let answers =
-            judge.needs(lab::instant(at)).into_iter().map(|need| (need.clone(), new(&need))).collect();
-        judge.absorb(answers, lab::instant(at));
-    }
-    let change = region.change();
-    let kept = change.bytes_allocated.saturating_sub(change.bytes_deallocated);
-    println!("20,000 series with long labels: {kept} bytes are kept");
-    assert!(kept < 4_000_000, "{kept} bytes are kept of labels");
+    check_kept_bytes("20,000 series with long labels", 4_000_000, || {
+        for look in 2..12 {
+            let at = f64::from(look);
+            let new = |need: &Need| match &need.query {
+                Query::Samples { selector, .. } if selector.starts_with("http_requests_total{") => {
+                    Answer::Samples((0..2_000).map(|n| long(look, n)).collect())
+                }
+                _ => Answer::Samples(Vec::new()),
+            };
+            let answers =
+                judge.needs(lab::instant(at)).into_iter().map(|need| (need.clone(), new(&need))).collect();
+            judge.absorb(answers, lab::instant(at));
+        }
+    });
 }
 
 fn long(look: i32, number: i32) -> Series {

@@ -267,6 +267,8 @@ fn summed(series: Vec<Series>, by: &[String], steps: &[i64], from_ms: i64) -> Ve
         for step in steps {
             let seen = samples.partition_point(|sample| sample.at_ms <= *step);
             let last = samples[..seen].last().filter(|last| last.at_ms > step - LOOK_BACK_MS);
+            // A series that ended is not looked back to.
+            let last = last.filter(|last| !last.value.is_nan());
             if let Some(Sample { at_ms, value }) = last {
                 let (last_ms, sum) = group.entry(*step).or_insert((i64::MIN, 0.0));
                 (*last_ms, *sum) = (at_ms.max(last_ms).to_owned(), *sum + value);

@@ -1,6 +1,6 @@
 //! Services with more series than are read: the server sums them up by pod.
 
-use trimtab_judge::finding::{Finding, FindingState, finding_line};
+use trimtab_judge::finding::{Counts, Finding, FindingState, finding_line};
 use trimtab_judge::rule::{CrashesRule, EventsRule, RuleKind, built_in};
 use trimtab_judge::{Answer, Query};
 use trimtab_stats::Verdict;
@@ -64,6 +64,22 @@ fn a_series_that_ends_is_no_restart() {
     let counted = f64::from(290 * 9);
     assert!(found.counts.canary_total < counted + 1_000.0, "{}", finding_line(&found));
     assert!(found.counts.stable_total < 3.0 * counted + 300.0, "{}", finding_line(&found));
+}
+
+#[test]
+fn a_part_that_misses_a_scrape_and_comes_back_is_no_gain() {
+    // One of two ports of each pod is not scraped for half a minute: its series end, and begin where they were.
+    let mut lab = requests().traffic(300.0, (9.0, 0.01), (9.0, 0.01));
+    for pod in ["a", "b", "c", "x"] {
+        let from = if pod == "x" { 2 } else { -598 };
+        let count = |at: i32| if (60..100).contains(&at) { f64::NAN } else { 900.0 };
+        let other: Vec<(f64, f64)> = (from..280).step_by(15).map(|at| (f64::from(at), count(at))).collect();
+        lab = lab.samples("http_requests_total{code=500,port=admin}", pod, &other);
+    }
+    let found = narrow(lab).findings(&every_second(1, 290)).remove(0);
+    let Counts { canary_total, stable_total, stable_bad, .. } = found.counts;
+    assert!(canary_total < 3_900.0 && stable_total < 9_000.0, "{}", finding_line(&found));
+    assert!(stable_bad < 200, "{}", finding_line(&found));
 }
 
 #[test]
