@@ -256,3 +256,17 @@ fn a_list_of_rules_is_bounded() {
     let (settings, _) = settings(&app, &Policies::matching(&[], &app));
     assert_eq!(settings.rules.len(), 53, "the first 50, and the built-in ones");
 }
+
+#[test]
+fn the_regular_expressions_of_a_list_are_bounded() {
+    let alert = |n: usize| {
+        format!(r#"{{name: r{n}, alert: {{expr: 'sum(rate(x_total{{a=~"\\pL{{20}}"}}[1m])) > {n}'}}}}"#)
+    };
+    let many: Vec<String> = (1..=4).map(alert).collect();
+    let app = service(&format!("{{delivery: {{rules: [{}]}}}}", many.join(", ")));
+    let found: Vec<String> = super::check_app(&app).iter().map(ToString::to_string).collect();
+    let large = "its regular expressions, with those of the rules before it, are too large: repeat less, or shorter parts";
+    assert_eq!(found, [2, 3].map(|n| format!("spec.delivery.rules[{n}]: {large}")));
+    let (settings, _) = settings(&app, &Policies::matching(&[], &app));
+    assert_eq!(settings.rules.len(), 5, "those that fit, and the built-in ones");
+}

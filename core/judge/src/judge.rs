@@ -44,7 +44,7 @@ impl Judged {
             RuleKind::Crashes(crashes) => {
                 RuleJudge::Crashes(Box::new(CrashesJudge::new(crashes, share, start_ms)))
             }
-            RuleKind::Alert(alert) => RuleJudge::Alert(AlertJudge::new(alert, start_ms)),
+            RuleKind::Alert(alert) => RuleJudge::Alert(Box::new(AlertJudge::new(alert, start_ms))),
         };
         Self { rule: rule.clone(), share, narrowed: Narrowed::default(), judge }
     }
@@ -66,7 +66,7 @@ enum RuleJudge {
     Ratio(Box<RatioJudge>),
     Events(Box<EventsJudge>),
     Crashes(Box<CrashesJudge>),
-    Alert(AlertJudge),
+    Alert(Box<AlertJudge>),
 }
 
 impl Judge {

@@ -62,6 +62,22 @@ struct Source {
     ingest: Ingest,
 }
 
+impl Source {
+    /// What all requests and the bad ones gained.
+    fn absorb(&mut self, read: Read, arms: &Arms, label: &ArmLabel) -> (Vec<Increment>, Vec<Increment>) {
+        let Read { total: Some(total), bad: Some(bad), .. } = read else { return Default::default() };
+        let complete_to_ms = self.ingest.complete_ms();
+        let exposure = self.total.absorb(total, arms, label, complete_to_ms, |_| None);
+        // The bad counter is read second: a pod that was scraped without it had none. Before there is anything to divide by
+        // it is left unread.
+        if !self.total.exists() {
+            return (exposure, Vec::new());
+        }
+        let scraped = |pod: &str| self.total.first_scrape_ms(pod);
+        (exposure, self.bad.absorb(bad, arms, label, complete_to_ms, scraped))
+    }
+}
+
 impl RatioJudge {
     pub(super) fn new(rule: &RatioRule, alpha: f64, start_ms: i64, reading: Reading) -> Self {
         let counter = Counter::read_as(reading);
@@ -124,26 +140,15 @@ impl RatioJudge {
         label: &ArmLabel,
         now_ms: i64,
     ) {
-        let mut read: Vec<Read> = vec![Read::default(); self.sources.len()];
-        for (part, query, answer) in answers {
-            match (part, answer) {
-                (_, Answer::Failed(why @ Failure::TooLarge(_))) if self.reading == Reading::Raw => {
-                    // What was found until now comes again.
-                    *self = Self::new(&self.rule, self.alpha, self.start_ms, Reading::Sums);
-                    return self.answered.failed(now_ms - INGEST_DELAY_MS, why.passing());
-                }
-                // Half an answer is none: all of it is asked again.
-                (_, Answer::Failed(why)) => return self.answered.failed(now_ms - INGEST_DELAY_MS, why),
-                (Part::Total(index), Answer::Samples(series)) if index < read.len() => {
-                    read[index].total.get_or_insert_default().extend(series);
-                    read[index].until_ms = query.to_ms().max(read[index].until_ms);
-                }
-                (Part::Bad(index), Answer::Samples(series)) if index < read.len() => {
-                    read[index].bad.get_or_insert_default().extend(series);
-                }
-                _ => {}
+        let read = match self.read(answers) {
+            Ok(read) => read,
+            Err(why @ Failure::TooLarge(_)) if self.reading == Reading::Raw => {
+                // What was found until now comes again.
+                *self = Self::new(&self.rule, self.alpha, self.start_ms, Reading::Sums);
+                return self.answered.failed(now_ms - INGEST_DELAY_MS, why.passing());
             }
-        }
+            Err(why) => return self.answered.failed(now_ms - INGEST_DELAY_MS, why),
+        };
         self.answered.succeeded();
         let asked = self.sources.iter_mut().zip(&read).filter(|(_, read)| read.total.is_some());
         let complete = asked.map(|(source, Read { total, bad, until_ms })| {
@@ -154,24 +159,8 @@ impl RatioJudge {
         if complete.min().is_some_and(|complete_to_ms| complete_to_ms < self.start_ms) {
             return;
         }
-        let mut gained = Vec::new();
-        for (source, answers) in self.sources.iter_mut().zip(read) {
-            let Read { total: Some(total), bad: Some(bad), .. } = answers else {
-                gained.push((Vec::new(), Vec::new()));
-                continue;
-            };
-            let complete_to_ms = source.ingest.complete_ms();
-            let exposure = source.total.absorb(total, arms, label, complete_to_ms, |_| None);
-            // The bad counter is read second: a pod that was scraped without it had none. Before there is anything to
-            // divide by it is left unread.
-            let Source { total, bad: counter, .. } = source;
-            let bad = if total.exists() {
-                counter.absorb(bad, arms, label, complete_to_ms, |pod| total.first_scrape_ms(pod))
-            } else {
-                Vec::new()
-            };
-            gained.push((exposure, bad));
-        }
+        let sources = self.sources.iter_mut().zip(read);
+        let mut gained: Vec<_> = sources.map(|(source, read)| source.absorb(read, arms, label)).collect();
         let totals = self.sources.iter().map(|source| &source.total);
         self.bound = self.bound.or_else(|| counter::bound(totals, self.start_ms));
         let Some(bound) = self.bound else { return };
@@ -189,6 +178,26 @@ impl RatioJudge {
         let bad_exists = self.sources.get(bound).is_some_and(|source| source.bad.exists());
         self.bad_family_known = self.bad_family_known || bad_exists || self.one_family();
         self.judge();
+    }
+
+    /// The answers by source, or why there are none.
+    fn read(&self, answers: Vec<(Part, Query, Answer)>) -> Result<Vec<Read>, Failure> {
+        let mut read: Vec<Read> = vec![Read::default(); self.sources.len()];
+        for (part, query, answer) in answers {
+            match (part, answer) {
+                // Half an answer is none: all of it is asked again.
+                (_, Answer::Failed(why)) => return Err(why),
+                (Part::Total(index), Answer::Samples(series)) if index < read.len() => {
+                    read[index].total.get_or_insert_default().extend(series);
+                    read[index].until_ms = query.to_ms().max(read[index].until_ms);
+                }
+                (Part::Bad(index), Answer::Samples(series)) if index < read.len() => {
+                    read[index].bad.get_or_insert_default().extend(series);
+                }
+                _ => {}
+            }
+        }
+        Ok(read)
     }
 
     /// Whether the bad requests are a part of the same metric, so that no series of them means none of them.

@@ -12,8 +12,8 @@ const STATES_PER_RANGE: u64 = 4;
 
 /// The states of `pattern`, roughly; `None` where it is no regular expression, which the grammar says.
 fn states(pattern: &str) -> Option<u64> {
-    let parsed = regex_syntax::parse(pattern).or_else(|_| regex_syntax::parse(&braces_escaped(pattern)));
-    parsed.ok().map(|hir| count(&hir))
+    let parsed = |pattern: &str| regex_syntax::parse(pattern).ok();
+    parsed(pattern).or_else(|| parsed(&braces_escaped(pattern))).map(|hir| count(&hir))
 }
 
 fn count(hir: &Hir) -> u64 {

@@ -58,7 +58,7 @@ async fn ask(
 }
 
 /// `pod: second=sum ...`
-fn told(answer: Vec<Series>) -> Vec<String> {
+fn told(answer: &[Series]) -> Vec<String> {
     let line = |series: &Series| {
         let samples: Vec<String> = series
             .samples
@@ -78,14 +78,14 @@ async fn a_scrape_is_there_once_at_its_own_time() {
             "a: 1000.25=10 1005.25=20 1010.25=31 1015.25=42 1020.25=53 1025.25=64",
             "b: 1003.25=12 1008.25=13 1013.25=1 1018.25=2",
         ];
-        assert_eq!(told(by_second.value), expected, "{windows:?}, finer than the scrapes");
+        assert_eq!(told(&by_second.value), expected, "{windows:?}, finer than the scrapes");
         let by_ten = ask(windows, Limits::default(), (1_000_000, 1_030_000), 10_000).await.unwrap();
         let expected = ["a: 1005.25=20 1015.25=42 1025.25=64", "b: 1008.25=13 1018.25=2"];
-        assert_eq!(told(by_ten.value), expected, "{windows:?}, coarser than the scrapes");
+        assert_eq!(told(&by_ten.value), expected, "{windows:?}, coarser than the scrapes");
         let later = ask(windows, Limits::default(), (1_012_000, 1_017_000), 1_000).await.unwrap();
         let expected = ["a: 1015.25=42", "b: 1013.25=1"];
         assert_eq!(
-            told(later.value),
+            told(&later.value),
             expected,
             "{windows:?}, what was scraped before the window is not in it"
         );
