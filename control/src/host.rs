@@ -32,10 +32,14 @@ use trimtab_plan::{Concern, Plan, Report, check};
 use crate::context::Context;
 use crate::controller::{Controller, Gathered};
 use crate::execute::{Executor, Stopped};
+use crate::pace::Pace;
 use crate::standing::{HELD_AGAIN, Hold};
 
 /// How long until the next look where a write met an object that had changed, and nothing is heard of the change.
 const STALE_AGAIN: Duration = Duration::from_secs(3);
+
+/// How long a key that is written about too often waits at least.
+const SLOWED_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ControllerLabel {
@@ -66,6 +70,7 @@ struct Hosting<C: Controller> {
     queue: Queue<C::Key>,
     context: Context,
     refused: Refused,
+    pace: Pace<C::Key>,
 }
 
 /// Keys worked off beside the controllers; nothing is decided and nothing is written there.
@@ -85,7 +90,7 @@ impl Controllers {
     /// Adds a controller, which is enqueued in `queue`.
     pub fn add<C: Controller>(&mut self, controller: C, queue: Queue<C::Key>) {
         let (context, refused) = (self.context.clone(), self.refused.clone());
-        self.hosted.push(Arc::new(Hosting { controller, queue, context, refused }));
+        self.hosted.push(Arc::new(Hosting { controller, queue, context, refused, pace: Pace::new() }));
     }
 
     /// Adds work that `queue` asks for, such as questions to a metrics server. `work` returns when to be asked again.
@@ -287,6 +292,13 @@ impl<C: Controller> Hosting<C> {
             Gathered::Seen(decided) => decided,
         };
         self.permitted(&plan)?;
+        if !plan.is_quiet()
+            && let Err(wait) = self.pace.take(&key)
+        {
+            let wait = wait.max(SLOWED_AGAIN);
+            tracing::warn!(controller = controller.concern().name, %key, report = report.text(), "is written about again and again, and waits");
+            return Ok(after(wait));
+        }
         log(controller.concern(), &key, &plan, &report);
         let api = context.api.in_term(term).with_field_manager(controller.concern().manager);
         let executor = Executor {

@@ -22,6 +22,7 @@ pub mod measurements;
 mod notice;
 pub mod observed;
 pub mod outbox;
+mod pace;
 pub mod standing;
 
 pub use manager::{ManagerOptions, Parts, run};

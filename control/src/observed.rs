@@ -77,7 +77,8 @@ impl Records {
             let key = Key::new(row.key().namespace.clone(), release_object(&app.name, number));
             rows.get(&key).is_some() || rows.is_unreadable(&key)
         };
-        let last = sifted.releases.last().map_or(0, |release| release.number);
+        let recorded = sifted.releases.last().map_or(0, |release| release.number);
+        let last = recorded.max(app.status.last_release.unwrap_or_default());
         let firsts = [last.saturating_add(1), revision.max(last.saturating_add(1))];
         let taken = firsts.into_iter().flat_map(|first| taken_from(first, held)).collect();
         Self { sifted, taken }

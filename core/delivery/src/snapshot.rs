@@ -161,10 +161,11 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    /// Highest number given so far.
+    /// Highest number given so far, also where its record is gone.
     #[must_use]
     pub fn last_number(&self) -> u64 {
-        self.releases.last().map_or(0, |release| release.number)
+        let recorded = self.releases.last().map_or(0, |release| release.number);
+        recorded.max(self.app.status.last_release.unwrap_or_default())
     }
 
     /// The first number from `at_least` on that is higher than every other and free.

@@ -1,6 +1,6 @@
 //! Releases: decided once, numbered once, and as people decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use trimtab_sim::StoreChange;
@@ -61,6 +61,8 @@ pub(super) struct Records {
     by_uid: BTreeMap<String, Record>,
     /// Highest number of each ManagedApp, by its uid.
     highest: BTreeMap<String, u64>,
+    /// ManagedApps that are gone: what is still written for them goes with them.
+    unowned: BTreeSet<String>,
 }
 
 impl Records {
@@ -100,6 +102,9 @@ impl Records {
     }
 
     fn number(&mut self, change: &StoreChange, record: &Record) -> Option<Violation> {
+        if self.unowned.contains(&record.owner) {
+            return None;
+        }
         let highest = self.highest.entry(record.owner.clone()).or_default();
         let old = std::mem::replace(highest, record.number.max(*highest));
         (record.number <= old).then(|| {
@@ -123,6 +128,9 @@ impl Records {
     /// So does a service that goes or that is asked for something else.
     pub(super) fn see_app(&mut self, change: &StoreChange) {
         let (Some(before), after) = (change.before(), change.after()) else { return };
+        if after.is_none() {
+            self.unowned.insert(text(before, "/metadata/uid").to_owned());
+        }
         if after.is_none_or(|after| after["spec"] != before["spec"]) {
             self.unbind(text(before, "/metadata/name"));
         }
