@@ -57,6 +57,9 @@ impl<R: Row> Ord for Placed<R> {
     }
 }
 
+/// Lists of rows grow one by one up to this length, for nearly all stay within it; longer ones double.
+const SMALL_LIST: usize = 16;
+
 /// Rows ordered by key, with one secondary index of type `I` (use an enum to index by several things).
 pub struct Rows<R, I = ()> {
     rows: BTreeSet<Placed<R>>,
@@ -175,8 +178,7 @@ impl<R: Row, I: Ord> Rows<R, I> {
             match place(rows, row.key()) {
                 Ok(held) => rows[held] = row.clone(),
                 Err(free) => {
-                    if rows.is_empty() {
-                        // The first push would reserve room for four, and many values never have a second row.
+                    if rows.len() < SMALL_LIST {
                         rows.reserve_exact(1);
                     }
                     rows.insert(free, row.clone());
