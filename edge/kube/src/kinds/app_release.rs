@@ -41,6 +41,8 @@ enum Record {
     Open(Box<Release>),
     /// Kept, and everybody was told: a service falls back to it by number.
     Kept(Which, Option<Unsure>),
+    /// Replaced by a later one, and everybody was told.
+    Superseded(Which),
     /// Over, and everybody was told; its status may be written again.
     Over(Which, Box<Over>),
 }
@@ -193,8 +195,8 @@ impl ReleaseRow {
 }
 
 impl ReleaseFacts {
-    /// What a plan looks at. Of a release that was kept and told, no more than it takes to fall back to it, and to watch it
-    /// on where it must be.
+    /// What a plan looks at. Of a release that was kept or replaced, and told, no more than it takes to fall back to it, and
+    /// to watch it on where it must be.
     fn release(&self) -> Release {
         match &self.record {
             Record::Open(release) => Release::clone(release),
@@ -206,6 +208,9 @@ impl ReleaseFacts {
                 decided_at: unsure.map(|unsure| unsure.decided_at.timestamp()),
                 ..ReleaseStatus::default()
             }),
+            Record::Superseded(which) => {
+                which.release(ReleaseStatus { phase: ReleasePhase::Superseded, ..ReleaseStatus::default() })
+            }
             Record::Over(which, over) => Release {
                 image: over.image.to_string(),
                 rollback_to: over.rollback_to,
@@ -267,8 +272,11 @@ fn record(release: Release, interner: &Interner) -> Record {
             && status.outbox.iter().all(|told| is_over(&told.state));
     let which = Which::of(&release, interner).filter(|_| over);
     let Some(which) = which else { return Record::Open(Box::new(release)) };
-    if status.phase == ReleasePhase::Kept && !status.held && !status.needs_human {
-        return Record::Kept(which, Unsure::of(&release));
+    match status.phase {
+        _ if status.held || status.needs_human => {}
+        ReleasePhase::Kept => return Record::Kept(which, Unsure::of(&release)),
+        ReleasePhase::Superseded => return Record::Superseded(which),
+        _ => {}
     }
     Record::Over(which, Box::new(Over::new(release, interner)))
 }
