@@ -154,7 +154,7 @@ fn deployment() -> Value {
     json!({
         "metadata": metadata,
         "spec": {
-            "replicas": 3, "paused": true, "minReadySeconds": 5,
+            "replicas": 3, "paused": true,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}},
             "selector": {"matchLabels": {"app": "payments"}},
             "template": {"metadata": {"labels": {"app": "payments"}}, "spec": {"futureField": {"kept": true}}},
@@ -169,13 +169,12 @@ fn deployment() -> Value {
 #[test]
 fn a_deployment_keeps_what_a_rollout_needs() {
     let row = Deployments::new(Interner::new()).project(deployment().to_string().as_bytes()).unwrap();
-    assert_eq!((row.replicas, row.paused, row.min_ready_seconds), (3, true, 5));
+    assert_eq!((row.replicas, row.paused), (3, true));
     let strategy = Strategy::RollingUpdate {
         max_surge: IntOrPercent::Int(1),
         max_unavailable: IntOrPercent::Percent(25),
     };
     assert_eq!(row.strategy, strategy);
-    assert_eq!((row.progress_deadline_seconds, row.revision_history_limit), (600, 10));
     assert_eq!((row.revision, row.identity.generation, row.observed_generation), (Some(12), 7, 6));
     let status = row.status;
     assert_eq!((status.replicas, status.updated, status.ready, status.available), (4, 2, 3, 1));

@@ -39,47 +39,25 @@ pub struct ReleaseFacts {
 enum Record {
     /// Under way, or it owes somebody a message.
     Open(Box<Release>),
-    /// Kept, and everybody was told: a service falls back to it by number.
-    Kept(Which, Option<Unsure>),
-    /// Replaced by a later one, and everybody was told.
-    Superseded(Which),
+    /// Kept, or replaced by a later one, and everybody was told: a service falls back to it by number.
+    Ended {
+        number: u64,
+        template_hash: Option<TemplateHash>,
+        target_uid: Option<Arc<Uid>>,
+        superseded: bool,
+        unsure: Option<Unsure>,
+    },
     /// Over, and everybody was told; its status may be written again.
-    Over(Which, Box<Over>),
-}
-
-/// Which release it is, and of which template.
-#[derive(Clone, Debug)]
-struct Which {
-    number: u64,
-    template_hash: Option<TemplateHash>,
-    /// All releases of a service were released to one Deployment, nearly always.
-    target_uid: Option<Arc<Uid>>,
-}
-
-impl Which {
-    /// `None` where hash or uid are not written as the manager writes them: such a record is kept as it is.
-    fn of(release: &Release, interner: &Interner) -> Option<Self> {
-        let template_hash = release.template_hash.as_deref().map(str::parse).transpose().ok()?;
-        let target_uid = release.target_uid.as_deref().map(str::parse::<Uid>).transpose().ok()?;
-        let target_uid = target_uid.map(|uid| interner.uid(uid));
-        Some(Self { number: release.number, template_hash, target_uid })
-    }
-
-    fn release(&self, status: ReleaseStatus) -> Release {
-        Release {
-            number: self.number,
-            target_uid: self.target_uid.as_ref().map(ToString::to_string),
-            template_hash: self.template_hash.as_ref().map(ToString::to_string),
-            status,
-            ..Release::default()
-        }
-    }
+    Over(Box<Over>),
 }
 
 /// What is kept of a release that is over: what its template is held by, and everything that a write of its status says
 /// again.
 #[derive(Clone, Debug)]
 struct Over {
+    number: u64,
+    template_hash: Option<TemplateHash>,
+    target_uid: Option<Arc<Uid>>,
     image: Box<str>,
     rollback_to: Option<u64>,
     created_at: Option<Moment>,
@@ -109,8 +87,13 @@ struct Told {
 }
 
 impl Over {
-    fn new(release: Release, interner: &Interner) -> Self {
-        let Release { image, rollback_to, created_at, decision, status, .. } = release;
+    fn new(
+        release: Release,
+        template_hash: Option<TemplateHash>,
+        target_uid: Option<Arc<Uid>>,
+        interner: &Interner,
+    ) -> Self {
+        let Release { number, image, rollback_to, created_at, decision, status, .. } = release;
         let told = |entry: &OutboxEntry| Told {
             event: entry.event,
             destination: interner.text(&entry.destination),
@@ -118,6 +101,9 @@ impl Over {
             at: entry.at,
         };
         Self {
+            number,
+            template_hash,
+            target_uid,
             image: image.into(),
             rollback_to,
             created_at: created_at.map(Moment::from),
@@ -200,23 +186,30 @@ impl ReleaseFacts {
     fn release(&self) -> Release {
         match &self.record {
             Record::Open(release) => Release::clone(release),
-            Record::Kept(which, unsure) => which.release(ReleaseStatus {
-                phase: ReleasePhase::Kept,
-                verdict: unsure.map(|_| Verdict::Undecided),
-                low_evidence: unsure.is_some(),
-                started_at: unsure.map(|unsure| unsure.started_at.timestamp()),
-                decided_at: unsure.map(|unsure| unsure.decided_at.timestamp()),
-                ..ReleaseStatus::default()
-            }),
-            Record::Superseded(which) => {
-                which.release(ReleaseStatus { phase: ReleasePhase::Superseded, ..ReleaseStatus::default() })
-            }
-            Record::Over(which, over) => Release {
+            Record::Ended { number, template_hash, target_uid, superseded, unsure } => Release {
+                number: *number,
+                target_uid: target_uid.as_ref().map(ToString::to_string),
+                template_hash: template_hash.as_ref().map(ToString::to_string),
+                status: ReleaseStatus {
+                    phase: if *superseded { ReleasePhase::Superseded } else { ReleasePhase::Kept },
+                    verdict: unsure.map(|_| Verdict::Undecided),
+                    low_evidence: unsure.is_some(),
+                    started_at: unsure.map(|unsure| unsure.started_at.timestamp()),
+                    decided_at: unsure.map(|unsure| unsure.decided_at.timestamp()),
+                    ..ReleaseStatus::default()
+                },
+                ..Release::default()
+            },
+            Record::Over(over) => Release {
+                number: over.number,
+                target_uid: over.target_uid.as_ref().map(ToString::to_string),
+                template_hash: over.template_hash.as_ref().map(ToString::to_string),
                 image: over.image.to_string(),
                 rollback_to: over.rollback_to,
                 created_at: over.created_at.map(Moment::timestamp),
                 decision: over.decision.as_deref().cloned(),
-                ..which.release(over.status())
+                status: over.status(),
+                ..Release::default()
             },
         }
     }
@@ -267,18 +260,23 @@ impl Project for Releases {
 
 fn record(release: Release, interner: &Interner) -> Record {
     let status = &release.status;
-    let over =
-        matches!(status.phase, ReleasePhase::Kept | ReleasePhase::RolledBack | ReleasePhase::Superseded)
-            && status.outbox.iter().all(|told| is_over(&told.state));
-    let which = Which::of(&release, interner).filter(|_| over);
-    let Some(which) = which else { return Record::Open(Box::new(release)) };
-    match status.phase {
-        _ if status.held || status.needs_human => {}
-        ReleasePhase::Kept => return Record::Kept(which, Unsure::of(&release)),
-        ReleasePhase::Superseded => return Record::Superseded(which),
-        _ => {}
+    let kept = status.phase == ReleasePhase::Kept;
+    let superseded = status.phase == ReleasePhase::Superseded;
+    let over = kept || superseded || status.phase == ReleasePhase::RolledBack;
+    let told = status.outbox.iter().all(|told| is_over(&told.state));
+    // Where they are not written as the manager writes them, the record is kept as it is.
+    let template_hash = release.template_hash.as_deref().map(str::parse).transpose();
+    let target_uid = release.target_uid.as_deref().map(str::parse::<Uid>).transpose();
+    let (Ok(template_hash), Ok(target_uid), true) = (template_hash, target_uid, over && told) else {
+        return Record::Open(Box::new(release));
+    };
+    // All releases of a service were released to one Deployment, nearly always.
+    let target_uid = target_uid.map(|uid| interner.uid(uid));
+    if (kept || superseded) && !status.held && !status.needs_human {
+        let unsure = Unsure::of(&release);
+        return Record::Ended { number: release.number, template_hash, target_uid, superseded, unsure };
     }
-    Record::Over(which, Box::new(Over::new(release, interner)))
+    Record::Over(Box::new(Over::new(release, template_hash, target_uid, interner)))
 }
 
 /// Whether nothing more will become of an outbox entry in that state. An empty word is pending; what this version does not

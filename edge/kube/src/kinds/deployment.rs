@@ -46,12 +46,6 @@ pub struct DeploymentRow {
     pub paused_manager: Option<Arc<str>>,
     /// `spec.strategy`.
     pub strategy: Strategy,
-    /// `spec.minReadySeconds`.
-    pub min_ready_seconds: u32,
-    /// `spec.progressDeadlineSeconds`.
-    pub progress_deadline_seconds: u32,
-    /// `spec.revisionHistoryLimit`.
-    pub revision_history_limit: u32,
     /// `spec.selector.matchLabels`.
     pub match_labels: LabelSet,
     /// `spec.template`.
@@ -115,9 +109,6 @@ impl Project for Deployments {
             paused: spec.paused,
             paused_manager: paused_manager(&metadata, interner),
             strategy: spec.strategy.read(),
-            min_ready_seconds: spec.min_ready_seconds,
-            progress_deadline_seconds: spec.progress_deadline_seconds,
-            revision_history_limit: spec.revision_history_limit,
             match_labels: match_labels(&spec.selector, interner),
             template: interner.template(spec.template),
             template_managers: template_managers(&metadata, interner),

@@ -9,7 +9,7 @@ use trimtab_api::{ManagedApp, ObjectMeta};
 use trimtab_delivery::names::INSTANCE_LABEL;
 
 use super::kind::Kind;
-use super::own::{OwnRow, version};
+use super::own::{OwnRow, WrittenUid, version};
 use crate::intern::{AppSpec, Interner, LabelSet};
 use crate::resource::{Key, Resource};
 use crate::watch::{Project, ProjectError};
@@ -28,7 +28,7 @@ pub struct AppFacts {
     pub target: Arc<str>,
     /// The manager that looks after it, where several share a cluster.
     pub instance: Option<Arc<str>>,
-    uid: Box<str>,
+    uid: WrittenUid,
     generation: i64,
     labels: LabelSet,
     spec: Arc<AppSpec>,
@@ -40,8 +40,8 @@ pub struct AppFacts {
 struct StatusFacts {
     observed_generation: Option<i64>,
     phase: Arc<str>,
-    summary: Arc<str>,
-    target_uid: Option<Box<str>>,
+    summary: Box<str>,
+    target_uid: Option<WrittenUid>,
     current: Option<u64>,
     in_flight: Option<u64>,
     last_release: Option<u64>,
@@ -66,8 +66,8 @@ impl StatusFacts {
         Self {
             observed_generation: status.observed_generation,
             phase: interner.text(&status.phase),
-            summary: interner.text(&status.summary),
-            target_uid: status.target_uid.map(String::into_boxed_str),
+            summary: status.summary.into(),
+            target_uid: status.target_uid.map(WrittenUid::from),
             current: status.current,
             in_flight: status.in_flight,
             last_release: status.last_release,
@@ -83,7 +83,7 @@ impl StatusFacts {
             observed_generation: self.observed_generation,
             phase: self.phase.to_string(),
             summary: self.summary.to_string(),
-            target_uid: self.target_uid.as_deref().map(str::to_owned),
+            target_uid: self.target_uid.as_ref().map(ToString::to_string),
             current: self.current,
             in_flight: self.in_flight,
             last_release: self.last_release,

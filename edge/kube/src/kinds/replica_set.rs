@@ -94,8 +94,13 @@ impl Project for ReplicaSets {
         } else {
             (template_hash(&spec.template), None)
         };
+        let mut key = metadata.key(interner);
+        if has_pods {
+            // Its pods name it.
+            key.name = interner.text(&key.name);
+        }
         Ok(ReplicaSetRow {
-            key: metadata.key(interner),
+            key,
             uid: metadata.uid,
             resource_version: metadata.version()?,
             owner: metadata.owner(interner),

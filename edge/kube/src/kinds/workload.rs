@@ -115,12 +115,6 @@ pub(super) struct WorkloadSpec {
     pub(super) paused: bool,
     #[serde(default)]
     pub(super) strategy: WireStrategy,
-    #[serde(default)]
-    pub(super) min_ready_seconds: u32,
-    #[serde(default = "ten_minutes")]
-    pub(super) progress_deadline_seconds: u32,
-    #[serde(default = "ten")]
-    pub(super) revision_history_limit: u32,
     pub(super) selector: Value,
     #[serde(default)]
     pub(super) template: Value,
@@ -128,14 +122,6 @@ pub(super) struct WorkloadSpec {
 
 pub(super) const fn one() -> u32 {
     1
-}
-
-pub(super) const fn ten() -> u32 {
-    10
-}
-
-pub(super) const fn ten_minutes() -> u32 {
-    600
 }
 
 #[derive(Default, Deserialize)]
