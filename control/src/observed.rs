@@ -15,8 +15,8 @@ use trimtab_judge::finding::Finding;
 use trimtab_kube::intern::ContainerRole;
 use trimtab_kube::kinds::pod::{ContainerRow, PodPhase, PodRow, Termination};
 use trimtab_kube::kinds::{
-    self, AppRow, Apps, Autoscalers, DeploymentRow, Deployments, MANAGED_APPS, Pods, Releases, ReplicaSetRow,
-    ReplicaSets, Stores, Strategy,
+    self, AppRow, Apps, Autoscalers, DeploymentRow, Deployments, MANAGED_APPS, Pods, Progress, Releases,
+    ReplicaSetRow, ReplicaSets, Stores, Strategy,
 };
 use trimtab_kube::watch::Row;
 use trimtab_kube::{Api, ApiError, Key, Moment};
@@ -156,10 +156,12 @@ fn app_and_settings(
 /// The Deployment as a decision sees it; `container` names the service container where it is not the first.
 pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: Option<String>) -> Target {
     let identity = &row.identity;
-    let progressing = row.conditions.iter().find(|condition| &*condition.kind == "Progressing");
-    let exceeded = progressing.filter(|condition| &*condition.reason == "ProgressDeadlineExceeded");
+    let exceeded = match &row.progress {
+        Progress::DeadlineExceeded(message) => Some(message.to_string()),
+        Progress::Underway | Progress::Complete => None,
+    };
     let owner = identity.owner.as_ref().map(|owner| format!("{} {}", owner.kind, owner.name));
-    let writers = row.template_managers.iter().rev().map(|writer| &*writer.manager);
+    let writers = row.template_managers.iter().rev().map(|writer| &**writer);
     Target {
         name: identity.key.name.to_string(),
         uid: identity.uid.to_string(),
@@ -175,7 +177,7 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
             .find(|manager| *manager != MANAGER)
             .unwrap_or("unknown")
             .to_owned(),
-        owns_template: row.template_managers.iter().any(|writer| &*writer.manager == MANAGER),
+        owns_template: row.template_managers.iter().any(|writer| &**writer == MANAGER),
         replicas: i32::try_from(row.replicas).unwrap_or(i32::MAX),
         paused: row.paused,
         paused_by: row.paused_manager.as_deref().filter(|manager| *manager != MANAGER).map(str::to_owned),
@@ -187,8 +189,8 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
         recreate: row.strategy == Strategy::Recreate,
         owner,
         autoscaler,
-        progress_deadline_exceeded: exceeded.map(|condition| condition.message.to_string()),
-        rolled_out: progressing.is_some_and(|condition| &*condition.reason == "NewReplicaSetAvailable"),
+        progress_deadline_exceeded: exceeded,
+        rolled_out: row.progress == Progress::Complete,
         revision: row.revision,
     }
 }

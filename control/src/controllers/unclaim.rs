@@ -1,5 +1,6 @@
 //! A Deployment that is claimed and that no service names any more: it runs on as it is, without anything of ours.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,7 +183,7 @@ fn leaving(stores: &Stores, row: &DeploymentRow, sets: &[Arc<ReplicaSetRow>]) ->
     };
     let set = |set: &Arc<ReplicaSetRow>| OldSet {
         template_hash: set.template_hash.to_string(),
-        revision: set.revision.unwrap_or_default(),
+        revision: set.revision.map_or(0, NonZeroU64::get),
         replicas: set.replicas,
         images: set.template.as_ref().map(|template| images(&template.value())).unwrap_or_default(),
     };

@@ -1,10 +1,14 @@
-//! One copy of every value that many rows share: names, label sets, owners, container specs, pod templates.
+//! One copy of every value that many rows share: names, label sets, owners, container specs, pod templates, and what
+//! `ManagedApp`s say alike.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
+use trimtab_api::condition::Condition;
+use trimtab_api::managed_app::ManagedAppSpec;
 use trimtab_units::{TemplateHash, canonical, template_hash};
 
 use crate::sync::locked;
@@ -84,6 +88,46 @@ impl Template {
     }
 }
 
+/// The spec of a `ManagedApp`, shared by all that say the same: a team writes the same few lines for each of its services.
+#[derive(Debug)]
+pub struct AppSpec {
+    /// What it prints, by which it is found.
+    json: Box<str>,
+    spec: ManagedAppSpec,
+}
+
+impl AppSpec {
+    fn new(spec: ManagedAppSpec) -> AppSpec {
+        let json = serde_json::to_string(&spec).expect("a spec that was read from JSON prints as JSON");
+        AppSpec { json: json.into(), spec }
+    }
+
+    /// The spec.
+    pub fn spec(&self) -> &ManagedAppSpec {
+        &self.spec
+    }
+}
+
+impl PartialEq for AppSpec {
+    fn eq(&self, other: &AppSpec) -> bool {
+        self.json == other.json
+    }
+}
+
+impl Eq for AppSpec {}
+
+impl PartialOrd for AppSpec {
+    fn partial_cmp(&self, other: &AppSpec) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for AppSpec {
+    fn cmp(&self, other: &AppSpec) -> Ordering {
+        self.json.cmp(&other.json)
+    }
+}
+
 /// Shared pools, cheap to clone. Give all projections of one process the same one.
 #[derive(Clone, Default)]
 pub struct Interner {
@@ -98,6 +142,8 @@ struct Pools {
     containers: Pool<ContainerSpec>,
     templates: Pool<Template>,
     uids: Pool<Uid>,
+    specs: Pool<AppSpec>,
+    conditions: Pool<Condition>,
 }
 
 impl Interner {
@@ -124,8 +170,8 @@ impl Interner {
     /// The shared copy of an owner.
     pub fn owner(&self, kind: &str, name: &str, uid: Uid) -> Arc<Owner> {
         let mut pools = locked(&self.pools);
-        let kind = pools.texts.text(kind);
-        let owner = Owner { kind, name: Arc::from(name), uid };
+        let (kind, name) = (pools.texts.text(kind), pools.texts.text(name));
+        let owner = Owner { kind, name, uid };
         pools.owners.share(&owner, || Arc::new(owner.clone()))
     }
 
@@ -145,6 +191,18 @@ impl Interner {
         locked(&self.pools).uids.share(&uid, || Arc::new(uid))
     }
 
+    /// The shared copy of a spec.
+    pub fn spec(&self, spec: ManagedAppSpec) -> Arc<AppSpec> {
+        let spec = Arc::new(AppSpec::new(spec));
+        locked(&self.pools).specs.share(&*spec, || spec.clone())
+    }
+
+    /// The shared copy of a condition.
+    pub fn condition(&self, condition: Condition) -> Arc<Condition> {
+        let condition = Arc::new(condition);
+        locked(&self.pools).conditions.share(&*condition, || condition.clone())
+    }
+
     /// How many different values are held, used or not.
     pub fn len(&self) -> usize {
         let pools = locked(&self.pools);
@@ -154,6 +212,8 @@ impl Interner {
             + pools.containers.held.len()
             + pools.templates.held.len()
             + pools.uids.held.len()
+            + pools.specs.held.len()
+            + pools.conditions.held.len()
     }
 
     /// Whether nothing is held.

@@ -71,8 +71,6 @@ struct OwnerReference<'a> {
 pub(crate) struct ManagedFields<'a> {
     #[serde(borrow, default)]
     pub(crate) manager: Text<'a>,
-    #[serde(borrow, default)]
-    pub(crate) operation: Text<'a>,
     #[serde(default)]
     pub(crate) time: Option<Moment>,
     #[serde(borrow, default, rename = "fieldsV1")]
@@ -162,8 +160,6 @@ pub(crate) struct Condition<'a> {
     pub(crate) message: Text<'a>,
     #[serde(default)]
     pub(crate) last_transition_time: Option<Moment>,
-    #[serde(default)]
-    pub(crate) last_update_time: Option<Moment>,
 }
 
 impl Condition<'_> {

@@ -6,6 +6,7 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use futures::{Stream, StreamExt};
@@ -56,6 +57,9 @@ impl<R: Row> Ord for Placed<R> {
         self.0.key().cmp(other.0.key())
     }
 }
+
+/// Lists of rows grow one by one up to this length, for nearly all stay within it; longer ones double.
+const SMALL_LIST: usize = 16;
 
 /// Rows ordered by key, with one secondary index of type `I` (use an enum to index by several things).
 pub struct Rows<R, I = ()> {
@@ -165,7 +169,17 @@ impl<R: Row, I: Ord> Rows<R, I> {
         let is_gone = |key: &Key| (part.is_empty() || key.namespace == *part) && !seen.contains(key);
         self.unreadable.retain(|key| !is_gone(key));
         let gone: Vec<Key> = self.iter().map(|row| row.key()).filter(|key| is_gone(key)).cloned().collect();
-        gone.iter().filter_map(|key| self.remove(key)).collect()
+        let changes = gone.iter().filter_map(|key| self.remove(key)).collect();
+        if self.synced() {
+            self.compact();
+        }
+        changes
+    }
+
+    /// Rebuilds the trees with full nodes: a listing comes in the order of its keys and leaves every node half empty.
+    fn compact(&mut self) {
+        self.rows = mem::take(&mut self.rows).into_iter().collect();
+        self.index = mem::take(&mut self.index).into_iter().collect();
     }
 
     /// Puts `row` under each of its values, in the place of the row with its key where there is one.
@@ -175,8 +189,7 @@ impl<R: Row, I: Ord> Rows<R, I> {
             match place(rows, row.key()) {
                 Ok(held) => rows[held] = row.clone(),
                 Err(free) => {
-                    if rows.is_empty() {
-                        // The first push would reserve room for four, and many values never have a second row.
+                    if rows.len() < SMALL_LIST {
                         rows.reserve_exact(1);
                     }
                     rows.insert(free, row.clone());

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
-/// The UID of an object: a UUID, in 16 bytes instead of 36 and a pointer.
+/// The UID of an object: a UUID, in 16 bytes instead of 36 and a pointer, and in a row wherever there is room for them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Uid(u128);
+pub struct Uid([u8; 16]);
 
 /// The text is not a UUID in its usual form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,13 +36,13 @@ impl FromStr for Uid {
                 value = value << 4 | u128::from(digit);
             }
         }
-        Ok(Uid(value))
+        Ok(Uid(value.to_be_bytes()))
     }
 }
 
 impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Uid(value) = self;
+        let value = u128::from_be_bytes(self.0);
         let part = |shift: u32, bits: u32| (value >> shift) & ((1 << bits) - 1);
         write!(
             f,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use trimtab_kube::intern::{ContainerRole, Interner};
 use trimtab_kube::kinds::pod::{PodPhase, PodRow, Pods};
-use trimtab_kube::kinds::{Autoscalers, Deployments, ReplicaSets, Strategy};
+use trimtab_kube::kinds::{Autoscalers, Deployments, Progress, ReplicaSets, Strategy};
 use trimtab_kube::resource::Key;
 use trimtab_kube::watch::{Project, Row};
 use trimtab_units::IntOrPercent;
@@ -154,7 +154,7 @@ fn deployment() -> Value {
     json!({
         "metadata": metadata,
         "spec": {
-            "replicas": 3, "paused": true, "minReadySeconds": 5,
+            "replicas": 3, "paused": true,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}},
             "selector": {"matchLabels": {"app": "payments"}},
             "template": {"metadata": {"labels": {"app": "payments"}}, "spec": {"futureField": {"kept": true}}},
@@ -169,26 +169,33 @@ fn deployment() -> Value {
 #[test]
 fn a_deployment_keeps_what_a_rollout_needs() {
     let row = Deployments::new(Interner::new()).project(deployment().to_string().as_bytes()).unwrap();
-    assert_eq!((row.replicas, row.paused, row.min_ready_seconds), (3, true, 5));
+    assert_eq!((row.replicas, row.paused), (3, true));
     let strategy = Strategy::RollingUpdate {
         max_surge: IntOrPercent::Int(1),
         max_unavailable: IntOrPercent::Percent(25),
     };
     assert_eq!(row.strategy, strategy);
-    assert_eq!((row.progress_deadline_seconds, row.revision_history_limit), (600, 10));
     assert_eq!((row.revision, row.identity.generation, row.observed_generation), (Some(12), 7, 6));
     let status = row.status;
     assert_eq!((status.replicas, status.updated, status.ready, status.available), (4, 2, 3, 1));
-    assert_eq!(&*row.selector, r#"{"matchLabels":{"app":"payments"}}"#);
     assert_eq!(row.template.value(), deployment()["spec"]["template"]);
     assert_eq!(row.identity.annotation("trimtab.dev/claim"), Some("held"));
-    assert_eq!(
-        (row.identity.annotations.len(), row.identity.labels.len(), row.match_labels.len()),
-        (2, 1, 1)
-    );
-    let writers: Vec<&str> = row.template_managers.iter().map(|writer| &*writer.manager).collect();
+    assert_eq!((row.identity.annotations.len(), row.match_labels.len()), (2, 1));
+    let writers: Vec<&str> = row.template_managers.iter().map(|writer| &**writer).collect();
     assert_eq!(writers, ["kubectl", "argocd"], "those who wrote the template, oldest first");
-    assert!(row.conditions[0].is_true() && &*row.conditions[0].kind == "Progressing");
+}
+
+#[test]
+fn a_rollout_is_under_way_complete_or_late() {
+    let check = |reason: &str, expect: Progress| {
+        let mut object = deployment();
+        object["status"]["conditions"][0]["reason"] = json!(reason);
+        let row = Deployments::new(Interner::new()).project(object.to_string().as_bytes()).unwrap();
+        assert_eq!(row.progress, expect, "{reason}");
+    };
+    check("ReplicaSetUpdated", Progress::Underway);
+    check("NewReplicaSetAvailable", Progress::Complete);
+    check("ProgressDeadlineExceeded", Progress::DeadlineExceeded("m".into()));
 }
 
 #[test]

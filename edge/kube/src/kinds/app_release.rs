@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::Value;
+use trimtab_api::AppRelease;
 use trimtab_api::app_release::{AppReleaseStatus, RuleEvidence};
-use trimtab_api::{AppRelease, ObjectMeta};
 use trimtab_delivery::lower::{RATIO_MAX, verdict_word};
 use trimtab_delivery::snapshot::{
     Decision, Keep, OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus,
 };
 use trimtab_judge::finding::{Counts, Evidence, Finding, FindingState, Interval};
 use trimtab_stats::Verdict;
+use trimtab_units::TemplateHash;
 
 use super::kind::Kind;
-use super::own::{OwnRow, pack, reread, version};
-use super::packed::Packed;
+use super::own::{OwnRow, version};
 use crate::intern::Interner;
 use crate::resource::{Key, Resource};
 use crate::uid::{Moment, Uid};
@@ -36,15 +37,118 @@ pub struct ReleaseFacts {
 
 #[derive(Clone, Debug)]
 enum Record {
-    /// An [`AppRelease`]: its release is under way, or its status may be written again.
-    Whole(Packed),
-    /// Kept, and everybody was told: a service falls back to it by number.
-    Kept {
+    /// Under way, or it owes somebody a message.
+    Open(Box<Release>),
+    /// Kept, or replaced by a later one, and everybody was told: a service falls back to it by number.
+    Ended {
         number: u64,
-        template_hash: Option<Box<str>>,
+        template_hash: Option<TemplateHash>,
         target_uid: Option<Arc<Uid>>,
+        superseded: bool,
         unsure: Option<Unsure>,
     },
+    /// Over, and everybody was told; its status may be written again.
+    Over(Box<Over>),
+}
+
+/// What is kept of a release that is over: what its template is held by, and everything that a write of its status says
+/// again.
+#[derive(Clone, Debug)]
+struct Over {
+    number: u64,
+    template_hash: Option<TemplateHash>,
+    target_uid: Option<Arc<Uid>>,
+    image: Box<str>,
+    rollback_to: Option<u64>,
+    created_at: Option<Moment>,
+    decision: Option<Box<Decision>>,
+    phase: ReleasePhase,
+    verdict: Option<Verdict>,
+    low_evidence: bool,
+    held: bool,
+    needs_human: bool,
+    restores: u32,
+    summary: Box<str>,
+    started_at: Option<Timestamp>,
+    ready_at: Option<Timestamp>,
+    decided_at: Option<Timestamp>,
+    recovered_at: Option<Timestamp>,
+    harmed: Option<f64>,
+    told: Box<[Told]>,
+}
+
+/// An entry of the outbox that is over.
+#[derive(Clone, Debug)]
+struct Told {
+    event: ReleaseEvent,
+    destination: Arc<str>,
+    state: Arc<str>,
+    at: Option<Timestamp>,
+}
+
+impl Over {
+    fn new(
+        release: Release,
+        template_hash: Option<TemplateHash>,
+        target_uid: Option<Arc<Uid>>,
+        interner: &Interner,
+    ) -> Self {
+        let Release { number, image, rollback_to, created_at, decision, status, .. } = release;
+        let told = |entry: &OutboxEntry| Told {
+            event: entry.event,
+            destination: interner.text(&entry.destination),
+            state: interner.text(&entry.state),
+            at: entry.at,
+        };
+        Self {
+            number,
+            template_hash,
+            target_uid,
+            image: image.into(),
+            rollback_to,
+            created_at: created_at.map(Moment::from),
+            decision: decision.map(Box::new),
+            phase: status.phase,
+            verdict: status.verdict,
+            low_evidence: status.low_evidence,
+            held: status.held,
+            needs_human: status.needs_human,
+            restores: status.restores,
+            summary: status.summary.into(),
+            started_at: status.started_at,
+            ready_at: status.ready_at,
+            decided_at: status.decided_at,
+            recovered_at: status.recovered_at,
+            harmed: status.harmed,
+            told: status.outbox.iter().map(told).collect(),
+        }
+    }
+
+    fn status(&self) -> ReleaseStatus {
+        let entry = |told: &Told| OutboxEntry {
+            event: told.event,
+            destination: told.destination.to_string(),
+            state: told.state.to_string(),
+            at: told.at,
+        };
+        ReleaseStatus {
+            phase: self.phase,
+            summary: self.summary.to_string(),
+            verdict: self.verdict,
+            low_evidence: self.low_evidence,
+            held: self.held,
+            started_at: self.started_at,
+            ready_at: self.ready_at,
+            decided_at: self.decided_at,
+            recovered_at: self.recovered_at,
+            restores: self.restores,
+            needs_human: self.needs_human,
+            // An empty list leaves the record's own as they are.
+            findings: Vec::new(),
+            harmed: self.harmed,
+            outbox: self.told.iter().map(entry).collect(),
+        }
+    }
 }
 
 /// What is kept of a release that the evidence could not tell about: it is watched on.
@@ -77,23 +181,34 @@ impl ReleaseRow {
 }
 
 impl ReleaseFacts {
-    /// What a plan looks at. Of a release that was kept and told, no more than it takes to fall back to it, and to watch it
-    /// on where it must be.
+    /// What a plan looks at. Of a release that was kept or replaced, and told, no more than it takes to fall back to it, and
+    /// to watch it on where it must be.
     fn release(&self) -> Release {
         match &self.record {
-            Record::Whole(packed) => release(&reread(packed)),
-            Record::Kept { number, template_hash, target_uid, unsure } => Release {
+            Record::Open(release) => Release::clone(release),
+            Record::Ended { number, template_hash, target_uid, superseded, unsure } => Release {
                 number: *number,
                 target_uid: target_uid.as_ref().map(ToString::to_string),
-                template_hash: template_hash.as_deref().map(str::to_owned),
+                template_hash: template_hash.as_ref().map(ToString::to_string),
                 status: ReleaseStatus {
-                    phase: ReleasePhase::Kept,
+                    phase: if *superseded { ReleasePhase::Superseded } else { ReleasePhase::Kept },
                     verdict: unsure.map(|_| Verdict::Undecided),
                     low_evidence: unsure.is_some(),
                     started_at: unsure.map(|unsure| unsure.started_at.timestamp()),
                     decided_at: unsure.map(|unsure| unsure.decided_at.timestamp()),
                     ..ReleaseStatus::default()
                 },
+                ..Release::default()
+            },
+            Record::Over(over) => Release {
+                number: over.number,
+                target_uid: over.target_uid.as_ref().map(ToString::to_string),
+                template_hash: over.template_hash.as_ref().map(ToString::to_string),
+                image: over.image.to_string(),
+                rollback_to: over.rollback_to,
+                created_at: over.created_at.map(Moment::timestamp),
+                decision: over.decision.as_deref().cloned(),
+                status: over.status(),
                 ..Release::default()
             },
         }
@@ -135,39 +250,33 @@ impl Project for Releases {
         let key = Key::new(self.0.text(&meta.namespace), meta.name.as_str());
         let app = self.0.text(&wire.spec.app);
         let resource_version = version(meta)?;
-        Ok(OwnRow { key, resource_version, object: ReleaseFacts { app, record: record(wire, &self.0)? } })
+        Ok(OwnRow {
+            key,
+            resource_version,
+            object: ReleaseFacts { app, record: record(release(&wire), &self.0) },
+        })
     }
 }
 
-fn record(mut wire: AppRelease, interner: &Interner) -> Result<Record, ProjectError> {
-    let release = release(&wire);
+fn record(release: Release, interner: &Interner) -> Record {
     let status = &release.status;
+    let kept = status.phase == ReleasePhase::Kept;
+    let superseded = status.phase == ReleasePhase::Superseded;
+    let over = kept || superseded || status.phase == ReleasePhase::RolledBack;
     let told = status.outbox.iter().all(|told| is_over(&told.state));
-    // What is no uid is kept as it is written.
+    // Where they are not written as the manager writes them, the record is kept as it is.
+    let template_hash = release.template_hash.as_deref().map(str::parse).transpose();
     let target_uid = release.target_uid.as_deref().map(str::parse::<Uid>).transpose();
-    if told
-        && status.phase == ReleasePhase::Kept
-        && !status.held
-        && !status.needs_human
-        && let Ok(target_uid) = target_uid
-    {
+    let (Ok(template_hash), Ok(target_uid), true) = (template_hash, target_uid, over && told) else {
+        return Record::Open(Box::new(release));
+    };
+    // All releases of a service were released to one Deployment, nearly always.
+    let target_uid = target_uid.map(|uid| interner.uid(uid));
+    if (kept || superseded) && !status.held && !status.needs_human {
         let unsure = Unsure::of(&release);
-        let template_hash = release.template_hash.map(String::into_boxed_str);
-        // All releases of a service were released to one Deployment, nearly always.
-        let target_uid = target_uid.map(|uid| interner.uid(uid));
-        return Ok(Record::Kept { number: release.number, template_hash, target_uid, unsure });
+        return Record::Ended { number: release.number, template_hash, target_uid, superseded, unsure };
     }
-    wire.spec.template = None;
-    wire.spec.previous = None;
-    wire.spec.reason = None;
-    // A message that is still owed tells what the rules saw.
-    if !status.phase.in_flight() && told {
-        wire.status.rules.clear();
-    }
-    let created = wire.metadata.creation_timestamp;
-    let uid = std::mem::take(&mut wire.metadata.uid);
-    let metadata = ObjectMeta { uid, creation_timestamp: created, ..ObjectMeta::default() };
-    Ok(Record::Whole(pack(&metadata, &wire.spec, &wire.status)?))
+    Record::Over(Box::new(Over::new(release, template_hash, target_uid, interner)))
 }
 
 /// Whether nothing more will become of an outbox entry in that state. An empty word is pending; what this version does not

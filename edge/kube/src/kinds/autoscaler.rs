@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::kind::Kind;
-use super::workload::{ConditionRow, Identity, conditions, one};
+use super::workload::{Identity, one};
 use crate::intern::Interner;
-use crate::metadata::{Condition, Metadata, Text};
+use crate::metadata::{Metadata, Text};
 use crate::resource::{HPAS, Key, Resource};
 use crate::watch::{Project, ProjectError, Row};
 
@@ -30,8 +30,6 @@ pub struct AutoscalerRow {
     pub current_replicas: u32,
     /// `status.desiredReplicas`.
     pub desired_replicas: u32,
-    /// `status.conditions`.
-    pub conditions: Box<[ConditionRow]>,
 }
 
 impl AutoscalerRow {
@@ -86,8 +84,8 @@ struct Hpa<'a> {
     metadata: Metadata<'a>,
     #[serde(borrow)]
     spec: HpaSpec<'a>,
-    #[serde(borrow, default)]
-    status: HpaStatus<'a>,
+    #[serde(default)]
+    status: HpaStatus,
 }
 
 #[derive(Deserialize)]
@@ -113,11 +111,9 @@ struct ScaleTarget<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct HpaStatus<'a> {
+struct HpaStatus {
     current_replicas: u32,
     desired_replicas: u32,
-    #[serde(borrow)]
-    conditions: Option<Vec<Condition<'a>>>,
 }
 
 impl Project for Autoscalers {
@@ -135,7 +131,6 @@ impl Project for Autoscalers {
             max_replicas: spec.max_replicas,
             current_replicas: status.current_replicas,
             desired_replicas: status.desired_replicas,
-            conditions: conditions(status.conditions.as_deref().unwrap_or_default(), interner),
         })
     }
 }

@@ -3,25 +3,34 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use trimtab_units::canonical;
 
 use super::kind::Kind;
-use super::workload::{ConditionRow, Identity, ReplicaCounts, Strategy, Workload, conditions, revision};
+use super::workload::{Identity, ReplicaCounts, Strategy, Workload, revision};
 use crate::intern::{Interner, LabelSet, Template};
-use crate::metadata::Metadata;
+use crate::metadata::{Condition, Metadata};
 use crate::resource::{DEPLOYMENTS, Key, Resource};
-use crate::uid::Moment;
 use crate::watch::{Project, ProjectError, Row};
 
-/// Who wrote the pod template, from the managed fields.
+/// What the Deployment controller says of the rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateManager {
-    /// Field manager, for example `kubectl-client-side-apply` or `argocd-controller`.
-    pub manager: Arc<str>,
-    /// `Apply` or `Update`.
-    pub operation: Arc<str>,
-    /// When it last wrote.
-    pub time: Option<Moment>,
+pub enum Progress {
+    /// Neither of the others.
+    Underway,
+    /// The new ReplicaSet has all pods.
+    Complete,
+    /// The deadline passed without progress; in its own words.
+    DeadlineExceeded(Arc<str>),
+}
+
+impl Progress {
+    fn read(conditions: &[Condition<'_>], interner: &Interner) -> Progress {
+        let progressing = conditions.iter().find(|condition| &*condition.r#type == "Progressing");
+        match progressing.map(|condition| (&*condition.reason, &*condition.message)) {
+            Some(("NewReplicaSetAvailable", _)) => Progress::Complete,
+            Some(("ProgressDeadlineExceeded", message)) => Progress::DeadlineExceeded(interner.text(message)),
+            _ => Progress::Underway,
+        }
+    }
 }
 
 /// The lean row of one Deployment. Counts are pods.
@@ -37,28 +46,20 @@ pub struct DeploymentRow {
     pub paused_manager: Option<Arc<str>>,
     /// `spec.strategy`.
     pub strategy: Strategy,
-    /// `spec.minReadySeconds`.
-    pub min_ready_seconds: u32,
-    /// `spec.progressDeadlineSeconds`.
-    pub progress_deadline_seconds: u32,
-    /// `spec.revisionHistoryLimit`.
-    pub revision_history_limit: u32,
-    /// `spec.selector` in canonical JSON.
-    pub selector: Arc<str>,
     /// `spec.selector.matchLabels`.
     pub match_labels: LabelSet,
     /// `spec.template`.
     pub template: Arc<Template>,
-    /// Who wrote the template, oldest first.
-    pub template_managers: Box<[TemplateManager]>,
+    /// Field managers that wrote the template, such as `kubectl-client-side-apply`, oldest first.
+    pub template_managers: Box<[Arc<str>]>,
     /// Revision number of the current template, once the Deployment controller gave it one.
     pub revision: Option<u64>,
     /// The generation that the status below speaks of.
     pub observed_generation: i64,
     /// Pods the status counts.
     pub status: ReplicaCounts,
-    /// `status.conditions`.
-    pub conditions: Box<[ConditionRow]>,
+    /// How far its rollout is.
+    pub progress: Progress,
 }
 
 impl Row for DeploymentRow {
@@ -108,17 +109,13 @@ impl Project for Deployments {
             paused: spec.paused,
             paused_manager: paused_manager(&metadata, interner),
             strategy: spec.strategy.read(),
-            min_ready_seconds: spec.min_ready_seconds,
-            progress_deadline_seconds: spec.progress_deadline_seconds,
-            revision_history_limit: spec.revision_history_limit,
-            selector: interner.text(&canonical::to_string(&spec.selector)),
             match_labels: match_labels(&spec.selector, interner),
             template: interner.template(spec.template),
             template_managers: template_managers(&metadata, interner),
             revision: revision(&metadata),
             observed_generation: status.observed_generation,
             status: status.counts,
-            conditions: conditions(&status.conditions, interner),
+            progress: Progress::read(&status.conditions, interner),
         })
     }
 }
@@ -128,17 +125,10 @@ fn match_labels(selector: &Value, interner: &Interner) -> LabelSet {
     interner.labels(labels.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))))
 }
 
-fn template_managers(metadata: &Metadata<'_>, interner: &Interner) -> Box<[TemplateManager]> {
-    let writers = metadata.managed_fields().filter(|fields| fields.owned().template);
-    let mut managers: Vec<TemplateManager> = writers
-        .map(|fields| TemplateManager {
-            manager: interner.text(&fields.manager),
-            operation: interner.text(&fields.operation),
-            time: fields.time,
-        })
-        .collect();
-    managers.sort_by_key(|manager| manager.time);
-    managers.into()
+fn template_managers(metadata: &Metadata<'_>, interner: &Interner) -> Box<[Arc<str>]> {
+    let mut writers: Vec<_> = metadata.managed_fields().filter(|fields| fields.owned().template).collect();
+    writers.sort_by_key(|fields| fields.time);
+    writers.iter().map(|fields| interner.text(&fields.manager)).collect()
 }
 
 fn paused_manager(metadata: &Metadata<'_>, interner: &Interner) -> Option<Arc<str>> {

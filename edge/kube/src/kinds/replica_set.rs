@@ -1,5 +1,6 @@
 //! ReplicaSets, by the uid of their owner.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use trimtab_units::{TemplateHash, template_hash};
@@ -27,7 +28,7 @@ pub struct ReplicaSetRow {
     /// Pods ready for `minReadySeconds`.
     pub available: u32,
     /// Revision number, if a Deployment owns it.
-    pub revision: Option<u64>,
+    pub revision: Option<NonZeroU64>,
     /// Hash of its pod template.
     pub template_hash: TemplateHash,
     /// `spec.template`, without the `pod-template-hash` label; `None` where it has no pods and wants none: whoever needs an
@@ -93,14 +94,19 @@ impl Project for ReplicaSets {
         } else {
             (template_hash(&spec.template), None)
         };
+        let mut key = metadata.key(interner);
+        if has_pods {
+            // Its pods name it.
+            key.name = interner.text(&key.name);
+        }
         Ok(ReplicaSetRow {
-            key: metadata.key(interner),
+            key,
             uid: metadata.uid,
             resource_version: metadata.version()?,
             owner: metadata.owner(interner),
             replicas: spec.replicas,
             available: status.counts.available,
-            revision: revision(&metadata),
+            revision: revision(&metadata).and_then(NonZeroU64::new),
             template_hash: hash,
             template,
         })

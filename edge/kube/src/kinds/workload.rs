@@ -10,7 +10,7 @@ use trimtab_units::IntOrPercent;
 use crate::intern::{Interner, LabelSet, Owner, label};
 use crate::metadata::{Condition, Metadata};
 use crate::resource::Key;
-use crate::uid::{Moment, Uid};
+use crate::uid::Uid;
 use crate::watch::ProjectError;
 
 /// Annotation with the revision number that the Deployment controller gives to templates.
@@ -33,14 +33,8 @@ pub struct Identity {
     pub resource_version: u64,
     /// Counts changes of the spec.
     pub generation: i64,
-    /// When it was created.
-    pub created: Option<Moment>,
-    /// When it is to be gone; `None` unless it is being deleted.
-    pub deletion: Option<Moment>,
     /// The controlling owner.
     pub owner: Option<Arc<Owner>>,
-    /// All labels.
-    pub labels: LabelSet,
     /// Annotations under [`OUR_PREFIX`], and the change cause.
     pub annotations: LabelSet,
     /// Whether there is any annotation, kept or not: a JSON patch adds only to a map that exists.
@@ -51,30 +45,6 @@ impl Identity {
     /// The value of one of the kept annotations.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         label(&self.annotations, key)
-    }
-}
-
-/// A condition of an object's status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConditionRow {
-    /// Type, for example `Progressing`.
-    pub kind: Arc<str>,
-    /// `True`, `False` or `Unknown`.
-    pub status: Arc<str>,
-    /// Machine-readable reason, for example `ProgressDeadlineExceeded`.
-    pub reason: Arc<str>,
-    /// Words for people.
-    pub message: Arc<str>,
-    /// When `status` last changed.
-    pub changed: Option<Moment>,
-    /// When anything of it last changed.
-    pub updated: Option<Moment>,
-}
-
-impl ConditionRow {
-    /// Whether it is `True`.
-    pub fn is_true(&self) -> bool {
-        &*self.status == "True"
     }
 }
 
@@ -111,33 +81,19 @@ pub struct ReplicaCounts {
 
 impl Identity {
     pub(super) fn read(metadata: &Metadata<'_>, interner: &Interner) -> Result<Identity, ProjectError> {
+        // Many name the same: a `ManagedApp`, the owner of a ReplicaSet, a label.
+        let Key { namespace, name } = metadata.key(interner);
         Ok(Identity {
-            key: metadata.key(interner),
+            key: Key { namespace, name: interner.text(&name) },
             uid: metadata.uid,
             resource_version: metadata.version()?,
             generation: metadata.generation,
-            created: metadata.creation_timestamp,
-            deletion: metadata.deletion_timestamp,
             owner: metadata.owner(interner),
-            labels: metadata.label_set(interner),
             annotations: metadata.annotation_set(interner, |key| {
                 key.starts_with(OUR_PREFIX) || key == CHANGE_CAUSE_ANNOTATION
             }),
             has_annotations: metadata.has_annotations(),
         })
-    }
-}
-
-impl ConditionRow {
-    pub(super) fn read(condition: &Condition<'_>, interner: &Interner) -> ConditionRow {
-        ConditionRow {
-            kind: interner.text(&condition.r#type),
-            status: interner.text(&condition.status),
-            reason: interner.text(&condition.reason),
-            message: Arc::from(&*condition.message),
-            changed: condition.last_transition_time,
-            updated: condition.last_update_time,
-        }
     }
 }
 
@@ -159,12 +115,6 @@ pub(super) struct WorkloadSpec {
     pub(super) paused: bool,
     #[serde(default)]
     pub(super) strategy: WireStrategy,
-    #[serde(default)]
-    pub(super) min_ready_seconds: u32,
-    #[serde(default = "ten_minutes")]
-    pub(super) progress_deadline_seconds: u32,
-    #[serde(default = "ten")]
-    pub(super) revision_history_limit: u32,
     pub(super) selector: Value,
     #[serde(default)]
     pub(super) template: Value,
@@ -172,14 +122,6 @@ pub(super) struct WorkloadSpec {
 
 pub(super) const fn one() -> u32 {
     1
-}
-
-pub(super) const fn ten() -> u32 {
-    10
-}
-
-pub(super) const fn ten_minutes() -> u32 {
-    600
 }
 
 #[derive(Default, Deserialize)]
@@ -222,8 +164,4 @@ pub(super) struct WorkloadStatus<'a> {
 
 pub(super) fn revision(metadata: &Metadata<'_>) -> Option<u64> {
     metadata.annotation(REVISION_ANNOTATION)?.parse().ok()
-}
-
-pub(super) fn conditions(conditions: &[Condition<'_>], interner: &Interner) -> Box<[ConditionRow]> {
-    conditions.iter().map(|condition| ConditionRow::read(condition, interner)).collect()
 }
