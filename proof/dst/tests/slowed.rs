@@ -19,7 +19,10 @@ async fn what_is_undone_at_once_is_not_done_without_end() {
     assert!(!said.contains("line "), "{said}");
     let writes = stage.writes().split_off(counted);
     assert!(writes.len() <= WRITES_MAX, "{} writes", writes.len());
-    assert!(stage.sim.list("appreleases.trimtab.dev", Some(NAMESPACE)).is_empty(), "they go with their owner");
+    assert!(
+        stage.sim.list("appreleases.trimtab.dev", Some(NAMESPACE)).is_empty(),
+        "they go with their owner"
+    );
     let deployment = stage.sim.get("deployments.apps", NAMESPACE, "web").expect("it runs on");
     assert!(deployment["metadata"]["annotations"].get("trimtab.dev/claim").is_none(), "{deployment}");
     stage.stop_managers().await;
