@@ -289,6 +289,18 @@ mod tests {
     }
 
     #[test]
+    fn services_that_say_the_same_share_their_spec() {
+        let interner = Interner::new();
+        let spec = |tier: u8| {
+            let spec = json!({"tier": tier, "delivery": {"strategy": "Guarded"}});
+            interner.spec(serde_json::from_value(spec).unwrap())
+        };
+        let (first, second, other) = (spec(1), spec(1), spec(2));
+        assert!(Arc::ptr_eq(&first, &second) && !Arc::ptr_eq(&first, &other));
+        assert_eq!((first.spec().tier, other.spec().tier), (Some(1), Some(2)));
+    }
+
+    #[test]
     fn unused_values_are_dropped() {
         let interner = Interner::new();
         let kept = interner.text("kept");

@@ -24,7 +24,7 @@ const REPLICAS: usize = 10;
 const POD_BYTES_MAX: usize = 540;
 
 /// The budget for a Deployment and its ReplicaSet together, without their template, in bytes.
-const WORKLOAD_BYTES_MAX: usize = 4 << 10;
+const WORKLOAD_BYTES_MAX: usize = 640;
 
 fn uid(kind: usize, index: usize) -> String {
     format!("{kind:08x}-0000-4000-8000-{index:012x}")
