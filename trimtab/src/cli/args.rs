@@ -280,7 +280,7 @@ pub struct InstallArgs {
         hide_default_value = true
     )]
     pub prometheus_matchers: String,
-    /// Namespace to look after, the only ones that the manager gets rights in; may be given several times; default is all
+    /// Namespace to look after; the manager gets rights in these alone; may be given several times; default is all
     #[arg(long, value_name = "NAMESPACE", value_delimiter = ',')]
     pub watch_namespace: Vec<String>,
 }

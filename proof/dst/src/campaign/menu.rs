@@ -50,15 +50,7 @@ pub enum Ingredient {
 
 /// What makes the product fail today, and why: not drawn unless everything is asked for. Whoever mends the fault removes
 /// the line.
-pub const NOT_YET: &[(Ingredient, &str)] = &[
-    (Ingredient::Fault(FaultKind::HalfOpen), STALE),
-    (Ingredient::Fault(FaultKind::HeldEvents), STALE),
-    (Ingredient::Fault(FaultKind::LateEvents), STALE),
-];
-
-const STALE: &str = "when a watch is behind for longer than the manager waits for its own writes to show, it decides on the \
-                     old state again, and its status patch overwrites what was written since: people are told again, and \
-                     what a person decided meanwhile may be lost";
+pub const NOT_YET: &[(Ingredient, &str)] = &[];
 
 /// What may be drawn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
