@@ -5,6 +5,8 @@ use trimtab_api::managed_app::ManagedAppStatus;
 use trimtab_delivery::plan::{self, AppPhase, AppStatus, Rejected};
 use trimtab_delivery::snapshot::Transition;
 pub use trimtab_kube::kinds::app_release::release;
+use trimtab_plan::Kind;
+use trimtab_plan::concern::DELIVERY;
 
 /// The status of a service as the core knows it.
 #[must_use]
@@ -26,9 +28,11 @@ pub fn app_status(wire: &ManagedAppStatus) -> AppStatus {
                 at: rejected.at,
             })
             .collect(),
+        // Other concerns have conditions of their own here: what they say changes nothing that this one writes.
         conditions: wire
             .conditions
             .iter()
+            .filter(|condition| is_delivery(&condition.kind))
             .map(|condition| plan::Condition {
                 kind: condition.kind.clone(),
                 holds: condition.status == "True",
@@ -48,4 +52,8 @@ pub fn transitions(wire: &ManagedAppStatus) -> Vec<Transition> {
         at: condition.last_transition_time,
     };
     wire.conditions.iter().map(transition).collect()
+}
+
+fn is_delivery(condition: &str) -> bool {
+    DELIVERY.conditions.iter().any(|(kind, name)| *kind == Kind::MANAGED_APP && *name == condition)
 }

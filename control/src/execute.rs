@@ -195,7 +195,7 @@ fn stopped(write: &Write, error: ApiError) -> Stopped {
         ApiError::Conflict { .. } | ApiError::AlreadyExists { .. } => true,
         // A namespace that is missing for a new object is a fault.
         ApiError::NotFound { .. } => !creates,
-        ApiError::Invalid { causes, .. } => tests && causes.is_empty(),
+        ApiError::Invalid { code: 422, causes, .. } => tests && causes.is_empty(),
         _ => false,
     };
     if stale { Stopped::Stale(error) } else { Stopped::Failed(error) }
@@ -249,8 +249,15 @@ fn resized(resources: &BTreeMap<String, Value>, when: &Precondition) -> Wire {
     Wire::Strategic(guarded(&json!({"spec": {"containers": containers}}), None, when))
 }
 
+/// Whether the object is gone or another one by now. What the server finds wrong in the patch itself is a fault.
 fn is_absent(error: &ApiError) -> bool {
-    matches!(error, ApiError::NotFound { .. } | ApiError::Conflict { .. } | ApiError::Invalid { .. })
+    match error {
+        ApiError::NotFound { .. } | ApiError::Conflict { .. } => true,
+        ApiError::Invalid { code, causes, .. } => {
+            (*code == 422 && causes.is_empty()) || causes.iter().any(|cause| cause.field == "metadata.uid")
+        }
+        _ => false,
+    }
 }
 
 /// The patch as it is sent: what must still be true is part of it.

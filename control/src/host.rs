@@ -169,9 +169,17 @@ async fn take_over(context: Context, hosted: Arc<[Arc<dyn Hosted>]>, stop: Cance
         loop {
             let term = standing.leadership().gained().await;
             hosted.iter().for_each(|hosted| hosted.begin_term());
-            standing.read_anew(term).await;
-            hosted.iter().for_each(|hosted| hosted.enqueue_all());
-            standing.leadership().ended(term).await;
+            let ended = standing.leadership().ended(term);
+            let reads = async {
+                standing.read_anew(term).await;
+                hosted.iter().for_each(|hosted| hosted.enqueue_all());
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                biased;
+                () = ended => {}
+                () = reads => {}
+            }
         }
     };
     tokio::select! {

@@ -243,8 +243,10 @@ impl Entries {
 
     fn settle(&self, id: EntryId, outcome: OutcomeState, due: &Queue<Key>) {
         // Whose service is gone needs no record of it.
-        let Some(service) = locked(&self.ours).get(&id).cloned() else { return };
-        locked(&self.outcomes).insert(id, outcome);
+        let (ours, mut outcomes) = (locked(&self.ours), locked(&self.outcomes));
+        let Some(service) = ours.get(&id).cloned() else { return };
+        outcomes.insert(id, outcome);
+        drop((ours, outcomes));
         due.enqueue(service);
     }
 }

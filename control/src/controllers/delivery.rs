@@ -171,6 +171,10 @@ pub async fn check_bindings(
     let observed = Observed::gather(&context.stores, &app);
     let now = context.clock.now();
     let (known, again_at) = bindings.check(&service, &observed.snapshot(now, &NOTHING_MEASURED)).await;
+    if context.stores.of::<Apps>().get(&service).is_none() {
+        bindings.forget(&service);
+        return None;
+    }
     if known {
         due.enqueue(service);
     }

@@ -93,7 +93,7 @@ impl From<ApiError> for Failure {
             matches!(&error, ApiError::NotFound { target } if target.resource.ends_with("trimtab.dev"));
         let failure = Self::error(error.to_string());
         if missing {
-            failure.hint("install Trimtab's kinds: `trimtab install | kubectl apply -f -`")
+            failure.hint("install Trimtab's kinds: `trimtab install | kubectl apply --server-side -f -`")
         } else {
             failure
         }

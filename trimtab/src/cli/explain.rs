@@ -135,9 +135,13 @@ pub fn service_text(explained: &Explained<'_>, paint: Paint) -> String {
         let _ = writeln!(text, "note: {}", condition.message);
     }
     if phase == AppPhase::Held {
-        let _ = writeln!(text, "\nkeep it:      trimtab promote {name} --because ...");
-        let _ = writeln!(text, "free by hand: kubectl annotate deployment {target} {CLAIM_ANNOTATION}-");
-        let _ = writeln!(text, "              kubectl rollout resume deployment/{target}");
+        let namespace = report.about.namespace.as_deref().unwrap_or_default();
+        let _ = writeln!(text, "\nkeep it:      trimtab promote {name} -n {namespace} --because ...");
+        let _ = writeln!(
+            text,
+            "free by hand: kubectl annotate deployment {target} -n {namespace} {CLAIM_ANNOTATION}-"
+        );
+        let _ = writeln!(text, "              kubectl rollout resume deployment/{target} -n {namespace}");
     }
     text
 }

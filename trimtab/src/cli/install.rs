@@ -3,6 +3,7 @@
 //! The files in `deploy/` are complete and can be applied as they are. What a person chooses is set in the parsed
 //! objects, never in text.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ pub fn install(args: &InstallArgs, globals: &Globals, out: &mut dyn Write) -> Re
         image: args.image.clone(),
         prometheus_url: args.prometheus_url.clone(),
         prometheus_matchers: args.prometheus_matchers.clone(),
-        watched: args.watch_namespace.clone(),
+        watched: args.watch_namespace.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
     };
     if let Err(error) = trimtab_units::names::check_dns_label(&choices.namespace) {
         return Err(Failure::error(format!("--namespace: {error}")));

@@ -31,6 +31,7 @@ use super::install::NAMESPACE;
 /// When a flag cannot be used, the cluster cannot be configured, or the address for probes is taken.
 pub async fn manager(args: ManagerArgs, globals: &Globals) -> Result<Exit, Failure> {
     log(args.log_format);
+    let (watched, instance) = (watched(&args)?, instance(&args)?);
     let stop = stop_on_signals()?;
     let (path, context) = (globals.kubeconfig.as_deref(), globals.context.as_deref());
     let api = Api::from_kubeconfig(path, context, names::MANAGER)
@@ -49,8 +50,8 @@ pub async fn manager(args: ManagerArgs, globals: &Globals) -> Result<Exit, Failu
     let options = ManagerOptions {
         namespace: namespace.unwrap_or_else(|| NAMESPACE.to_owned()),
         identity: identity(&args),
-        watched: watched(&args)?,
-        instance: instance(&args)?,
+        watched,
+        instance,
     };
     let probes = tokio::spawn(host.clone().serve(listener, stop.clone()));
     let parts = Parts { api, clock: Clock::system(), measure, transport, host };
@@ -97,21 +98,24 @@ fn identity(args: &ManagerArgs) -> String {
 }
 
 fn watched(args: &ManagerArgs) -> Result<Namespaces, Failure> {
-    for name in &args.watch_namespace {
+    // An empty variable is one that nobody set.
+    let names: Vec<&String> = args.watch_namespace.iter().filter(|name| !name.is_empty()).collect();
+    for name in &names {
         check_dns_label(name).map_err(|error| Failure::error(format!("--watch-namespace: {error}")))?;
     }
-    if args.watch_namespace.is_empty() {
+    if names.is_empty() {
         return Ok(Namespaces::All);
     }
-    Ok(Namespaces::These(args.watch_namespace.iter().map(|name| Arc::from(name.as_str())).collect()))
+    Ok(Namespaces::These(names.into_iter().map(|name| Arc::from(name.as_str())).collect()))
 }
 
 /// It is the value of a label and a part of the lease's name.
 fn instance(args: &ManagerArgs) -> Result<Option<String>, Failure> {
-    if let Some(id) = &args.instance {
+    let given = args.instance.clone().filter(|id| !id.is_empty());
+    if let Some(id) = &given {
         check_dns_label(id).map_err(|error| Failure::error(format!("--instance: {error}")))?;
     }
-    Ok(args.instance.clone())
+    Ok(given)
 }
 
 fn transport(config: TransportConfig) -> Result<Arc<HyperTransport>, Failure> {

@@ -50,8 +50,13 @@ pub async fn uninstall(session: &mut Session<'_>, args: &UninstallArgs) -> Resul
     let mode = if args.yes { Mode::Perform } else { Mode::Rehearse };
     let choices = installed(session).await?;
     let namespace = choices.namespace.clone();
+    // Rights of the whole cluster may be left of an installation that was narrowed later.
+    let wide = objects(&Choices { watched: Vec::new(), ..choices.clone() })?;
+    let within =
+        objects(&choices)?.into_iter().filter(|object| text(object, "/metadata/name") == BINDING_WITHIN);
+    let all = within.chain(wide.into_iter().rev());
     let (first, rest): (Vec<Value>, Vec<Value>) =
-        objects(&choices)?.into_iter().rev().filter(|object| object["kind"] != "Namespace").partition(acts);
+        all.filter(|object| object["kind"] != "Namespace").partition(acts);
     // A manager without permission can undo nothing, even while its pods are still ending.
     for object in first.iter().rev() {
         delete(session, object, mode).await?;

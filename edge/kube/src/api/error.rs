@@ -96,6 +96,8 @@ pub enum ApiError {
     Invalid {
         /// The request.
         target: Arc<Target>,
+        /// HTTP status.
+        code: u16,
         /// The server's words.
         message: String,
         /// The fields at fault.
@@ -293,7 +295,7 @@ impl Status {
             ("NotFound", _) | (_, 404) => ApiError::NotFound { target },
             ("Conflict", _) | (_, 409) => ApiError::Conflict { target, message },
             ("Invalid" | "BadRequest", _) | (_, 400 | 422) => {
-                ApiError::Invalid { target, message, causes: details.causes }
+                ApiError::Invalid { target, code, message, causes: details.causes }
             }
             ("Forbidden" | "Unauthorized", _) | (_, 401 | 403) => ApiError::Forbidden { target, message },
             ("TooManyRequests", _) | (_, 429) => ApiError::TooManyRequests { target, message, retry_after },

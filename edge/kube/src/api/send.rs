@@ -168,6 +168,7 @@ fn request(call: &Call) -> Result<Request<Body>, ApiError> {
     }
     builder.body(Body::from(call.body.clone())).map_err(|error| ApiError::Invalid {
         target: call.target.clone(),
+        code: 400,
         message: format!("request cannot be built: {error}"),
         causes: Vec::new(),
     })

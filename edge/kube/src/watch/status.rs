@@ -190,7 +190,13 @@ impl WatchStatus {
 
     /// The kind may not be watched, and need not be: there is nothing to be waited for. Returns whether that is news.
     pub(crate) fn forbid(&self) -> bool {
-        !std::mem::replace(&mut locked(&self.state).forbidden, true)
+        let news = !std::mem::replace(&mut locked(&self.state).forbidden, true);
+        // There is nothing to list anew: whoever waits for it goes on.
+        let wanted = *self.resyncs.wanted.borrow();
+        self.resyncs
+            .fulfilled
+            .send_if_modified(|fulfilled| std::mem::replace(fulfilled, wanted.max(*fulfilled)) < wanted);
+        news
     }
 
     /// The kind is watched.

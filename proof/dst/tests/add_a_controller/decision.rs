@@ -39,7 +39,7 @@ pub(crate) fn plan(seen: &Seen) -> (Plan, Report) {
         subject: about.clone(),
         saw: saw.clone(),
         decided: if met { "is content".to_owned() } else { "warns".to_owned() },
-        waits_for: Some("pods".to_owned()),
+        waits_for: (!met).then(|| "pods".to_owned()),
     };
     let report = Report { about: about.clone(), summary: saw.clone(), steps: vec![step] };
     if floor.met == Some(met) {

@@ -50,9 +50,18 @@ impl Project for PodFloors {
             uid: text("/metadata/uid").to_owned(),
             deployment: Key::new(namespace, text("/spec/deployment")),
             pods: u32::try_from(pods).unwrap_or(u32::MAX),
-            met: object.pointer("/status/conditions/0/status").map(|status| status == "True"),
+            met: met(&object),
         })
     }
+}
+
+/// Others may have conditions here too, so it is found by its type.
+fn met(object: &Value) -> Option<bool> {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array)?;
+    conditions
+        .iter()
+        .find(|condition| condition["type"] == "Met")
+        .map(|condition| condition["status"] == "True")
 }
 
 impl Kind for PodFloors {
