@@ -411,8 +411,8 @@ async fn explaining_a_held_service_says_how_to_free_it_by_hand() {
     let said = Shop::held().await.run("explain payments").await;
     for line in [
         "Healthy on v127 (v128 rejected)",
-        "kubectl annotate deployment payments trimtab.dev/claim-",
-        "kubectl rollout resume deployment/payments",
+        "kubectl annotate deployment payments -n shop trimtab.dev/claim-",
+        "kubectl rollout resume deployment/payments -n shop",
     ] {
         assert!(said.out.contains(line), "{line}: {}", said.out);
     }

@@ -35,14 +35,22 @@ fn remembered<'a>(snapshot: &Snapshot<'a>, rejections: Rejections<'a>) -> Vec<&'
 /// The images that admission shall hold, those of the newest rejections first.
 pub(super) fn held_images<'a>(snapshot: &Snapshot<'a>, rejections: Rejections<'a>) -> Vec<String> {
     let mut images: Vec<String> = Vec::new();
-    for release in
-        remembered(snapshot, rejections).into_iter().rev().filter(|release| fits_claim(&release.image))
-    {
-        if images.len() < HELD_IMAGES_MAX && !images.contains(&release.image) {
-            images.push(release.image.clone());
+    for release in remembered(snapshot, rejections).into_iter().rev() {
+        let image = image(snapshot, release);
+        if fits_claim(image) && images.len() < HELD_IMAGES_MAX && !images.iter().any(|held| held == image) {
+            images.push(image.to_owned());
         }
     }
     images
+}
+
+/// Image of `release`. Little is kept of one that was kept, so it is read from the Deployment while that holds its template.
+fn image<'a>(snapshot: &Snapshot<'a>, release: &'a Release) -> &'a str {
+    let shows = |target: &&Target| release.template_hash.as_deref() == Some(target.template_hash.as_str());
+    match snapshot.target.filter(shows) {
+        Some(target) if release.image.is_empty() => &target.image,
+        _ => &release.image,
+    }
 }
 
 /// Writes the hold where it is not what it should be.

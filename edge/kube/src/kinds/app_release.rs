@@ -40,7 +40,13 @@ enum Record {
     /// Under way, or it owes somebody a message.
     Open(Box<Release>),
     /// Kept, or replaced by a later one, and everybody was told: a service falls back to it by number.
-    Ended { number: u64, template_hash: Option<TemplateHash>, target_uid: Option<Arc<Uid>>, superseded: bool },
+    Ended {
+        number: u64,
+        template_hash: Option<TemplateHash>,
+        target_uid: Option<Arc<Uid>>,
+        superseded: bool,
+        unsure: Option<Unsure>,
+    },
     /// Over, and everybody was told; its status may be written again.
     Over(Box<Over>),
 }
@@ -145,6 +151,21 @@ impl Over {
     }
 }
 
+/// What is kept of a release that the evidence could not tell about: it is watched on.
+#[derive(Clone, Copy, Debug)]
+struct Unsure {
+    started_at: Moment,
+    decided_at: Moment,
+}
+
+impl Unsure {
+    fn of(release: &Release) -> Option<Self> {
+        let times = release.status.started_at.zip(release.status.decided_at);
+        let (started_at, decided_at) = times.filter(|_| release.is_kept_unsure())?;
+        Some(Self { started_at: started_at.into(), decided_at: decided_at.into() })
+    }
+}
+
 impl ReleaseRow {
     /// The service that it is a release of.
     #[must_use]
@@ -160,16 +181,21 @@ impl ReleaseRow {
 }
 
 impl ReleaseFacts {
-    /// What a plan looks at. Of a release that was kept or replaced, and told, no more than it takes to fall back to it.
+    /// What a plan looks at. Of a release that was kept or replaced, and told, no more than it takes to fall back to it, and
+    /// to watch it on where it must be.
     fn release(&self) -> Release {
         match &self.record {
             Record::Open(release) => Release::clone(release),
-            Record::Ended { number, template_hash, target_uid, superseded } => Release {
+            Record::Ended { number, template_hash, target_uid, superseded, unsure } => Release {
                 number: *number,
                 target_uid: target_uid.as_ref().map(ToString::to_string),
                 template_hash: template_hash.as_ref().map(ToString::to_string),
                 status: ReleaseStatus {
                     phase: if *superseded { ReleasePhase::Superseded } else { ReleasePhase::Kept },
+                    verdict: unsure.map(|_| Verdict::Undecided),
+                    low_evidence: unsure.is_some(),
+                    started_at: unsure.map(|unsure| unsure.started_at.timestamp()),
+                    decided_at: unsure.map(|unsure| unsure.decided_at.timestamp()),
                     ..ReleaseStatus::default()
                 },
                 ..Release::default()
@@ -246,9 +272,9 @@ fn record(release: Release, interner: &Interner) -> Record {
     };
     // All releases of a service were released to one Deployment, nearly always.
     let target_uid = target_uid.map(|uid| interner.uid(uid));
-    // One that was kept on too little evidence may still be rolled back, and its image held.
-    if (kept || superseded) && !status.held && !status.needs_human && !release.is_kept_unsure() {
-        return Record::Ended { number: release.number, template_hash, target_uid, superseded };
+    if (kept || superseded) && !status.held && !status.needs_human {
+        let unsure = Unsure::of(&release);
+        return Record::Ended { number: release.number, template_hash, target_uid, superseded, unsure };
     }
     Record::Over(Box::new(Over::new(release, template_hash, target_uid, interner)))
 }
