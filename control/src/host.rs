@@ -58,9 +58,9 @@ pub struct Controllers {
 
 /// A controller with its queue, or a worker, whose key is not spelled out.
 trait Hosted: Send + Sync {
-    fn changed(&self, changed: Changed<'_>);
-    fn begin_term(&self);
-    fn enqueue_all(&self);
+    fn changed(&self, _changed: Changed<'_>) {}
+    fn begin_term(&self) {}
+    fn enqueue_all(&self) {}
     fn register(&self, registry: &mut Registry);
     fn run(self: Arc<Self>, stop: CancellationToken) -> BoxFuture<'static, ()>;
 }
@@ -250,12 +250,6 @@ where
     W: Fn(K) -> F + Send + Sync + 'static,
     F: Future<Output = Option<Timestamp>> + Send + 'static,
 {
-    fn changed(&self, _: Changed<'_>) {}
-
-    fn begin_term(&self) {}
-
-    fn enqueue_all(&self) {}
-
     fn register(&self, registry: &mut Registry) {
         self.queue.register(registry);
     }

@@ -116,11 +116,6 @@ impl WatchStatus {
         locked(&self.state).last_error.clone()
     }
 
-    /// When the server was last heard, bookmarks included.
-    pub fn heard(&self) -> Option<Instant> {
-        locked(&self.state).heard
-    }
-
     /// Whether what the watch shows may be decided on.
     pub fn health(&self) -> WatchHealth {
         let state = locked(&self.state);
