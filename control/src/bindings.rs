@@ -40,7 +40,7 @@ struct Checked {
 }
 
 impl Bindings {
-    /// Nothing was asked yet; questions go to `measure`, and services that must be asked about are marked in `due`.
+    /// Nothing was asked yet; questions go to `measure`, and services that must be asked about are enqueued in `due`.
     #[must_use]
     pub fn new(measure: Arc<dyn Measure>, due: Queue<Key>) -> Self {
         Self { measure, due, checked: Mutex::default() }

@@ -38,6 +38,12 @@ pub enum Reads {
 }
 
 impl Reads {
+    /// The namespace that they are in; empty for objects without one.
+    pub(crate) fn namespace(&self) -> &str {
+        let (Self::One(_, key) | Self::Named { prefix: key, .. }) = self;
+        &key.namespace
+    }
+
     fn covers(&self, resource: &Resource, key: &Key) -> bool {
         match self {
             Self::One(of, one) => *of == resource && one == key,

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use trimtab_kube::api::{Force, Patch as Wire, Preconditions, Propagation};
 use trimtab_kube::expectations::Expectations;
 use trimtab_kube::{Api, ApiError, Key, Resource};
-use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Plan, Precondition, Write};
+use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Permitted, Precondition, Write};
 use trimtab_units::template_hash;
 
 /// Where writes go, and the memory of them.
+#[derive(Clone, Copy)]
 pub struct Executor<'a> {
     /// The API, fenced by the lease.
     pub api: &'a Api,
@@ -43,14 +44,16 @@ impl From<Stopped> for ApiError {
 type Versions = BTreeMap<Object, u64>;
 
 impl Executor<'_> {
-    /// Carries out `plan`.
+    /// Carries out `plan` in the name of its concern.
     ///
     /// # Errors
     /// The first write that failed; nothing after it was sent.
-    pub async fn carry_out(&self, plan: &Plan) -> Result<(), Stopped> {
+    pub async fn carry_out(&self, plan: Permitted<'_>) -> Result<(), Stopped> {
+        let api = &self.api.with_field_manager(plan.concern().manager);
+        let named = Executor { api, ..*self };
         let mut versions = Versions::new();
-        for write in &plan.writes {
-            self.one(write, &mut versions).await.map_err(|error| stopped(write, error))?;
+        for write in plan.writes() {
+            named.one(write, &mut versions).await.map_err(|error| stopped(write, error))?;
         }
         Ok(())
     }

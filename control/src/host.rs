@@ -12,7 +12,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, FutureExt, select};
+use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -27,9 +27,9 @@ use trimtab_kube::host::Host;
 use trimtab_kube::kinds::{Changed, Namespaces};
 use trimtab_kube::lease::Elector;
 use trimtab_kube::queue::{Failed, Queue, QueueKey};
-use trimtab_plan::{Concern, Plan, Report, check};
+use trimtab_plan::{Concern, Permitted, Plan, Report, check};
 
-use crate::context::Context;
+use crate::context::{Context, Reads};
 use crate::controller::{Controller, Gathered};
 use crate::execute::{Executor, Stopped};
 use crate::pace::Pace;
@@ -125,14 +125,7 @@ impl Controllers {
         tasks.spawn(elector.run(after_writes.clone()).map(|()| Task::Elector));
         let mut deciding = hosted.len() + 1;
         for hosted in hosted.iter().cloned() {
-            let (stores, stop) = (context.stores.clone(), stop.clone());
-            tasks.spawn(async move {
-                let synced = std::pin::pin!(stores.wait_synced());
-                let stopped = std::pin::pin!(stop.cancelled());
-                select(synced, stopped).await;
-                hosted.run(stop.clone()).await;
-                Task::Deciding
-            });
+            tasks.spawn(hosted.run(stop.clone()).map(|()| Task::Deciding));
         }
         tasks.spawn(take_over(context, hosted, stop).map(|()| Task::Deciding));
         while let Some(ended) = tasks.join_next().await {
@@ -171,8 +164,7 @@ async fn take_over(context: Context, hosted: Arc<[Arc<dyn Hosted>]>, stop: Cance
             hosted.iter().for_each(|hosted| hosted.begin_term());
             let ended = standing.leadership().ended(term);
             let reads = async {
-                standing.read_anew(term).await;
-                hosted.iter().for_each(|hosted| hosted.enqueue_all());
+                standing.read_anew(term, || hosted.iter().for_each(|hosted| hosted.enqueue_all())).await;
                 std::future::pending::<()>().await;
             };
             tokio::select! {
@@ -190,12 +182,9 @@ async fn take_over(context: Context, hosted: Arc<[Arc<dyn Hosted>]>, stop: Cance
 }
 
 fn register(host: &Host, context: &Context, hosted: &[Arc<dyn Hosted>], refused: Refused) {
-    let stores = context.stores.clone();
+    let standing = context.standing.clone();
     host.ready_when("watches", move || {
-        if !stores.synced() {
-            return Err("not every kind has been listed yet".to_owned());
-        }
-        stores.unhealthy().map_or(Ok(()), |why| Err(format!("{why}; decisions are held")))
+        standing.unready().map_or(Ok(()), |why| Err(format!("{why}; decisions are held")))
     });
     host.register(|registry| {
         for status in context.stores.statuses() {
@@ -268,15 +257,18 @@ impl<C: Controller> Hosting<C> {
     async fn reconcile(&self, key: C::Key) -> Result<Option<Timestamp>, Failed> {
         let (context, controller) = (&self.context, &self.controller);
         let after = |wait| context.clock.now().checked_add(wait).ok();
-        let term = match context.standing.may_decide() {
+        let reads = controller.reads(&key);
+        let namespaces: Vec<&str> = reads.iter().map(Reads::namespace).collect();
+        let term = match context.standing.may_decide(&namespaces) {
             Ok(term) => term,
             Err(Hold::Elsewhere) => return Ok(None),
             Err(Hold::Unhealthy(why)) => {
-                tracing::warn!(controller = controller.concern().name, %key, why, "holds its decisions");
+                // The watch itself warns: one line, and not one for each key.
+                tracing::debug!(controller = controller.concern().name, %key, why, "holds its decisions");
                 return Ok(after(HELD_AGAIN));
             }
         };
-        if context.is_behind(&controller.reads(&key)) {
+        if context.is_behind(&reads) {
             return Ok(after(UNSEEN_TIMEOUT));
         }
         let now = context.clock.now();
@@ -293,16 +285,18 @@ impl<C: Controller> Hosting<C> {
             Gathered::Later(at) => return Ok(Some(at)),
             Gathered::Seen(decided) => decided,
         };
-        self.permitted(&plan)?;
+        let permitted = self.permitted(&plan)?;
         if !plan.is_quiet()
-            && let Err(wait) = self.pace.take(&key)
+            && let Err(slowed) = self.pace.take(&key)
         {
-            let wait = wait.max(SLOWED_AGAIN);
-            tracing::warn!(controller = controller.concern().name, %key, report = report.text(), "is written about again and again, and waits");
+            let wait = slowed.wait.max(SLOWED_AGAIN);
+            if slowed.is_news {
+                tracing::warn!(controller = controller.concern().name, %key, report = report.text(), "is written about again and again, and waits");
+            }
             return Ok(after(wait));
         }
         log(controller.concern(), &key, &plan, &report);
-        let api = context.api.in_term(term).with_field_manager(controller.concern().manager);
+        let api = context.api.in_term(term);
         let executor = Executor {
             api: &api,
             expectations: &context.expectations,
@@ -310,7 +304,7 @@ impl<C: Controller> Hosting<C> {
             notify: &|entry, destination| controller.notify(&seen, entry, destination),
         };
         let wake_at = plan.wake_at;
-        match executor.carry_out(&plan).await {
+        match executor.carry_out(permitted).await {
             Ok(()) => Ok(wake_at),
             Err(Stopped::Stale(error)) => {
                 tracing::debug!(controller = controller.concern().name, %key, %error, "plans anew");
@@ -321,7 +315,7 @@ impl<C: Controller> Hosting<C> {
     }
 
     /// A plan that its concern may not carry out is a fault of ours, and changes nothing.
-    fn permitted(&self, plan: &Plan) -> Result<(), Failed> {
+    fn permitted<'a>(&self, plan: &'a Plan) -> Result<Permitted<'a>, Failed> {
         let concern = self.controller.concern();
         check(plan, concern).map_err(|breach| {
             self.refused.get_or_create(&ControllerLabel { controller: concern.name }).inc();

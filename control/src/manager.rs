@@ -67,7 +67,7 @@ pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken)
     controllers.add(Unclaim { stores: context.stores.clone() }, queue("unclaim"));
     // Whether a policy is valid is said by whoever looks after the whole cluster, once.
     if options.watched == Namespaces::All && options.instance.is_none() {
-        controllers.add(Policy { stores: context.stores.clone() }, queue("policies"));
+        controllers.add(Policy { stores: context.stores.clone() }, queue("policy"));
     }
     controllers.run(elector, &options.watched, &host, stop).await;
 }
@@ -104,7 +104,7 @@ fn add_delivery(
     measure: Arc<dyn Measure>,
     transport: Arc<dyn HttpTransport>,
 ) {
-    let services: Queue<Key> = Queue::new("services", context.clock.clone());
+    let services: Queue<Key> = Queue::new("delivery", context.clock.clone());
     let unasked: Queue<Key> = Queue::new("bindings", context.clock.clone());
     let open: Queue<Key> = Queue::new("measurements", context.clock.clone());
     let measurements =

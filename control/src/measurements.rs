@@ -84,8 +84,8 @@ struct Held {
 }
 
 impl Measurements {
-    /// No evidence yet. A service with a question is marked in `asking`, whose worker calls [`Measurements::ask`]; the
-    /// question goes to `measure`, and the service is marked in `due` when there is an answer.
+    /// No evidence yet. A service with a question is enqueued in `asking`, whose worker calls [`Measurements::ask`]; the
+    /// question goes to `measure`, and the service is enqueued in `due` when there is an answer.
     #[must_use]
     pub fn new(measure: Arc<dyn Measure>, clock: Clock, asking: Queue<Key>, due: Queue<Key>) -> Self {
         Self { measure, clock, judges: Arc::default(), asking, due }

@@ -75,7 +75,7 @@ impl Records {
         let sifted = sift(&app.name, app.status.last_release.unwrap_or_default().max(revision), found);
         let held = |number: u64| {
             let key = Key::new(row.key().namespace.clone(), release_object(&app.name, number));
-            rows.get(&key).is_some() || rows.is_unreadable(&key)
+            rows.get(&key).is_some() || rows.is_undecodable(&key)
         };
         let recorded = sifted.releases.last().map_or(0, |release| release.number);
         let last = recorded.max(app.status.last_release.unwrap_or_default());

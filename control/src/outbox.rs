@@ -63,7 +63,7 @@ struct Entries {
 }
 
 impl Outbox {
-    /// Sends through `transport`; an outcome marks the service in `due`, whose next plan writes it down. `api` reads
+    /// Sends through `transport`; an outcome enqueues the service in `due`, whose next plan writes it down. `api` reads
     /// Secrets.
     #[must_use]
     pub fn new(

@@ -24,6 +24,17 @@ pub(crate) struct Pace<K> {
 struct Spent {
     plans: u32,
     since: Instant,
+    /// Whether it had to wait since it rested last.
+    slowed: bool,
+}
+
+/// A key that has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slowed {
+    /// For how long.
+    pub(crate) wait: Duration,
+    /// Whether it is the first time since it rested.
+    pub(crate) is_news: bool,
 }
 
 impl Spent {
@@ -34,6 +45,7 @@ impl Spent {
         Self {
             plans: self.plans.saturating_sub(regained),
             since: self.since + EVERY * regained.min(self.plans),
+            ..self
         }
     }
 }
@@ -47,16 +59,18 @@ impl<K: Ord + Clone> Pace<K> {
     ///
     /// # Errors
     /// How long to wait for the next one.
-    pub(crate) fn take(&self, key: &K) -> Result<(), Duration> {
+    pub(crate) fn take(&self, key: &K) -> Result<(), Slowed> {
         let now = Instant::now();
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         // Few keys are written about within a burst's time, so looking at all of them is cheap.
         spent.retain(|_, spent| spent.at(now).plans > 0);
-        let mine = spent.get(key).map_or(Spent { plans: 0, since: now }, |spent| spent.at(now));
+        let fresh = Spent { plans: 0, since: now, slowed: false };
+        let mine = spent.get(key).map_or(fresh, |spent| spent.at(now));
         if mine.plans >= BURST {
-            return Err((mine.since + EVERY).duration_since(now));
+            spent.insert(key.clone(), Spent { slowed: true, ..mine });
+            return Err(Slowed { wait: (mine.since + EVERY).duration_since(now), is_news: !mine.slowed });
         }
-        spent.insert(key.clone(), Spent { plans: mine.plans + 1, since: mine.since });
+        spent.insert(key.clone(), Spent { plans: mine.plans + 1, ..mine });
         Ok(())
     }
 }
@@ -69,7 +83,8 @@ mod tests {
     async fn a_burst_passes_and_what_follows_is_slow() {
         let pace = Pace::new();
         assert!((0..BURST).all(|_| pace.take(&"a").is_ok()), "a whole release");
-        assert_eq!(pace.take(&"a"), Err(EVERY));
+        assert_eq!(pace.take(&"a"), Err(Slowed { wait: EVERY, is_news: true }));
+        assert_eq!(pace.take(&"a"), Err(Slowed { wait: EVERY, is_news: false }), "said once");
         assert_eq!(pace.take(&"b"), Ok(()), "others go on");
         let mut passed = 0;
         for _ in 0..600 {

@@ -226,7 +226,7 @@ fn kept(services: usize, fill: impl FnOnce()) -> usize {
     change.bytes_allocated.saturating_sub(change.bytes_deallocated) / services
 }
 
-/// Every service marked and decided once, as after a start.
+/// Every service enqueued and decided once, as after a start.
 async fn decide_all(queue: &Queue<Key>) {
     for app in 0..SERVICES {
         queue.enqueue(Key::new(team(app), service(app)));

@@ -55,11 +55,11 @@ fn key(event: &Event<PodRow>) -> Option<&Key> {
     match event {
         Event::Reset | Event::Ready => None,
         Event::Init(row) | Event::Apply(row) => Some(row.key()),
-        Event::Delete(key) | Event::Unreadable(key) => Some(key),
+        Event::Delete(key) | Event::Undecodable(key) => Some(key),
     }
 }
 
-/// `( Reset (Init | Unreadable)* Ready (Apply | Delete | Unreadable)* )*`, where a Reset may cut a listing short.
+/// `( Reset (Init | Undecodable)* Ready (Apply | Delete | Undecodable)* )*`, where a Reset may cut a listing short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grammar {
     Start,
@@ -71,9 +71,9 @@ impl Grammar {
     fn after(self, event: &Event<PodRow>) -> Self {
         match (self, event) {
             (_, Event::Reset) => Self::Listing,
-            (Self::Listing, Event::Init(_) | Event::Unreadable(_)) => Self::Listing,
+            (Self::Listing, Event::Init(_) | Event::Undecodable(_)) => Self::Listing,
             (Self::Listing, Event::Ready) => Self::Following,
-            (Self::Following, Event::Apply(_) | Event::Delete(_) | Event::Unreadable(_)) => Self::Following,
+            (Self::Following, Event::Apply(_) | Event::Delete(_) | Event::Undecodable(_)) => Self::Following,
             _ => panic!("{event:?} while {self:?}"),
         }
     }

@@ -166,7 +166,7 @@ pub async fn check_bindings(
     due: Queue<Key>,
 ) -> Option<Timestamp> {
     // Whoever leads next, perhaps this process again, asks anew.
-    context.standing.may_decide().ok()?;
+    context.standing.may_decide(&[&service.namespace]).ok()?;
     let app = context.stores.of::<Apps>().get(&service)?;
     let observed = Observed::gather(&context.stores, &app);
     let now = context.clock.now();

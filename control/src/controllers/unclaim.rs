@@ -20,7 +20,7 @@ use trimtab_kube::watch::Row;
 use trimtab_kube::{Api, ApiError, Key};
 use trimtab_plan::concern::{Concern, UNCLAIM};
 use trimtab_plan::report::{self, Report};
-use trimtab_plan::{Copied, Kind, Object, Plan, Reason, Write};
+use trimtab_plan::{Breach, Copied, Kind, Object, Plan, Reason, Write, check};
 
 use crate::context::Reads;
 use crate::controller::{Controller, Gathered};
@@ -31,7 +31,7 @@ use crate::observed::{self, target_of_pod};
 const LABELS_PER_PLAN_MAX: usize = 50;
 
 /// How long a claim that no service names is kept before the next look, while a `ManagedApp` beside it cannot be read.
-const UNREADABLE_AGAIN: Duration = Duration::from_secs(60);
+const UNDECODABLE_AGAIN: Duration = Duration::from_secs(60);
 
 /// Deployments let go of at one time.
 const DEPLOYMENTS_AT_ONCE: usize = 4;
@@ -92,9 +92,9 @@ impl Controller for Unclaim {
             return Gathered::Nothing;
         }
         // Whom it claims is unknown, and may be this one.
-        if let Some(app) = apps.unreadable_in(&target.namespace).next() {
+        if let Some(app) = apps.undecodable_in(&target.namespace).next() {
             tracing::warn!(deployment = %target, managed_app = %app, "keeps a claim that no ManagedApp names: one of its namespace cannot be read; `kubectl get managedapp -o yaml` shows it");
-            return now.checked_add(UNREADABLE_AGAIN).map_or(Gathered::Nothing, Gathered::Later);
+            return now.checked_add(UNDECODABLE_AGAIN).map_or(Gathered::Nothing, Gathered::Later);
         }
         drop(apps);
         Gathered::Seen(seen(&self.stores, deployment))
@@ -224,16 +224,27 @@ pub enum Progress {
     Gone,
 }
 
+/// Why a step was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotLetGo {
+    /// The API server refused it, or somebody changed the Deployment since it was read.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// It would have written what it must not: a fault of ours.
+    #[error("{0}; please report this")]
+    Breach(#[from] Breach),
+}
+
 /// Takes the next step of letting go of a Deployment, for a command that has read it, and removes no labels. `restore` is what
 /// must run where admission holds the template in the spec; without it, that one was kept and its pause goes.
 ///
 /// # Errors
-/// A refusal of the API server; a conflict when somebody changed the Deployment since it was read.
+/// Why the step was not taken.
 pub async fn unclaim(
     api: &Api,
     deployment: &DeploymentRow,
     restore: Option<Copied>,
-) -> Result<Progress, ApiError> {
+) -> Result<Progress, NotLetGo> {
     let namespace = &*deployment.identity.key.namespace;
     let target = observed::target(deployment, None, None);
     let (write, progress) = if target.held_by_admission() {
@@ -246,6 +257,6 @@ pub async fn unclaim(
     let plan = Plan { writes: vec![write], wake_at: None };
     let expectations = Expectations::default();
     let executor = Executor { api, expectations: &expectations, known: &|_| None, notify: &|_, _| {} };
-    executor.carry_out(&plan).await?;
+    executor.carry_out(check(&plan, &UNCLAIM)?).await.map_err(ApiError::from)?;
     Ok(progress)
 }

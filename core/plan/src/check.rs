@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::concern::{Concern, Right};
+use crate::concern::{CONDITIONS, Concern, Right};
 use crate::event::Event;
-use crate::object::{Kind, Part};
+use crate::object::{Kind, Object, Part};
 use crate::touched::touched;
 use crate::write::{Patch, Precondition, Write};
 use crate::{Plan, WRITES_MAX};
@@ -29,18 +29,41 @@ impl fmt::Display for Breach {
     }
 }
 
+impl std::error::Error for Breach {}
+
+/// A plan that its concern may carry out. Only [`check()`] makes one, so nothing is carried out that it did not see.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Permitted<'a> {
+    plan: &'a Plan,
+    concern: &'static Concern,
+}
+
+impl<'a> Permitted<'a> {
+    /// The writes, in order.
+    #[must_use]
+    pub fn writes(self) -> &'a [Write] {
+        &self.plan.writes
+    }
+
+    /// Who carries it out, and owns the fields that it writes.
+    #[must_use]
+    pub fn concern(self) -> &'static Concern {
+        self.concern
+    }
+}
+
 /// Whether `concern` may carry out `plan`.
 ///
 /// # Errors
 /// The first write that it may not make.
-pub fn check(plan: &Plan, concern: &Concern) -> Result<(), Breach> {
+pub fn check<'a>(plan: &'a Plan, concern: &'static Concern) -> Result<Permitted<'a>, Breach> {
     if plan.writes.len() > WRITES_MAX {
         return Err(Breach { write: WRITES_MAX, what: format!("{} writes in one plan", plan.writes.len()) });
     }
     for (write, due) in plan.writes.iter().enumerate() {
         permitted(due, concern).map_err(|what| Breach { write, what })?;
     }
-    Ok(())
+    Ok(Permitted { plan, concern })
 }
 
 fn permitted(write: &Write, concern: &Concern) -> Result<(), String> {
@@ -54,7 +77,10 @@ fn permitted(write: &Write, concern: &Concern) -> Result<(), String> {
         guarded(write, when)
     };
     match write {
-        Write::Create { object, .. } => may(&Right::Create(object.kind)),
+        Write::Create { object, body, .. } => {
+            may(&Right::Create(object.kind))?;
+            describes(body, object)
+        }
         Write::Delete { object, when } => subresource(&Right::Delete(object.kind), when),
         Write::Evict { when, .. } => subresource(&Right::Evict, when),
         Write::Resize { when, .. } => subresource(&Right::Resize, when),
@@ -63,6 +89,9 @@ fn permitted(write: &Write, concern: &Concern) -> Result<(), String> {
             may(&Right::Create(Kind::EVENT))?;
             if *by != concern {
                 return Err(format!("{} may not report {} as {}", concern.name, event.object, by.name));
+            }
+            if event.object.kind != Kind::EVENT {
+                return Err(format!("{} may not report as a {}", concern.name, event.object.kind.word));
             }
             named(event)
         }
@@ -76,16 +105,29 @@ fn permitted(write: &Write, concern: &Concern) -> Result<(), String> {
         }
         Write::Patch { object, part, patch, when, .. } => {
             for pointer in touched(write) {
-                owned(concern, object.kind, *part, &pointer)
-                    .then_some(())
+                let may = match patch {
+                    Patch::Apply(_) if *part == Part::Status && pointer == CONDITIONS => {
+                        conditions(patch, concern, object.kind)?;
+                        true
+                    }
+                    _ => owned(concern, object.kind, *part, &pointer),
+                };
+                may.then_some(())
                     .ok_or_else(|| format!("{} may not write {pointer} of {object}", concern.name))?;
-            }
-            if *part == Part::Status {
-                conditions(patch, concern, object.kind)?;
             }
             if needs_guard(object.kind, *part) { guarded(write, when) } else { comparable(write, when) }
         }
     }
+}
+
+/// What is created is what the right was asked for.
+fn describes(body: &Value, object: &Object) -> Result<(), String> {
+    let says = |pointer: &str, expect: Option<&str>| body.pointer(pointer).and_then(Value::as_str) == expect;
+    let is_it = says("/apiVersion", Some(&object.kind.api_version()))
+        && says("/kind", Some(object.kind.word))
+        && says("/metadata/name", Some(&object.name))
+        && says("/metadata/namespace", object.namespace.as_deref());
+    if is_it { Ok(()) } else { Err(format!("a create of {object} with the body of another object")) }
 }
 
 /// An Event speaks of one object: a name may come back as another one.
@@ -136,7 +178,7 @@ fn place(write: &Write) -> String {
 
 /// A condition type has one owner.
 fn conditions(patch: &Patch, concern: &Concern, kind: Kind) -> Result<(), String> {
-    let (Patch::Merge(value) | Patch::Apply(value)) = patch else { return Ok(()) };
+    let Patch::Apply(value) = patch else { return Ok(()) };
     let listed = value.pointer("/status/conditions").and_then(Value::as_array);
     for condition in listed.into_iter().flatten() {
         let name = condition.get("type").and_then(Value::as_str).unwrap_or_default();

@@ -1,9 +1,14 @@
 //! Who may write what: one list of all writers.
 //!
 //! A concern is what one controller is there for. It has one field manager and its own condition types, so that several
-//! write the status of one object without wiping each other out. A field has one owner: the tests hold [`ALL`] to it.
+//! write the status of one object without wiping each other out. A field has one owner: the tests hold [`ALL`] to it. So a
+//! concern lists the fields of a status one by one where another one may come to write others of it, and conditions by
+//! their type.
 
 use crate::object::{Kind, Part};
+
+/// Told apart by their types, each with one owner: only an apply leaves those of others alone.
+pub(crate) const CONDITIONS: &str = "/status/conditions";
 
 /// One writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +36,7 @@ pub enum Right {
     Resize,
     /// Set the number of pods of a kind of workload.
     Scale(Kind),
-    /// Change a field and everything below it, a JSON pointer; the whole part where it is empty.
+    /// Change a field and everything below it, a JSON pointer.
     Field(Kind, Part, &'static str),
     /// Tell people.
     Notify,
@@ -51,7 +56,14 @@ pub const DELIVERY: Concern = Concern {
         Right::Field(Kind::DEPLOYMENT, Part::Main, "/spec/template"),
         Right::Field(Kind::DEPLOYMENT, Part::Main, "/spec/paused"),
         Right::Field(Kind::POD, Part::Main, "/metadata/labels/trimtab.dev~1phase"),
-        Right::Field(Kind::MANAGED_APP, Part::Status, "/status"),
+        Right::Field(Kind::MANAGED_APP, Part::Status, "/status/observedGeneration"),
+        Right::Field(Kind::MANAGED_APP, Part::Status, "/status/phase"),
+        Right::Field(Kind::MANAGED_APP, Part::Status, "/status/summary"),
+        Right::Field(Kind::MANAGED_APP, Part::Status, "/status/targetUid"),
+        Right::Field(Kind::MANAGED_APP, Part::Status, "/status/current"),
+        Right::Field(Kind::MANAGED_APP, Part::Status, "/status/inFlight"),
+        Right::Field(Kind::MANAGED_APP, Part::Status, "/status/lastRelease"),
+        Right::Field(Kind::MANAGED_APP, Part::Status, "/status/rejected"),
         Right::Create(Kind::EVENT),
         Right::Notify,
     ],
@@ -85,7 +97,7 @@ pub const UNCLAIM: Concern = Concern {
 pub const POLICY: Concern = Concern {
     name: "policy",
     manager: "trimtab-policy",
-    rights: &[Right::Field(Kind::FLEET_POLICY, Part::Status, "/status")],
+    rights: &[Right::Field(Kind::FLEET_POLICY, Part::Status, "/status/observedGeneration")],
     conditions: &[(Kind::FLEET_POLICY, "Valid")],
 };
 
@@ -102,17 +114,30 @@ pub fn shared_fields(concerns: &[&Concern]) -> Vec<String> {
             let fields =
                 one.rights.iter().filter(|right| other.rights.iter().any(|theirs| meet(right, theirs)));
             shared.extend(fields.map(|right| format!("{} and {}: {right:?}", one.name, other.name)));
-            let types = one.conditions.iter().filter(|kind| other.conditions.contains(kind));
+            let types = one.conditions.iter().filter(|of| other.conditions.contains(of));
+            let covered = covered_conditions(one, other).chain(covered_conditions(other, one));
             shared.extend(
-                types.map(|(kind, name)| format!("{} and {}: {kind:?} {name}", one.name, other.name)),
+                types
+                    .chain(covered)
+                    .map(|(kind, name)| format!("{} and {}: {kind:?} {name}", one.name, other.name)),
             );
         }
     }
     shared
 }
 
-/// Whether two rights speak of one field. Conditions are told apart by their type, so the status as a whole may be shared
-/// by concerns that apply it.
+/// The condition types of `other` that a field of `one` has in it.
+fn covered_conditions<'a>(
+    one: &'a Concern,
+    other: &'a Concern,
+) -> impl Iterator<Item = &'a (Kind, &'static str)> {
+    other.conditions.iter().filter(|(kind, _)| {
+        let conditions = Right::Field(*kind, Part::Status, CONDITIONS);
+        one.rights.iter().any(|right| meet(right, &conditions))
+    })
+}
+
+/// Whether two rights speak of one field.
 fn meet(one: &Right, other: &Right) -> bool {
     match (one, other) {
         (Right::Field(kind, part, below), Right::Field(theirs, their_part, their_below)) => {

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A plan is a value. It names objects and fields and never reads them; the shell that carries it out knows nothing of
-//! releases or sizes. A [`Report`] beside it says why, with the codes of [`reason`]. [`check()`] holds a plan against the list of who may write what, [`concern::ALL`], before anything is
-//! sent: in tests and in production alike.
+//! releases or sizes. A [`Report`] beside it says why, with the codes of [`reason`]. [`check()`] holds a plan against the list
+//! of who may write what, [`concern::ALL`], before anything is sent: in tests and in production alike.
 #![forbid(unsafe_code)]
 
 pub mod check;
@@ -20,7 +20,7 @@ pub mod write;
 
 use jiff::Timestamp;
 
-pub use check::{Breach, check};
+pub use check::{Breach, Permitted, check};
 pub use concern::{Concern, Right};
 pub use event::{Event, Severity};
 pub use object::{Kind, Object, Part};

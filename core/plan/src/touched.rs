@@ -20,7 +20,7 @@ pub(crate) fn touched(write: &Write) -> Vec<String> {
     let Write::Patch { patch, copy, .. } = write else { return Vec::new() };
     let mut pointers = match patch {
         Patch::Merge(value) | Patch::Apply(value) => leaves(value),
-        Patch::Json(operations) => operations.iter().filter_map(changed).collect(),
+        Patch::Json(operations) => operations.iter().flat_map(changed).collect(),
     };
     pointers.extend(copy.iter().map(|copy| copy.into.to_owned()));
     pointers.retain(|pointer| !IDENTITY.contains(&pointer.as_str()));
@@ -29,10 +29,16 @@ pub(crate) fn touched(write: &Write) -> Vec<String> {
     pointers
 }
 
-/// What one JSON patch operation changes; tests change nothing. What cannot be read counts as the whole object.
-fn changed(operation: &Value) -> Option<String> {
+/// What one JSON patch operation changes: a move takes away as well, and a test changes nothing. What cannot be read counts as
+/// the whole object.
+fn changed(operation: &Value) -> Vec<String> {
     let text = |member: &str| operation.get(member).and_then(Value::as_str);
-    (text("op") != Some("test")).then(|| text("path").unwrap_or_default().to_owned())
+    let pointer = |member: &str| text(member).unwrap_or_default().to_owned();
+    match text("op") {
+        Some("test") => Vec::new(),
+        Some("move") => vec![pointer("from"), pointer("path")],
+        _ => vec![pointer("path")],
+    }
 }
 
 fn leaves(value: &Value) -> Vec<String> {

@@ -20,14 +20,14 @@ fn plan(write: Write) -> Plan {
     Plan { writes: vec![write], wake_at: None }
 }
 
-fn breach(write: Write, concern: &Concern) -> Option<String> {
+fn breach(write: Write, concern: &'static Concern) -> Option<String> {
     check(&plan(write), concern).err().map(|breach| breach.to_string())
 }
 
 #[test]
 fn each_concern_writes_its_own_fields_and_no_others() {
     let version = || Precondition::version(7);
-    let table: [(&Concern, Kind, Part, Patch, Precondition, bool); 14] = {
+    let table: [(&'static Concern, Kind, Part, Patch, Precondition, bool); 17] = {
         let (deployments, pods, apps) = (Kind::DEPLOYMENT, Kind::POD, Kind::MANAGED_APP);
         let policies = Kind::FLEET_POLICY;
         use Part::{Main, Status};
@@ -83,6 +83,16 @@ fn each_concern_writes_its_own_fields_and_no_others() {
                 version(),
                 false,
             ),
+            (&DELIVERY, apps, Status, merge(json!({"status": {"sizing": {}}})), version(), false),
+            (
+                &DELIVERY,
+                apps,
+                Status,
+                merge(json!({"status": {"conditions": [{"type": "Claimed"}]}})),
+                version(),
+                false,
+            ),
+            (&DELIVERY, apps, Status, op("/status/conditions/0"), version(), false),
         ]
     };
     for (concern, kind, part, change, when, expect) in table {
@@ -94,11 +104,20 @@ fn each_concern_writes_its_own_fields_and_no_others() {
 #[test]
 fn creating_deleting_and_telling_are_rights_too() {
     let object = || Object::new(Kind::APP_RELEASE, "shop", "pay-v2");
-    let create = || Write::Create { object: object(), body: json!({}), copy: None, if_there: IfThere::Fail };
+    let body = |kind: &str, namespace: &str| {
+        json!({
+            "apiVersion": "trimtab.dev/v1alpha1", "kind": kind, "metadata": {"name": "pay-v2", "namespace": namespace},
+        })
+    };
+    let create_with = |body| Write::Create { object: object(), body, copy: None, if_there: IfThere::Fail };
+    let create = || create_with(body("AppRelease", "shop"));
     let delete = |when| Write::Delete { object: object(), when };
     let notify = || Write::Notify { key: "k".into(), destination: "slack".into() };
     assert_eq!(breach(create(), &DELIVERY), None);
     assert!(breach(create(), &POLICY).is_some());
+    for other in [body("ManagedApp", "shop"), body("AppRelease", "kube-system"), json!({})] {
+        assert!(breach(create_with(other), &DELIVERY).is_some(), "the body is that of another object");
+    }
     assert_eq!(breach(delete(Precondition::uid("u")), &DELIVERY), None);
     assert!(breach(delete(Precondition::none()), &DELIVERY).is_some(), "a delete without a precondition");
     assert_eq!(breach(notify(), &DELIVERY), None);
@@ -160,6 +179,11 @@ fn an_event_has_one_reporter_and_one_object() {
     assert!(breach(event("u", &DELIVERY), &SIZING).is_some(), "in the name of another");
     assert!(breach(event("u", &UNCLAIM), &UNCLAIM).is_some(), "no right to record events");
     assert!(breach(event("", &DELIVERY), &DELIVERY).is_some(), "about whatever has that name");
+    let mut other = event("u", &DELIVERY);
+    if let Write::Event { event, .. } = &mut other {
+        event.object.kind = Kind::APP_RELEASE;
+    }
+    assert!(breach(other, &DELIVERY).is_some(), "an Event is no other kind of object");
 }
 
 #[test]
@@ -200,7 +224,7 @@ fn a_policy_gets_its_status() {
 fn a_plan_is_bounded() {
     let write = Write::Notify { key: "k".into(), destination: "slack".into() };
     let plan = |count| Plan { writes: vec![write.clone(); count], wake_at: None };
-    assert_eq!(check(&plan(WRITES_MAX), &DELIVERY), Ok(()));
+    assert!(check(&plan(WRITES_MAX), &DELIVERY).is_ok());
     assert!(check(&plan(WRITES_MAX + 1), &DELIVERY).is_err());
 }
 
@@ -214,6 +238,41 @@ fn two_writers_never_own_one_field_or_condition() {
         conditions: &[(Kind::FLEET_POLICY, "Valid")],
     };
     assert_eq!(shared_fields(&[&DELIVERY, &POLICY, &THIEF]).len(), 2);
+}
+
+#[test]
+fn what_a_move_takes_away_is_touched_too() {
+    let moved = json!({"op": "move", "from": "/spec/replicas", "path": "/spec/paused"});
+    let write = patch(Kind::DEPLOYMENT, Part::Main, Patch::Json(vec![moved]), Precondition::version(1));
+    assert!(breach(write, &DELIVERY).is_some());
+}
+
+/// A controller that sizes a service says so in the same status.
+#[test]
+fn two_concerns_share_a_status() {
+    const SIZED: Concern = Concern {
+        name: "sizing",
+        manager: "trimtab-sizing",
+        rights: &[Right::Field(Kind::MANAGED_APP, Part::Status, "/status/sizing")],
+        conditions: &[(Kind::MANAGED_APP, "Sized")],
+    };
+    const GREEDY: Concern =
+        Concern { rights: &[Right::Field(Kind::MANAGED_APP, Part::Status, "/status")], ..SIZED };
+    let status = |condition: &str| {
+        let body = json!({"status": {"sizing": {"mode": "Vertical"}, "conditions": [{"type": condition}]}});
+        patch(Kind::MANAGED_APP, Part::Status, Patch::Apply(body), Precondition::version(7))
+    };
+    assert_eq!(shared_fields(&[&DELIVERY, &SIZED]), Vec::<String>::new());
+    assert_eq!(breach(status("Sized"), &SIZED), None);
+    assert!(breach(status("Claimed"), &SIZED).is_some(), "a condition of delivery");
+    assert!(breach(status("Sized"), &DELIVERY).is_some(), "a field and a condition of sizing");
+    let own = DELIVERY.conditions.len();
+    let fields = DELIVERY.rights.iter().filter(|right| matches!(right, Right::Field(Kind::MANAGED_APP, ..)));
+    assert_eq!(
+        shared_fields(&[&DELIVERY, &GREEDY]).len(),
+        own + fields.count(),
+        "the whole status is everybody's"
+    );
 }
 
 fn json_value() -> impl Strategy<Value = Value> {

@@ -68,7 +68,7 @@ pub struct Rows<R, I = ()> {
     index: BTreeMap<I, Vec<Arc<R>>>,
     index_of: IndexOf<R, I>,
     /// Keys of objects that exist and could not be read when they were seen last; their rows, if any, are older.
-    unreadable: BTreeSet<Key>,
+    undecodable: BTreeSet<Key>,
     /// Keys seen by the listings under way, by part.
     listings: BTreeMap<Arc<str>, BTreeSet<Key>>,
     /// The parts that were listed.
@@ -97,7 +97,7 @@ impl<R: Row, I: Ord> Rows<R, I> {
             rows: BTreeSet::new(),
             index: BTreeMap::new(),
             index_of,
-            unreadable: BTreeSet::new(),
+            undecodable: BTreeSet::new(),
             listings: BTreeMap::new(),
             listed: BTreeSet::new(),
             parts: 1,
@@ -125,9 +125,9 @@ impl<R: Row, I: Ord> Rows<R, I> {
             Event::Apply(row) if self.is_stale(&row) => Vec::new(),
             Event::Apply(row) => Vec::from_iter(self.put(row)),
             Event::Delete(key) => Vec::from_iter(self.remove(&key)),
-            Event::Unreadable(key) => {
+            Event::Undecodable(key) => {
                 self.seen(part, key.clone());
-                self.unreadable.insert(key);
+                self.undecodable.insert(key);
                 Vec::new()
             }
             Event::Ready => self.finish_listing(part),
@@ -146,7 +146,7 @@ impl<R: Row, I: Ord> Rows<R, I> {
 
     fn put(&mut self, row: R) -> Option<Change<R>> {
         let new = Arc::new(row);
-        self.unreadable.remove(new.key());
+        self.undecodable.remove(new.key());
         self.add_to_index(&new);
         let old = self.rows.replace(Placed(new.clone())).map(|Placed(old)| old);
         if let Some(old) = &old {
@@ -157,7 +157,7 @@ impl<R: Row, I: Ord> Rows<R, I> {
     }
 
     fn remove(&mut self, key: &Key) -> Option<Change<R>> {
-        self.unreadable.remove(key);
+        self.undecodable.remove(key);
         let Placed(old) = self.rows.take(key)?;
         self.remove_from_index(&old, None);
         Some(Change { old: Some(old), new: None })
@@ -167,7 +167,7 @@ impl<R: Row, I: Ord> Rows<R, I> {
         self.listed.insert(part.clone());
         let Some(seen) = self.listings.remove(part) else { return Vec::new() };
         let is_gone = |key: &Key| (part.is_empty() || key.namespace == *part) && !seen.contains(key);
-        self.unreadable.retain(|key| !is_gone(key));
+        self.undecodable.retain(|key| !is_gone(key));
         let gone: Vec<Key> = self.iter().map(|row| row.key()).filter(|key| is_gone(key)).cloned().collect();
         let changes = gone.iter().filter_map(|key| self.remove(key)).collect();
         if self.synced() {
@@ -225,16 +225,16 @@ impl<R: Row, I: Ord> Rows<R, I> {
     }
 
     /// Whether an object of that key exists and could not be read when it was seen last.
-    pub fn is_unreadable(&self, key: &Key) -> bool {
-        self.unreadable.contains(key)
+    pub fn is_undecodable(&self, key: &Key) -> bool {
+        self.undecodable.contains(key)
     }
 
     /// Keys of one namespace's objects that exist and could not be read when they were seen last. What such an object says
     /// is unknown, which is not the same as that it says nothing.
-    pub fn unreadable_in(&self, namespace: &str) -> impl Iterator<Item = &Key> {
+    pub fn undecodable_in(&self, namespace: &str) -> impl Iterator<Item = &Key> {
         let first = Key::new(namespace, "");
         let wanted = first.namespace.clone();
-        self.unreadable.range(first..).take_while(move |key| key.namespace == wanted)
+        self.undecodable.range(first..).take_while(move |key| key.namespace == wanted)
     }
 
     /// All rows, in key order.

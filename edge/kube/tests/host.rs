@@ -76,7 +76,7 @@ async fn what_is_registered_several_times_is_one_family() {
         "tester",
     );
     host.register(|registry| {
-        for name in ["services", "policies"] {
+        for name in ["delivery", "policy"] {
             Queue::<Key>::new(name, Clock::system()).register(registry);
         }
         for resource in [PODS, DEPLOYMENTS] {

@@ -12,7 +12,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use trimtab_kube::expectations::Expectations;
-use trimtab_kube::kinds::{self, Apps, Changed, MANAGED_APPS, Namespaces, Pods, Policies, Stores};
+use trimtab_kube::kinds::{self, Apps, Changed, MANAGED_APPS, Namespaces, Pods, Policies, Stores, WatchPart};
 use trimtab_kube::resource::Key;
 
 /// What the server says: names by collection. A collection that is not here is empty.
@@ -84,6 +84,14 @@ fn a_and_b() -> Namespaces {
     Namespaces::These(vec![Arc::from("b"), Arc::from("a"), Arc::from("b")])
 }
 
+fn in_a() -> WatchPart {
+    Some(Arc::from("a"))
+}
+
+fn in_b() -> WatchPart {
+    Some(Arc::from("b"))
+}
+
 fn pods(stores: &Stores) -> Vec<String> {
     stores.of::<Pods>().read().iter().map(|pod| pod.key.to_string()).collect()
 }
@@ -103,17 +111,22 @@ async fn every_namespace_is_listed_by_itself() {
                 sleep(Duration::from_secs(30)).await;
                 assert_eq!(pods(&stores), ["a/one", "a/two"]);
                 assert!(!stores.of::<Pods>().synced(), "one of two namespaces is not all of them");
-                let unhealthy = stores.unhealthy().unwrap();
-                assert!(unhealthy.starts_with("the watch of pods is unhealthy: "), "{unhealthy}");
+                let unhealthy = stores.unhealthy(&in_b()).unwrap();
+                assert!(
+                    unhealthy.starts_with("the watch of pods in namespace b is unhealthy: "),
+                    "{unhealthy}"
+                );
+                assert_eq!(stores.unhealthy(&in_a()), None, "the other one is read");
+                timeout(Duration::from_secs(60), stores.resync(&in_a())).await.unwrap();
 
                 server.with(|says| says.refused.clear());
                 timeout(Duration::from_secs(120), stores.wait_synced()).await.unwrap();
                 assert_eq!(pods(&stores), ["a/one", "a/two", "b/one"]);
 
                 server.with(|says| says.names.insert(PODS_OF_A, vec!["two"]));
-                timeout(Duration::from_secs(60), stores.resync()).await.unwrap();
+                timeout(Duration::from_secs(60), stores.resync(&in_a())).await.unwrap();
                 assert_eq!(pods(&stores), ["a/two", "b/one"]);
-                assert_eq!(stores.unhealthy(), None);
+                assert_eq!(stores.unhealthy(&in_b()), None);
             },
         )
         .await;
@@ -134,8 +147,8 @@ async fn a_kind_without_a_namespace_that_is_forbidden_counts_as_empty_and_is_tri
             async |stores| {
                 timeout(Duration::from_secs(5), stores.wait_synced()).await.unwrap();
                 assert!(stores.of::<Policies>().read().is_empty());
-                assert_eq!(stores.unhealthy(), None);
-                timeout(Duration::from_secs(5), stores.resync()).await.unwrap();
+                assert_eq!(stores.unhealthy(&None), None);
+                timeout(Duration::from_secs(5), stores.resync(&None)).await.unwrap();
                 sleep(Duration::from_secs(3_600)).await;
                 let tried = server.listed(POLICIES);
                 assert!((10..=14).contains(&tried), "{tried} times in an hour");
@@ -143,7 +156,7 @@ async fn a_kind_without_a_namespace_that_is_forbidden_counts_as_empty_and_is_tri
                 server.with(|says| says.refused.clear());
                 sleep(Duration::from_secs(310)).await;
                 assert_eq!(stores.of::<Policies>().read().len(), 1);
-                assert_eq!(stores.unhealthy(), None);
+                assert_eq!(stores.unhealthy(&None), None);
             },
         )
         .await;
@@ -160,7 +173,7 @@ async fn where_everything_is_watched_a_forbidden_kind_is_not_taken_for_empty() {
             async |stores| {
                 assert!(timeout(Duration::from_secs(600), stores.wait_synced()).await.is_err());
                 assert!(stores.of::<Pods>().synced() && !stores.of::<Policies>().synced());
-                assert!(stores.unhealthy().is_some());
+                assert!(stores.unhealthy(&None).is_some());
             },
         )
         .await;
@@ -184,7 +197,7 @@ async fn what_was_written_to_a_deleted_object_is_not_waited_for() {
             stores.wait_synced().await;
             assert_eq!((stores.of::<Apps>().read().len(), expectations.len()), (1, 1));
             server.with(|says| says.names.clear());
-            stores.resync().await;
+            stores.resync(&None).await;
             assert!(stores.of::<Apps>().read().is_empty() && expectations.is_empty());
         })
         .await;

@@ -67,7 +67,7 @@ fn events_and_the_changes_they_make() {
     );
     check(vec![Event::Apply(a1.clone()), Event::Reset, Event::Init(b1.clone()), Event::Ready], "->1 ->7 1>-");
     check(
-        vec![Event::Apply(a1.clone()), Event::Reset, Event::Unreadable(a1.key.clone()), Event::Ready],
+        vec![Event::Apply(a1.clone()), Event::Reset, Event::Undecodable(a1.key.clone()), Event::Ready],
         "->1",
     );
     // Whatever a listing that was cut short had seen counts for nothing.
@@ -111,7 +111,7 @@ fn some_events() -> impl Strategy<Value = Vec<Event<Ball>>> {
         3 => (0_u8..4, 1_u64..20, 0_u8..3).prop_map(|(name, version, colour)| Event::Init(ball(&name.to_string(), version, colour))),
         3 => (0_u8..4, 1_u64..20, 0_u8..3).prop_map(|(name, version, colour)| Event::Apply(ball(&name.to_string(), version, colour))),
         2 => (0_u8..4).prop_map(|name| Event::Delete(Key::new("n", name.to_string()))),
-        1 => (0_u8..4).prop_map(|name| Event::Unreadable(Key::new("n", name.to_string()))),
+        1 => (0_u8..4).prop_map(|name| Event::Undecodable(Key::new("n", name.to_string()))),
     ];
     proptest::collection::vec(one, 0..60)
 }
@@ -159,22 +159,22 @@ proptest! {
 #[test]
 fn what_cannot_be_read_is_known_to_exist() {
     let mut rows = rows();
-    let unreadable = |rows: &Rows<Ball, u8>| -> Vec<String> {
-        rows.unreadable_in("n").map(|key| key.name.to_string()).collect()
+    let undecodable = |rows: &Rows<Ball, u8>| -> Vec<String> {
+        rows.undecodable_in("n").map(|key| key.name.to_string()).collect()
     };
     rows.take(Event::Reset);
-    rows.take(Event::Unreadable(Key::new("n", "a")));
-    rows.take(Event::Unreadable(Key::new("n", "b")));
-    rows.take(Event::Unreadable(Key::new("other", "c")));
+    rows.take(Event::Undecodable(Key::new("n", "a")));
+    rows.take(Event::Undecodable(Key::new("n", "b")));
+    rows.take(Event::Undecodable(Key::new("other", "c")));
     rows.take(Event::Ready);
-    assert_eq!(unreadable(&rows), ["a", "b"]);
-    assert!(rows.is_unreadable(&Key::new("other", "c")));
+    assert_eq!(undecodable(&rows), ["a", "b"]);
+    assert!(rows.is_undecodable(&Key::new("other", "c")));
     rows.take(Event::Apply(ball("a", 1, 0)));
-    assert_eq!(unreadable(&rows), ["b"], "it was mended");
+    assert_eq!(undecodable(&rows), ["b"], "it was mended");
     rows.take(Event::Delete(Key::new("n", "b")));
-    assert_eq!(unreadable(&rows), Vec::<String>::new(), "it is gone");
-    rows.take(Event::Unreadable(Key::new("n", "d")));
+    assert_eq!(undecodable(&rows), Vec::<String>::new(), "it is gone");
+    rows.take(Event::Undecodable(Key::new("n", "d")));
     rows.take(Event::Reset);
     rows.take(Event::Ready);
-    assert_eq!(unreadable(&rows), Vec::<String>::new(), "a listing without it");
+    assert_eq!(undecodable(&rows), Vec::<String>::new(), "a listing without it");
 }

@@ -91,7 +91,7 @@ fn words(event: &Event<Name>) -> String {
         Event::Init(row) => format!("Init {}@{}", row.key.name, row.version),
         Event::Apply(row) => format!("Apply {}@{}", row.key.name, row.version),
         Event::Delete(key) => format!("Delete {}", key.name),
-        Event::Unreadable(key) => format!("Unreadable {}", key.name),
+        Event::Undecodable(key) => format!("Undecodable {}", key.name),
         Event::Reset | Event::Ready => format!("{event:?}"),
     }
 }
@@ -241,11 +241,11 @@ async fn undecodable_objects_are_skipped_and_named() {
     let expect = "
         0 list
         0 Reset
-        0 Unreadable a
+        0 Undecodable a
         0 Init b@2
         0 Ready
         0 watch 9
-        0 Unreadable c
+        0 Undecodable c
         0 Apply d@11
         200 watch 11
     ";

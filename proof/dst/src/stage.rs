@@ -15,7 +15,7 @@ use trimtab_kube::{Api, CancellationToken, Clock};
 use trimtab_providers::prometheus::{Limits, Prometheus, PrometheusConfig};
 use trimtab_sim::{Actor, Rbac, Sim, SimConfig};
 use trimtab_world::fleet::Fleet;
-use trimtab_world::prometheus::InProcess;
+use trimtab_world::prometheus::{InProcess, PhaseLabel};
 use trimtab_world::{Clients, Storage, World, WorldConfig};
 
 use crate::fault::Ongoing;
@@ -60,6 +60,8 @@ pub struct StageOptions {
     pub instance: Option<String>,
     /// What one question of a manager to Prometheus may cost.
     pub limits: Limits,
+    /// How the phase of a pod reaches its series.
+    pub phase_label: PhaseLabel,
 }
 
 impl StageOptions {
@@ -77,6 +79,7 @@ impl StageOptions {
             watched: Namespaces::All,
             instance: None,
             limits,
+            phase_label: PhaseLabel::Absent,
         }
     }
 }
@@ -139,7 +142,9 @@ impl Stage {
         options.fleet.settle(options.epoch, &storage).expect("a fleet of the model's own making is valid");
         let clock = Clock::following_tokio(options.epoch);
         let clients = Clients::connect(|user| sim.client(user).client);
-        let world = World::start(clients, &clock, WorldConfig::new(options.seed, &options.fleet));
+        let mut config = WorldConfig::new(options.seed, &options.fleet);
+        config.prometheus.phase_label = options.phase_label;
+        let world = World::start(clients, &clock, config);
         let person = Api::new(sim.client("alice").client, "kubectl-client-side-apply");
         Self {
             sim,

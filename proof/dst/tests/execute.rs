@@ -10,7 +10,8 @@ use trimtab_kube::expectations::Expectations;
 use trimtab_kube::resource::EVENTS;
 use trimtab_plan::concern::{DELIVERY, POLICY};
 use trimtab_plan::{
-    Event, IfAbsent, IfThere, Kind, Object, Part, Patch, Plan, Precondition, Reason, Severity, Write,
+    Concern, Event, IfAbsent, IfThere, Kind, Object, Part, Patch, Plan, Precondition, Reason, Right,
+    Severity, Write, check,
 };
 use trimtab_sim::{Sim, SimConfig};
 
@@ -42,11 +43,32 @@ fn cluster() -> Sim {
 }
 
 async fn carry_out(sim: &Sim, writes: Vec<Write>) -> Result<(), Stopped> {
+    carry_out_as(&WRITER, sim, writes).await
+}
+
+async fn carry_out_as(concern: &'static Concern, sim: &Sim, writes: Vec<Write>) -> Result<(), Stopped> {
     let api = Api::new(sim.client("system:admin").client, "trimtab-test");
     let expectations = Expectations::default();
     let executor = Executor { api: &api, expectations: &expectations, known: &|_| None, notify: &|_, _| {} };
-    executor.carry_out(&Plan { writes, wake_at: None }).await
+    let plan = Plan { writes, wake_at: None };
+    executor.carry_out(check(&plan, concern).expect("it may write this")).await
 }
+
+/// May write everything that these tests write.
+const WRITER: Concern = Concern {
+    name: "test",
+    manager: "trimtab-test",
+    rights: &[
+        Right::Create(Kind::POD),
+        Right::Evict,
+        Right::Resize,
+        Right::Scale(Kind::DEPLOYMENT),
+        Right::Field(Kind::DEPLOYMENT, Part::Main, "/spec/paused"),
+        Right::Field(Kind::DEPLOYMENT, Part::Main, "/spec/minReadySeconds"),
+        Right::Field(Kind::APP_RELEASE, Part::Main, "/spec/image"),
+    ],
+    conditions: &[],
+};
 
 fn object(kind: Kind, name: &str) -> Object {
     Object::new(kind, "shop", name)
@@ -131,7 +153,7 @@ async fn an_event_is_recorded_once() {
         at: Timestamp::UNIX_EPOCH,
     };
     let twice = ["v2 is kept", "said again"].map(|note| Write::Event { event: event(note), by: &DELIVERY });
-    carry_out(&sim, twice.into()).await.expect("recorded");
+    carry_out_as(&DELIVERY, &sim, twice.into()).await.expect("recorded");
     let api = Api::new(sim.client("system:admin").client, "trimtab-test");
     let found = api.get(EVENTS, Some("shop"), "pay-v2.kept").await.expect("an answer").expect("it is there");
     let told = ["reason", "action", "note", "type", "reportingController"].map(|field| found[field].clone());
@@ -157,7 +179,7 @@ async fn stale_plans_are_told_from_refused_ones() {
         part: Part::Main,
         patch: Patch::Merge(json!({"spec": {"paused": true}})),
         copy: None,
-        when: Precondition::none(),
+        when: Precondition::uid("u"),
         if_absent: IfAbsent::Fail,
     };
     let nowhere = Object::new(Kind::POD, "nowhere", "pay-0");
@@ -166,7 +188,7 @@ async fn stale_plans_are_told_from_refused_ones() {
         body["metadata"]["namespace"] = json!(object.namespace);
         Write::Create { object, body, copy: None, if_there }
     };
-    let wrong = json!([{"op": "add", "path": "/spec/replicas", "value": -1}]);
+    let wrong = json!([{"op": "add", "path": "/spec/minReadySeconds", "value": -1}]);
     for (case, write, stale) in [
         ("another generation", patch(pause(), 9), true),
         ("an object that is gone", gone(object(Kind::DEPLOYMENT, "bill")), true),
@@ -215,12 +237,10 @@ async fn a_policy_gets_its_status() {
         }
     };
     let before = version(&read());
-    let plan = Plan { writes: vec![status(before.clone())], wake_at: None };
-    assert_eq!(trimtab_plan::check(&plan, &POLICY), Ok(()));
-    carry_out(&sim, plan.writes).await.expect("applied");
+    carry_out_as(&POLICY, &sim, vec![status(before.clone())]).await.expect("applied");
     assert_eq!(read()["status"]["conditions"][0]["reason"], "Valid");
     let after = read();
-    carry_out(&sim, vec![status(before)])
+    carry_out_as(&POLICY, &sim, vec![status(before)])
         .await
         .expect("a policy that changed gets its status from the next plan");
     assert_eq!(read(), after);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use trimtab_api::ManagedApp;
-use trimtab_control::controllers::unclaim::{Progress, is_held, unclaim};
+use trimtab_control::controllers::unclaim::{NotLetGo, Progress, is_held, unclaim};
 use trimtab_delivery::names::CLAIM_ANNOTATION;
 use trimtab_kube::api::{Preconditions, Propagation, Selector};
 use trimtab_kube::intern::Interner;
@@ -196,8 +196,11 @@ async fn let_go(
         match unclaim(&session.api, &row, template).await {
             Ok(Progress::Gone) => return Ok(restored),
             Ok(Progress::Going) => {}
-            Err(error @ (ApiError::Conflict { .. } | ApiError::Invalid { .. })) => last = error,
-            Err(error) => return Err(error.into()),
+            Err(NotLetGo::Api(error @ (ApiError::Conflict { .. } | ApiError::Invalid { .. }))) => {
+                last = error;
+            }
+            Err(NotLetGo::Api(error)) => return Err(error.into()),
+            Err(NotLetGo::Breach(breach)) => return Err(Failure::error(breach.to_string())),
         }
     }
     Err(last.into())

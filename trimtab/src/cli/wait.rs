@@ -73,7 +73,7 @@ async fn follow<T>(
             }
             Event::Ready if listed => continue,
             Event::Ready | Event::Delete(_) => None,
-            Event::Unreadable(_) => continue,
+            Event::Undecodable(_) => continue,
         };
         if let Some(found) = end(session, seen)? {
             return Ok(found);

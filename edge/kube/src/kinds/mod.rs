@@ -31,6 +31,6 @@ pub use self::own::OwnRow;
 pub use self::pod::{PodRow, Pods};
 pub use self::replica_set::{ReplicaSetRow, ReplicaSets};
 pub use self::scope::Namespaces;
-pub use self::stores::Stores;
+pub use self::stores::{Stores, WatchPart};
 pub use self::watches::Watches;
 pub use self::workload::{Identity, OUR_PREFIX, ReplicaCounts, Strategy};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::api::{Api, ApiError};
 use crate::resource::Resource;
 use crate::watch::Scope;
 
@@ -39,9 +38,4 @@ impl Namespaces {
 /// What a part is to the watch.
 pub(super) fn scope_of(part: &str) -> Scope {
     if part.is_empty() { Scope::all() } else { Scope::namespace(part) }
-}
-
-/// Whether the server refuses to list `resource`. Anything else that goes wrong is the watch's business.
-pub(super) async fn is_forbidden(api: &Api, resource: &Resource) -> bool {
-    matches!(api.may_list(resource).await, Err(ApiError::Forbidden { .. }))
 }

@@ -1,6 +1,7 @@
 //! One store a kind, and the watches that keep them up to date.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +18,9 @@ use crate::intern::Interner;
 use crate::resource::{Key, Resource};
 use crate::store::Store;
 use crate::watch::{Event, Row, WatchHealth, WatchStatus};
+
+/// A namespace that is watched by itself; `None` for what is watched in the whole cluster.
+pub type WatchPart = Option<Arc<str>>;
 
 /// Takes every change, once it can be read.
 pub(super) type OnChange = Arc<dyn Fn(Changed<'_>) + Send + Sync>;
@@ -175,21 +179,33 @@ impl Stores {
         self.statuses.get().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The first kind that may not be decided on now, and why.
+    /// The parts of the cluster that are watched by themselves.
     #[must_use]
-    pub fn unhealthy(&self) -> Option<String> {
-        self.statuses().iter().find_map(|watch| match watch.health() {
+    pub fn parts(&self) -> BTreeSet<WatchPart> {
+        self.statuses().iter().map(|watch| watch.namespace().map(Arc::from)).collect()
+    }
+
+    /// The first kind of `part` that may not be decided on now, and why.
+    #[must_use]
+    pub fn unhealthy(&self, part: &WatchPart) -> Option<String> {
+        self.in_part(part).find_map(|watch| match watch.health() {
             WatchHealth::Healthy => None,
             WatchHealth::Unhealthy { why, .. } => {
-                Some(format!("the watch of {} is unhealthy: {why}", watch.resource().plural))
+                let place = part.as_ref().map(|namespace| format!(" in namespace {namespace}"));
+                let (kind, place) = (&watch.resource().plural, place.unwrap_or_default());
+                Some(format!("the watch of {kind}{place} is unhealthy: {why}"))
             }
         })
     }
 
-    /// Lists every kind anew by a consistent read; see [`WatchStatus::resync`]. What a store shows then is no older than the
-    /// call.
-    pub async fn resync(&self) {
-        join_all(self.statuses().iter().map(WatchStatus::resync)).await;
+    /// Lists every kind of `part` anew by a consistent read; see [`WatchStatus::resync`]. What a store shows then is no older
+    /// than the call.
+    pub async fn resync(&self, part: &WatchPart) {
+        join_all(self.in_part(part).map(WatchStatus::resync)).await;
+    }
+
+    fn in_part<'a>(&'a self, part: &'a WatchPart) -> impl Iterator<Item = &'a WatchStatus> {
+        self.statuses().iter().filter(|watch| watch.namespace() == part.as_deref())
     }
 }
 

@@ -6,14 +6,16 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::kind::Kind;
-use super::scope::{Namespaces, is_forbidden, scope_of};
-use crate::api::Api;
+use super::scope::{Namespaces, scope_of};
+use crate::api::{Api, ApiError};
 use crate::intern::Interner;
 use crate::store::Store;
 use crate::watch::{Event, Project, WatchStatus, watch};
 
 /// How often a kind that may not be watched is tried again: somebody may have granted it.
 const FORBIDDEN_AGAIN: Duration = Duration::from_secs(300);
+/// How often it is asked whether a kind may be watched, while nobody answers.
+const UNANSWERED_AGAIN: Duration = Duration::from_secs(5);
 
 /// The tasks that keep stores up to date, and what they say of themselves.
 pub struct Watches {
@@ -58,19 +60,28 @@ impl Watches {
     }
 }
 
-/// Returns once the kind may be listed. Until then its store counts as complete and has no rows.
+/// Returns once the kind may be listed. From the first refusal on, its store counts as complete and has no rows; before it,
+/// nothing is known.
 async fn until_allowed<K: Kind>(
     api: &Api,
     store: &Store<<K as Project>::Row, K::Index>,
     status: &WatchStatus,
 ) {
-    while is_forbidden(api, K::RESOURCE).await {
-        if status.forbid() {
-            tracing::warn!(resource = %K::RESOURCE, "may not be listed; the manager goes on as if there were none");
+    loop {
+        match api.may_list(K::RESOURCE).await {
+            Ok(()) => return status.allow(),
+            Err(ApiError::Forbidden { .. }) => {
+                if status.forbid() {
+                    tracing::warn!(resource = %K::RESOURCE, "may not be listed; the manager goes on as if there were none");
+                }
+                store.take(Event::Reset);
+                store.take(Event::Ready);
+                tokio::time::sleep(FORBIDDEN_AGAIN).await;
+            }
+            Err(error) => {
+                status.failed(error.to_string());
+                tokio::time::sleep(UNANSWERED_AGAIN).await;
+            }
         }
-        store.take(Event::Reset);
-        store.take(Event::Ready);
-        tokio::time::sleep(FORBIDDEN_AGAIN).await;
     }
-    status.allow();
 }

@@ -39,7 +39,7 @@ struct Shared<K> {
     name: &'static str,
     clock: Clock,
     state: Mutex<State<K>>,
-    marked: Notify,
+    enqueued: Notify,
 }
 
 impl<K> Clone for Queue<K> {
@@ -52,20 +52,20 @@ impl<K: QueueKey> Queue<K> {
     /// An empty queue; `name` is its metrics label and appears in logs.
     pub fn new(name: &'static str, clock: Clock) -> Queue<K> {
         let state = Mutex::new(State::default());
-        Queue { shared: Arc::new(Shared { name, clock, state, marked: Notify::new() }) }
+        Queue { shared: Arc::new(Shared { name, clock, state, enqueued: Notify::new() }) }
     }
 
     /// Enqueues `key`. If it is being reconciled right now, it will be reconciled once more afterwards.
     pub fn enqueue(&self, key: K) {
         locked(&self.shared.state).enqueue(key);
-        self.shared.marked.notify_one();
+        self.shared.enqueued.notify_one();
     }
 
     /// Enqueues `key` at `at`, unless it already is to be woken earlier. A reconcile that starts before forgets the
     /// wish: what it returns takes its place.
     pub fn wake_at(&self, key: K, at: Timestamp) {
         locked(&self.shared.state).wake_at(key, at, &self.shared.clock);
-        self.shared.marked.notify_one();
+        self.shared.enqueued.notify_one();
     }
 
     /// How many keys wait to be reconciled now; those waiting for a later time are not counted.
@@ -95,7 +95,7 @@ impl<K: QueueKey> Queue<K> {
 
     /// Reconciles until `stop` is cancelled, then waits up to [`DRAIN_TIMEOUT`] for what is running.
     ///
-    /// `reconcile` returns when to look again, if ever without a new mark. An error, a panic or a run over
+    /// `reconcile` returns when to look again, if ever without being enqueued. An error, a panic or a run over
     /// [`RECONCILE_TIMEOUT`] is counted, logged, and tried again after a delay that grows with each failure in a row.
     pub async fn run<F, E>(&self, concurrency: usize, stop: CancellationToken, reconcile: impl Fn(K) -> F)
     where
@@ -110,7 +110,7 @@ impl<K: QueueKey> Queue<K> {
                 biased;
                 () = stop.cancelled() => {}
                 Some((key, ended)) = running.next() => self.finish(&key, &ended),
-                () = self.shared.marked.notified() => {}
+                () = self.shared.enqueued.notified() => {}
                 () = sleep_until(next) => {}
             }
         }

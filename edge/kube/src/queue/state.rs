@@ -59,7 +59,7 @@ pub(super) struct State<K> {
     /// Exactly the keys in `ready`.
     waiting: BTreeSet<K>,
     running: BTreeSet<K>,
-    /// Running keys that were marked meanwhile.
+    /// Running keys that were enqueued meanwhile.
     again: BTreeSet<K>,
     timers: BTreeMap<K, Timer>,
     /// Exactly the `check` instants of `timers`.

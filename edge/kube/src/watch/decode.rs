@@ -156,7 +156,7 @@ fn garbage<R>(bytes: &[u8], error: &serde_json::Error) -> Heard<R> {
     }
 }
 
-/// Key and version of an object that may be unreadable otherwise.
+/// Key and version of an object that may be undecodable otherwise.
 fn head(bytes: &[u8]) -> (Option<Key>, Option<String>) {
     let head = serde_json::from_slice::<Headed<'_>>(bytes).unwrap_or_default().metadata;
     let key = (!head.name.is_empty()).then(|| Key::new(&*head.namespace, &*head.name));

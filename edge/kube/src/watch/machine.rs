@@ -276,7 +276,7 @@ impl<P: Project> Machine<P> {
     fn skip(&mut self, undecodable: Undecodable) {
         let named = undecodable.key.as_ref().map_or_else(|| "(no name)".to_owned(), ToString::to_string);
         self.status.undecodable(&named, &undecodable.problem);
-        self.pending.extend(undecodable.key.map(Event::Unreadable));
+        self.pending.extend(undecodable.key.map(Event::Undecodable));
     }
 
     async fn pause(&mut self, problem: String, retry_after: Option<Duration>) {

@@ -5,7 +5,7 @@
 //! [list anew](WatchStatus::resync); what comes out is only this grammar:
 //!
 //! ```text
-//! ( Reset  (Init | Unreadable)*  Ready  (Apply | Delete | Unreadable)* )*      a Reset may also cut a listing short
+//! ( Reset  (Init | Undecodable)*  Ready  (Apply | Delete | Undecodable)* )*      a Reset may also cut a listing short
 //! ```
 
 mod backoff;
@@ -56,7 +56,7 @@ pub fn watch<P: Project>(
     scope: Scope,
     projection: P,
 ) -> Watch<P::Row> {
-    let status = WatchStatus::new(resource);
+    let status = WatchStatus::new(resource, scope.namespace.as_deref());
     let events = Box::pin(machine::events(api, resource, scope, projection, status.clone()));
     Watch { events, status }
 }

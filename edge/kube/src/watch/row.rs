@@ -51,5 +51,5 @@ pub enum Event<R> {
     /// An object was deleted, or no longer matches the selector.
     Delete(Key),
     /// The object exists but cannot be read: keep what is known of it, and never take it for deleted.
-    Unreadable(Key),
+    Undecodable(Key),
 }

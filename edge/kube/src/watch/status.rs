@@ -81,12 +81,14 @@ struct Resyncs {
 #[derive(Clone)]
 pub struct WatchStatus {
     resource: &'static Resource,
+    /// The namespace that is watched; none where all are.
+    namespace: Option<Arc<str>>,
     state: Arc<Mutex<State>>,
     resyncs: Arc<Resyncs>,
 }
 
 impl WatchStatus {
-    pub(crate) fn new(resource: &'static Resource) -> WatchStatus {
+    pub(crate) fn new(resource: &'static Resource, namespace: Option<&str>) -> WatchStatus {
         let state = State {
             counts: WatchCounts::default(),
             began: Instant::now(),
@@ -97,12 +99,18 @@ impl WatchStatus {
             heard: None,
         };
         let resyncs = Resyncs { wanted: watch::channel(0).0, fulfilled: watch::channel(0).0 };
-        WatchStatus { resource, state: Arc::new(Mutex::new(state)), resyncs: Arc::new(resyncs) }
+        let namespace = namespace.map(Arc::from);
+        WatchStatus { resource, namespace, state: Arc::new(Mutex::new(state)), resyncs: Arc::new(resyncs) }
     }
 
     /// What is watched.
     pub fn resource(&self) -> &'static Resource {
         self.resource
+    }
+
+    /// The namespace that is watched; `None` where all are, or the kind has none.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
     }
 
     /// Whether a complete listing has been delivered and the watch after it is not failing.
@@ -155,7 +163,7 @@ impl WatchStatus {
         locked(&self.state).counts.clone()
     }
 
-    /// Exposes counts and health as `trimtab_watch_*{resource}`.
+    /// Exposes counts and health as `trimtab_watch_*{resource}`, with the `namespace` where one is watched.
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(self.clone()));
     }
@@ -271,7 +279,9 @@ impl Collector for WatchStatus {
             ("trimtab_watch_expired", "times everything was listed again after a 410", counts.expired),
         ];
         let resource = self.resource.to_string();
-        let labels = [("resource", resource.as_str())];
+        let labels: Vec<(&str, &str)> = std::iter::once(("resource", resource.as_str()))
+            .chain(self.namespace().map(|namespace| ("namespace", namespace)))
+            .collect();
         for (name, help, count) in series {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;

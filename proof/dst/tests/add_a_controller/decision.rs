@@ -13,7 +13,7 @@ use crate::kind::{POD_FLOOR, PodFloorRow};
 pub(crate) const FLOOR: Concern = Concern {
     name: "floor",
     manager: "example-floor",
-    rights: &[Right::Field(POD_FLOOR, Part::Status, "/status"), Right::Create(Kind::EVENT)],
+    rights: &[Right::Create(Kind::EVENT)],
     conditions: &[(POD_FLOOR, "Met")],
 };
 

@@ -115,7 +115,7 @@ impl<R: PodRuntime> Kubelet<R> {
             }
             Event::Apply(row) => self.observe(&row),
             Event::Delete(key) => self.lost(&key),
-            Event::Unreadable(key) => {
+            Event::Undecodable(key) => {
                 self.relisted.iter_mut().for_each(|kept| _ = kept.insert(key.clone()));
             }
             Event::Ready => {
