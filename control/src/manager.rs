@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
+use trimtab_delivery::names::lease_name;
 use trimtab_kube::expectations::Expectations;
 use trimtab_kube::host::Host;
 use trimtab_kube::kinds::{self, Namespaces, Stores};
@@ -26,8 +27,6 @@ use crate::standing::Standing;
 const MEASURED_AT_ONCE: usize = 1_024;
 /// Services whose rules are looked up at one time: nobody waits for it.
 const CHECKS_AT_ONCE: usize = 2;
-/// Name of the lease.
-const LEASE_NAME: &str = "trimtab-manager";
 
 /// How a manager is set up.
 #[derive(Clone, Debug, Default)]
@@ -87,13 +86,8 @@ pub fn stand(options: &ManagerOptions, api: &Api, clock: Clock, stores: Stores) 
     (context, elector)
 }
 
-/// Every instance has a leader of its own.
 fn lease(options: &ManagerOptions) -> Key {
-    let name = match &options.instance {
-        Some(id) => format!("{LEASE_NAME}-{id}"),
-        None => LEASE_NAME.to_owned(),
-    };
-    Key::new(options.namespace.as_str(), name)
+    Key::new(options.namespace.as_str(), lease_name(options.instance.as_deref()))
 }
 
 /// Delivery, and what works for it beside it.

@@ -153,7 +153,7 @@ async fn an_unclaimed_deployment_is_deployed_and_not_judged() {
     let said = shop.run("deploy payments --image payments:2").await;
     assert_eq!((said.exit, said.out.as_str()), (Exit::Done, "payments payments:2\n"));
     assert!(
-        said.err.contains("not judged") && said.err.contains("hint: `trimtab claim payments`"),
+        said.err.contains("not judged") && said.err.contains("hint: `trimtab claim payments -n shop`"),
         "{}",
         said.err
     );

@@ -7,10 +7,10 @@ use std::path::Path;
 use clap::CommandFactory;
 use jiff::Timestamp;
 use serde_json::json;
-use trimtab::cli::explain::{Explained, release_text, service_text};
+use trimtab::cli::explain::{Explained, Unattended, release_text, service_text};
 use trimtab::cli::get::{Breadth, ServiceLine, services};
 use trimtab::cli::history::releases;
-use trimtab::cli::output::{Form, Paint};
+use trimtab::cli::output::{Form, Mood, Paint};
 use trimtab::cli::rules::effective;
 use trimtab::cli::{Arguments, lint};
 use trimtab_api::resolve::{Policies, settings};
@@ -56,7 +56,7 @@ fn lines() -> Vec<ServiceLine> {
         namespace: "shop".to_owned(),
         name: name.to_owned(),
         target: name.to_owned(),
-        phase: phase.to_owned(),
+        mood: Mood::of_app(phase),
         summary: summary.to_owned(),
         current,
         in_flight,
@@ -100,7 +100,7 @@ fn what_a_held_service_waits_for() {
         subject: Object::new(Kind::APP_RELEASE, "shop", "payments-v128"),
         saw: "the Deployment holds the template of v128, which was rejected".to_owned(),
         decided: "holds it; the pods of the previous release keep running".to_owned(),
-        waits_for: Some("another template, or `trimtab promote payments --because ...`".to_owned()),
+        waits_for: Some("another template, or `trimtab promote payments -n shop --because ...`".to_owned()),
     };
     let report = Report {
         about: Object::new(Kind::MANAGED_APP, "shop", "payments"),
@@ -115,8 +115,16 @@ fn what_a_held_service_waits_for() {
         last: Some(&release),
         target: "payments",
         now: now(),
+        unattended: None,
     };
     check("explain-service.txt", &service_text(&explained, Paint::Plain));
+    let unattended = Unattended {
+        words: "no manager of instance team-a acts since 2026-03-04T09:00:00Z, 3h ago".to_owned(),
+        written: "Healthy on v127 (v128 rejected), 3h ago".to_owned(),
+        next: "`kubectl get pods -l app.kubernetes.io/name=trimtab-team-a -n trimtab-system`".to_owned(),
+    };
+    let explained = Explained { unattended: Some(&unattended), ..explained };
+    check("explain-unattended.txt", &service_text(&explained, Paint::Plain));
 }
 
 #[test]

@@ -16,6 +16,7 @@
 pub mod acting;
 mod app;
 pub mod arms;
+pub mod command;
 mod deadline;
 mod decision;
 pub mod lower;

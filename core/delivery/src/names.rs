@@ -8,6 +8,8 @@ pub const GROUP: &str = "trimtab.dev";
 pub const MANAGER: &str = "trimtab-delivery";
 /// Label of a `ManagedApp`: the manager that looks after it, where several share a cluster.
 pub const INSTANCE_LABEL: &str = "trimtab.dev/instance";
+/// Name of the lease of the manager that looks after a whole cluster.
+const LEASE: &str = "trimtab-manager";
 /// Annotation on a claimed Deployment: one of the words of [`AdmissionHold`], and the images that it holds: see
 /// [`claim_text`]. Removing it releases the Deployment.
 pub const CLAIM_ANNOTATION: &str = "trimtab.dev/claim";
@@ -41,6 +43,12 @@ pub fn claim_text(hold: AdmissionHold, images: &[String]) -> String {
 #[must_use]
 pub fn claimed_images(text: &str) -> Vec<String> {
     text.split(' ').skip(1).take(HELD_IMAGES_MAX).map(str::to_owned).collect()
+}
+
+/// The lease that the managers of an instance compete for: every instance has a leader of its own.
+#[must_use]
+pub fn lease_name(instance: Option<&str>) -> String {
+    instance.map_or_else(|| LEASE.to_owned(), |id| format!("{LEASE}-{id}"))
 }
 
 /// The object name of release `number` of service `app`: `payments-v128`. Deterministic, so one intent makes one object.

@@ -149,6 +149,7 @@ impl<'a> Snapshot<'a> {
     /// What a strategy may look at while `release` is out on `target`.
     pub(crate) fn stage(&self, target: &'a Target, release: &'a Release) -> Stage<'a> {
         Stage {
+            namespace: &self.app.namespace,
             now: self.now,
             target,
             release,

@@ -12,22 +12,22 @@ use super::output::Form;
 
 const MANUAL: &str = "\
 Claim a service once, then deploy it as often as you like:
-  trimtab claim payments
-  trimtab deploy payments --image registry.example/payments:8c1f --wait
+  trimtab claim payments -n shop
+  trimtab deploy payments -n shop --image registry.example/payments:8c1f --wait
 
 Every deploy has a number (payments v128). The new pods are judged against
 the old ones by rules: error rate, panics and crashes, database errors, and
 whatever your alerts say. A release that fails is rolled back by itself, and
 its template is held when somebody applies it again. A person always wins:
-  trimtab promote payments --because \"the errors are the load test's\"
-  trimtab abort payments --because \"refunds are stuck\"
-  trimtab rollback payments --to v120
-  trimtab explain payments
+  trimtab promote payments -n shop --because \"the errors are the load test's\"
+  trimtab abort payments -n shop --because \"refunds are stuck\"
+  trimtab rollback payments -n shop --to v120
+  trimtab explain payments -n shop
 
 Trimtab is never in the path of a deploy. If it is gone, a held Deployment
 is freed with
-  kubectl annotate deployment payments trimtab.dev/claim-
-  kubectl rollout resume deployment/payments";
+  kubectl annotate deployment payments -n shop trimtab.dev/claim-
+  kubectl rollout resume deployment/payments -n shop";
 
 /// Ships every service safely.
 ///
@@ -283,11 +283,18 @@ pub struct InstallArgs {
     /// Namespace to look after; the manager gets rights in these alone; may be given several times; default is all
     #[arg(long, value_name = "NAMESPACE", value_delimiter = ',')]
     pub watch_namespace: Vec<String>,
+    /// Install one more manager, beside others in the same namespace: it looks after ManagedApps whose label
+    /// trimtab.dev/instance has this value
+    #[arg(long, value_name = "ID")]
+    pub instance: Option<String>,
 }
 
 /// Arguments of `uninstall`.
 #[derive(Debug, Args)]
 pub struct UninstallArgs {
+    /// Remove the manager of this instance alone, after its services were let go of; everything else stays
+    #[arg(long, value_name = "ID")]
+    pub instance: Option<String>,
     /// Do it
     #[arg(long)]
     pub yes: bool,

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use trimtab_api::ManagedApp;
+use trimtab_delivery::command;
 use trimtab_delivery::plan::AppPhase;
 use trimtab_kube::ApiError;
 use trimtab_kube::api::{Preconditions, Propagation, Selector};
@@ -13,6 +14,7 @@ use super::exit::{Exit, Failure};
 use super::output::{Form, objects};
 use super::service::{Service, list, text};
 use super::session::Session;
+use super::{attended, whereabouts};
 
 /// Creates the `ManagedApp` of a Deployment.
 ///
@@ -34,13 +36,13 @@ pub async fn claim(session: &mut Session<'_>, args: &ClaimArgs) -> Result<Exit, 
     }
     session.say(&format!("{} claimed", service.name))?;
     session.tell("what runs now becomes its first release; no pod is touched");
-    session.hint(&format!("`trimtab get {}`, then `trimtab rules {}`", service.name, service.name));
+    session.hint(&format!("`{}`, then `{}`", service.command("get"), service.command("rules")));
     Ok(Exit::Done)
 }
 
 fn claimed_already(service: &Service) -> Failure {
     Failure::refused(format!("{}/{} is claimed already", service.namespace, service.name))
-        .hint(format!("`trimtab explain {}`", service.name))
+        .hint(format!("`{}`", service.command("explain")))
 }
 
 async fn refuse(session: &Session<'_>, service: &Service) -> Result<(), Failure> {
@@ -68,8 +70,12 @@ async fn refuse(session: &Session<'_>, service: &Service) -> Result<(), Failure>
         .find(|app| app.spec.target.as_ref().is_some_and(|target| target.name == service.target()));
     match other {
         Some(other) => {
-            Err(Failure::refused(format!("{target} is claimed by ManagedApp {}", other.metadata.name))
-                .hint(format!("`trimtab explain {}`", other.metadata.name)))
+            Err(Failure::refused(format!("{target} is claimed by ManagedApp {}", other.metadata.name)).hint(
+                format!(
+                    "`{}`",
+                    command::trimtab(&format!("explain {}", other.metadata.name), &service.namespace)
+                ),
+            ))
         }
         None => Ok(()),
     }
@@ -97,28 +103,34 @@ pub async fn release(session: &mut Session<'_>, args: &ReleaseArgs) -> Result<Ex
     let name = &args.service;
     let namespace = session.namespace.clone();
     let Some(found) = session.api.get(MANAGED_APPS, Some(&namespace), name).await? else {
-        return Err(Failure::refused(format!("{namespace}/{name} is not claimed"))
-            .hint("`trimtab get` lists what is"));
+        let failure = whereabouts::unclaimed(&session.api, &namespace, name, "release").await;
+        return Err(Failure { exit: Exit::Refused, ..failure });
     };
     let app: ManagedApp = super::service::typed(found)?;
     let phase = AppPhase::parse(&app.status.phase);
+    let command = |verb: &str| command::trimtab(&format!("{verb} {name}"), &namespace);
     if phase == AppPhase::Held && !args.force {
         let message =
             format!("{name} is held: {}; letting go must not ship the rejected template", app.status.summary);
         let hint = format!(
-            "`trimtab release {name} --force` puts the template that runs back on the Deployment and lets go"
+            "`{} --force` puts the template that runs back on the Deployment and lets go",
+            command("release")
         );
         return Err(Failure::refused(message).hint(hint));
     }
     if matches!(phase, AppPhase::Releasing | AppPhase::RollingBack) && !args.force {
         let message = format!("{name} is under way: {}", app.status.summary);
         return Err(Failure::refused(message).hint(format!(
-            "`trimtab promote {name} --because ...` or `trimtab abort {name}` first, or --force"
+            "`{} --because ...` or `{}` first, or `{} --force`",
+            command("promote"),
+            command("abort"),
+            command("release")
         )));
     }
     let preconditions = Preconditions::uid(app.metadata.uid.clone());
     session.api.delete(MANAGED_APPS, Some(&namespace), name, &preconditions, Propagation::Background).await?;
     session.say(&format!("{name} released"))?;
     session.tell("its pods stay as they are; the manager takes its annotations off the Deployment");
+    attended::warn(session, Some(&app)).await;
     Ok(Exit::Done)
 }

@@ -9,6 +9,7 @@ use trimtab_kube::api::Patch;
 use trimtab_kube::kinds::APP_RELEASES;
 
 use super::args::{AbortArgs, PromoteArgs};
+use super::attended;
 use super::deploy::NewRecord;
 use super::exit::{Exit, Failure};
 use super::put_back::{NOT_ROLLED_BACK, native, put_back, put_back_numbered, template_of};
@@ -19,6 +20,9 @@ use super::session::Session;
 const ATTEMPTS_MAX: usize = 5;
 /// Longest reason that a record keeps, in characters.
 const BECAUSE_CHARS_MAX: usize = 1024;
+
+/// What printed commands say where a person has to write something.
+pub(super) const PLACEHOLDER: &str = "...";
 
 /// What a person decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +55,10 @@ impl Verdict {
 /// # Errors
 /// Refuses when there is nothing to keep, or somebody decided otherwise before.
 pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Exit, Failure> {
-    if args.because.trim().is_empty() {
-        return Err(Failure::refused("--because is empty").hint("say why: it is recorded with your name"));
+    if ["", PLACEHOLDER].contains(&args.because.trim()) {
+        return Err(
+            Failure::refused("--because gives no reason").hint("say why: it is recorded with your name")
+        );
     }
     let service = Service::read(&session.api, &session.namespace, &args.service).await?;
     if service.standing() != Standing::Claimed {
@@ -60,7 +66,7 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
             "{} is not claimed: nothing judges its deploys, so there is nothing to promote",
             service.name
         );
-        return Err(Failure::refused(message).hint(format!("`trimtab claim {}`", service.name)));
+        return Err(Failure::refused(message).hint(format!("`{}`", service.command("claim"))));
     }
     let release = promotable(&service, args.release.as_deref())?;
     let aborted =
@@ -77,6 +83,7 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
         session.tell(&format!("{word} is deployed again"));
     }
     session.say(&format!("{} {word} kept by decision", service.name))?;
+    attended::warn(session, service.app.as_ref()).await;
     Ok(Exit::Done)
 }
 
@@ -116,7 +123,7 @@ fn promotable<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRe
         Some(asked) => service.release(number(asked)?)?,
         None => default_release(service).ok_or_else(|| {
             Failure::refused(format!("{} has no release under way and none rejected", service.name))
-                .hint(format!("`trimtab history {}`", service.name))
+                .hint(format!("`{}`", service.command("history")))
         })?,
     };
     let phase = phase(release);
@@ -130,8 +137,8 @@ fn promotable<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRe
         phase.word()
     );
     Err(Failure::refused(message).hint(format!(
-        "`trimtab rollback {} --to {}` brings it back",
-        service.name,
+        "`{} --to {}` brings it back",
+        service.command("rollback"),
         release_word(release.spec.number)
     )))
 }
@@ -159,7 +166,8 @@ pub async fn abort(session: &mut Session<'_>, args: &AbortArgs) -> Result<Exit, 
         Standing::Claimed => abort_release(session, &service, args.because.as_deref()).await,
         Standing::Unclaimed(_) => native(session, &service).await,
         Standing::Claiming => {
-            Err(Failure::refused(format!("{} is being claimed: nothing is under way", service.name)))
+            Err(Failure::refused(format!("{} is being claimed: nothing is under way", service.name))
+                .hint(format!("`{}`", service.command("explain"))))
         }
     }
 }
@@ -173,17 +181,19 @@ pub(super) async fn abort_release(
     let Some(release) = service.in_flight() else {
         let message = format!("{} has no release under way", service.name);
         return Err(Failure::refused(message)
-            .hint(format!("`trimtab rollback {}` goes back to an earlier one", service.name)));
+            .hint(format!("`{}` goes back to an earlier one", service.command("rollback"))));
     };
     let word = release_word(release.spec.number);
     if phase(release) == ReleasePhase::RollingBack {
         return Err(Failure::refused(format!("{} {word} is being rolled back already", service.name))
-            .hint(format!("`trimtab explain {} {word}`", service.name)));
+            .hint(format!("`{}`", service.command_on("explain", &word))));
     }
-    let because = because.filter(|text| !text.trim().is_empty()).unwrap_or("no reason given");
+    let because =
+        because.filter(|text| !["", PLACEHOLDER].contains(&text.trim())).unwrap_or("no reason given");
     decide(session, service, release, Verdict::RollBack, because).await?;
     session.say(&format!("{} {word} aborted", service.name))?;
     session.tell(NOT_ROLLED_BACK);
+    attended::warn(session, service.app.as_ref()).await;
     Ok(Exit::Done)
 }
 
@@ -200,7 +210,7 @@ async fn decide(
     let decision = decision(session, verdict, &session.actor().await, because);
     let mut release = seen.clone();
     for _ in 0..ATTEMPTS_MAX {
-        still_open(&service.name, &release, verdict)?;
+        still_open(service, &release, verdict)?;
         if release.spec.decision.is_some() {
             return Ok(release);
         }
@@ -225,23 +235,25 @@ async fn decide(
 }
 
 /// Whether the decision still makes sense. The same decision again is no second effect.
-fn still_open(service: &str, release: &AppRelease, verdict: Verdict) -> Result<(), Failure> {
+fn still_open(service: &Service, release: &AppRelease, verdict: Verdict) -> Result<(), Failure> {
     let word = release_word(release.spec.number);
     if let Some(decision) = &release.spec.decision {
         if decision.verdict == verdict.word() {
             return Ok(());
         }
         let message = format!(
-            "{} decided {} for {service} {word}: {}",
-            decision.actor, decision.verdict, decision.because
+            "{} decided {} for {} {word}: {}",
+            decision.actor, decision.verdict, service.name, decision.because
         );
-        return Err(Failure::refused(message)
-            .hint("a decision stands once it is written; `trimtab history` shows what came of it"));
+        return Err(Failure::refused(message).hint(format!(
+            "a decision stands once it is written; `{}` shows what came of it",
+            service.command("history")
+        )));
     }
     let phase = phase(release);
     if verdict.applies_to(phase) {
         return Ok(());
     }
-    Err(Failure::refused(format!("{service} {word} is {} by now", phase.word()))
-        .hint(format!("`trimtab explain {service} {word}`")))
+    Err(Failure::refused(format!("{} {word} is {} by now", service.name, phase.word()))
+        .hint(format!("`{}`", service.command_on("explain", &word))))
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use trimtab_api::{AppRelease, ManagedApp};
+use trimtab_delivery::command;
 use trimtab_delivery::names::{APP_LABEL, RELEASE_ANNOTATION, release_object, release_word};
 use trimtab_kube::api::{Patch, Preconditions, Propagation};
 use trimtab_kube::kinds::APP_RELEASES;
@@ -10,10 +11,11 @@ use trimtab_kube::{Api, ApiError};
 use trimtab_units::template_hash;
 
 use super::args::DeployArgs;
+use super::decide::PLACEHOLDER;
 use super::exit::{Exit, Failure};
 use super::service::{Service, Standing, text, typed};
 use super::session::Session;
-use super::wait;
+use super::{attended, wait};
 
 /// Numbers tried when others are deploying the same service at the same moment.
 const NUMBERS_TRIED_MAX: u64 = 10;
@@ -25,19 +27,24 @@ const REASON_CHARS_MAX: usize = 1024;
 /// # Errors
 /// Refuses when nothing would change, or when the template was rejected before.
 pub async fn deploy(session: &mut Session<'_>, args: &DeployArgs) -> Result<Exit, Failure> {
+    if args.image.trim() == PLACEHOLDER {
+        return Err(Failure::refused("--image names no image").hint("write the image to deploy"));
+    }
     let service = Service::read(&session.api, &session.namespace, &args.service).await?;
     let container = service.container(&session.api, args.container.as_deref()).await?;
     refuse_what_runs(&service, &container, &args.image)?;
     match service.standing() {
-        Standing::Claiming => Err(Failure::refused(format!(
-            "{} is being claimed: nothing is recorded yet",
-            service.name
-        ))
-        .hint(format!(
-            "try again in a moment; without Trimtab: `kubectl set image deployment/{} {container}={}`",
-            service.target(),
-            args.image
-        ))),
+        Standing::Claiming => {
+            Err(Failure::refused(format!("{} is being claimed: nothing is recorded yet", service.name)).hint(
+                format!(
+                    "try again in a moment; without Trimtab: `{}`",
+                    command::kubectl(
+                        &format!("set image deployment/{} {container}={}", service.target(), args.image),
+                        &service.namespace
+                    )
+                ),
+            ))
+        }
         Standing::Claimed => claimed(session, &service, &container, args).await,
         Standing::Unclaimed(why) => {
             if let Some(why) = why {
@@ -60,12 +67,13 @@ fn refuse_what_runs(service: &Service, container: &str, image: &str) -> Result<(
             "{word} of {} was rolled back with this template: {}",
             service.name, rejected.status.summary
         );
-        let hint = format!("`trimtab promote {} {word} --because ...` keeps it all the same", service.name);
+        let promote = service.command_on("promote", &word);
+        let hint = format!("`{promote} --because ...` keeps it all the same");
         return Err(Failure::refused(message).hint(hint));
     }
     if service.image(container) == image {
         let message = format!("Deployment {}/{} runs {image} already", service.namespace, service.target());
-        return Err(Failure::refused(message).hint(format!("`trimtab explain {}`", service.name)));
+        return Err(Failure::refused(message).hint(format!("`{}`", service.command("explain"))));
     }
     Ok(())
 }
@@ -108,15 +116,16 @@ async fn claimed(
     if service.deployment.pointer("/spec/paused") == Some(&json!(true)) {
         session.tell(&format!("Deployment {}/{} is paused", service.namespace, service.target()));
         session.hint(&format!(
-            "`kubectl rollout resume deployment/{}`, unless Trimtab holds it: `trimtab explain {}`",
-            service.target(),
-            service.name
+            "`{}`, unless Trimtab holds it: `{}`",
+            service.rollout("resume"),
+            service.command("explain")
         ));
     }
+    attended::warn(session, service.app.as_ref()).await;
     match args.wait {
         Some(timeout) => wait::verdict(session, &service.name, release.spec.number, timeout).await,
         None => {
-            session.tell(&format!("follow it with `trimtab explain {}`", service.name));
+            session.tell(&format!("follow it with `{}`", service.command("explain")));
             Ok(Exit::Done)
         }
     }
@@ -135,7 +144,7 @@ async fn unclaimed(
     session.api.patch(DEPLOYMENTS, Some(&service.namespace), service.target(), &patch).await?;
     session.say(&format!("{} {}", service.name, args.image))?;
     session.tell(&format!("{} is not claimed: this deploy is not judged", service.name));
-    session.hint(&format!("`trimtab claim {}`", service.name));
+    session.hint(&format!("`{}`", service.command("claim")));
     match args.wait {
         Some(timeout) => wait::rolled_out(session, service.target(), timeout).await,
         None => Ok(Exit::Done),

@@ -4,25 +4,29 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use serde_json::json;
-use trimtab_api::AppRelease;
 use trimtab_api::app_release::RuleEvidence;
+use trimtab_api::{AppRelease, ManagedApp};
 use trimtab_control::{Measured, NOTHING_MEASURED, convert, observe};
 use trimtab_delivery::Report;
+use trimtab_delivery::command;
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
 use trimtab_delivery::plan::{AppPhase, Plan};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_judge::rule::{Rule, RuleKind};
+use trimtab_kube::kinds::MANAGED_APPS;
 use trimtab_plan::report::Wording;
 use trimtab_units::duration_words;
 
 use super::args::ExplainArgs;
+use super::attended::{self, Attended};
 use super::decide;
 use super::exit::{Exit, Failure};
 use super::history::{harmed, outcome};
-use super::output::{Form, Mood, Paint, objects, printable};
+use super::output::{Form, Mood, Paint, age, objects, printable};
 use super::rules::what;
 use super::service;
 use super::session::Session;
+use super::whereabouts;
 
 /// Explains a release, or what a service does and waits for.
 ///
@@ -31,16 +35,15 @@ use super::session::Session;
 pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Exit, Failure> {
     let name = &args.service;
     let Some(observed) = observe(&session.api, &session.namespace, name).await? else {
-        let message = format!("{}/{name} is not claimed: nothing judges its deploys", session.namespace);
-        return Err(Failure::error(message)
-            .hint(format!("`trimtab claim {name}`; `kubectl rollout status deployment/{name}`")));
+        return Err(whereabouts::unclaimed(&session.api, &session.namespace, name, "explain").await);
     };
     let releases = service::releases(&session.api, &session.namespace, name).await?;
     if let Some(asked) = &args.release {
         let number = decide::number(asked)?;
         let Some(release) = releases.iter().find(|release| release.spec.number == number) else {
             let message = format!("{name} has no release {}", release_word(number));
-            return Err(Failure::error(message).hint(format!("`trimtab history {name}`")));
+            let history = command::trimtab(&format!("history {name}"), &session.namespace);
+            return Err(Failure::error(message).hint(format!("`{history}`")));
         };
         if matches!(session.form, Form::Json | Form::Yaml) {
             let value = serde_json::to_value(release).map_err(|error| Failure::error(error.to_string()))?;
@@ -56,17 +59,53 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
     let findings = judged.map(|release| release.status.findings.clone()).unwrap_or_default();
     let measured = Measured { findings, ..NOTHING_MEASURED.clone() };
     let (plan, report) = trimtab_delivery::plan(&observed.snapshot(now, &measured));
+    let instance = attended::instance(&observed.wire);
+    let attended = attended::attended(&session.api, instance, now).await;
     if matches!(session.form, Form::Json | Form::Yaml) {
-        objects(session.out, session.form, &report_value(&plan, &report))?;
+        let mut value = report_value(&plan, &report);
+        value["attended"] = json!(!attended.by_nobody());
+        objects(session.out, session.form, &value)?;
         return Ok(Exit::Done);
     }
+    let unattended = unattended(session, &observed.wire, &attended, now).await?;
     let last = releases.iter().rev().find(|release| !release.status.rules.is_empty());
     let text = service_text(
-        &Explained { name, plan: &plan, report: &report, last, target: &observed.settings.target, now },
+        &Explained {
+            name,
+            plan: &plan,
+            report: &report,
+            last,
+            target: &observed.settings.target,
+            now,
+            unattended: unattended.as_ref(),
+        },
         session.paint,
     );
     session.out.write_all(text.as_bytes())?;
+    if matches!(attended, Attended::Unknown(_)) {
+        attended.words(instance, now).iter().for_each(|words| session.tell(words));
+    }
     Ok(Exit::Done)
+}
+
+/// What is told of a service that no manager looks after.
+async fn unattended(
+    session: &Session<'_>,
+    app: &ManagedApp,
+    attended: &Attended,
+    now: Timestamp,
+) -> Result<Option<Unattended>, Failure> {
+    let instance = attended::instance(app);
+    let Some(words) = attended.words(instance, now).filter(|_| attended.by_nobody()) else { return Ok(None) };
+    let (namespace, name) = (app.metadata.namespace.as_str(), app.metadata.name.as_str());
+    let raw = session.api.get(MANAGED_APPS, Some(namespace), name).await?.unwrap_or_default();
+    let written = match attended::observed_at(&raw) {
+        Some(at) => format!("{}, {} ago", app.status.summary, age(now, Some(at))),
+        None if app.status.summary.is_empty() => "nothing: no manager has seen it".to_owned(),
+        None => app.status.summary.clone(),
+    };
+    let next = attended.next(instance, namespace, name).unwrap_or_default();
+    Ok(Some(Unattended { words, written, next }))
 }
 
 fn report_value(plan: &Plan, report: &Report) -> serde_json::Value {
@@ -86,6 +125,16 @@ fn report_value(plan: &Plan, report: &Report) -> serde_json::Value {
     json!({"service": report.about.place(), "summary": report.summary, "steps": steps, "writesDue": plan.writes.len(), "wakeAt": plan.wake_at})
 }
 
+/// What is told of a service that no manager looks after.
+pub struct Unattended {
+    /// Since when.
+    pub words: String,
+    /// What a manager wrote last.
+    pub written: String,
+    /// What to do about it.
+    pub next: String,
+}
+
 /// What is told of a service.
 pub struct Explained<'a> {
     /// Name of the service.
@@ -100,31 +149,18 @@ pub struct Explained<'a> {
     pub target: &'a str,
     /// The instant.
     pub now: Timestamp,
+    /// Set where no manager looks after it.
+    pub unattended: Option<&'a Unattended>,
 }
 
 /// A service in words: what was seen, what was decided, and what it waits for.
 #[must_use]
 pub fn service_text(explained: &Explained<'_>, paint: Paint) -> String {
-    let Explained { name, plan, report, last, target, now } = explained;
+    let Explained { name, plan, report, last, target, .. } = explained;
     let phase = plan.status.phase;
-    let mut text =
-        format!("{}  {}\n", report.about.place(), paint.say(Mood::of_app(phase.word()), &report.summary));
+    let mut text = head(explained, paint);
     text.push_str(&report.steps_text(Wording::Sentences));
-    if let Some(wake_at) = plan.wake_at {
-        let in_seconds = wake_at.duration_since(*now).as_secs().max(0).unsigned_abs();
-        let _ = writeln!(
-            text,
-            "  looks again in {} whatever happens",
-            duration_words(std::time::Duration::from_secs(in_seconds))
-        );
-    }
-    if !plan.writes.is_empty() {
-        let _ = writeln!(
-            text,
-            "  {} writes are due: a running manager makes them within seconds",
-            plan.writes.len()
-        );
-    }
+    text.push_str(&due(explained));
     if let Some(release) = last {
         let _ = writeln!(text, "\nevidence on {}, as last written", release_word(release.spec.number));
         release.status.rules.iter().for_each(|rule| evidence(&mut text, rule, None, paint));
@@ -136,13 +172,51 @@ pub fn service_text(explained: &Explained<'_>, paint: Paint) -> String {
     }
     if phase == AppPhase::Held {
         let namespace = report.about.namespace.as_deref().unwrap_or_default();
-        let _ = writeln!(text, "\nkeep it:      trimtab promote {name} -n {namespace} --because ...");
-        let _ = writeln!(
-            text,
-            "free by hand: kubectl annotate deployment {target} -n {namespace} {CLAIM_ANNOTATION}-"
-        );
-        let _ = writeln!(text, "              kubectl rollout resume deployment/{target} -n {namespace}");
+        let promote = command::trimtab(&format!("promote {name}"), namespace);
+        let annotate = command::kubectl(&format!("annotate deployment {target}"), namespace);
+        let _ = writeln!(text, "\nkeep it:      {promote} --because ...");
+        let _ = writeln!(text, "free by hand: {annotate} {CLAIM_ANNOTATION}-");
+        let _ = writeln!(text, "              {}", command::resume(target, namespace));
     }
+    text
+}
+
+/// How the service is; where nobody looks after it, how it was, and since when.
+fn head(explained: &Explained<'_>, paint: Paint) -> String {
+    let Explained { plan, report, unattended, .. } = explained;
+    let place = report.about.place();
+    let Some(Unattended { words, written, next }) = unattended else {
+        let mood = Mood::of_app(plan.status.phase.word());
+        return format!("{place}  {}\n", paint.say(mood, &report.summary));
+    };
+    let unknown = paint.say(Mood::Unknown, &format!("unknown: {words}"));
+    format!(
+        "{place}  {unknown}\n  last written  {}\n  next          {}\n\nwhat a manager would do now\n",
+        printable(written),
+        printable(next)
+    )
+}
+
+/// When a manager does something again.
+fn due(explained: &Explained<'_>) -> String {
+    let Explained { plan, now, unattended, .. } = explained;
+    let mut text = String::new();
+    if let Some(wake_at) = plan.wake_at.filter(|_| unattended.is_none()) {
+        let in_seconds = wake_at.duration_since(*now).as_secs().max(0).unsigned_abs();
+        let words = duration_words(std::time::Duration::from_secs(in_seconds));
+        let _ = writeln!(text, "  looks again in {words} whatever happens");
+    }
+    let when = match unattended {
+        Some(_) => "no manager is there to make",
+        None => "a running manager makes",
+    };
+    let _ = match (plan.writes.len(), unattended) {
+        (0, _) => Ok(()),
+        (1, None) => writeln!(text, "  1 write is due: {when} it within seconds"),
+        (1, Some(_)) => writeln!(text, "  1 write is due: {when} it"),
+        (many, None) => writeln!(text, "  {many} writes are due: {when} them within seconds"),
+        (many, Some(_)) => writeln!(text, "  {many} writes are due: {when} them"),
+    };
     text
 }
 
@@ -223,7 +297,7 @@ pub fn release_text(release: &AppRelease, rules: &[Rule], paint: Paint) -> Strin
     }
     line(
         "harmed",
-        &status.harmed.map(|requests| format!("{} requests", harmed(Some(requests)))).unwrap_or_default(),
+        &status.harmed.map(|requests| format!("requests: {}", harmed(Some(requests)))).unwrap_or_default(),
     );
     line("started", &status.started_at.map(|at| format!("{at:.0}")).unwrap_or_default());
     for (label, at) in
@@ -250,18 +324,20 @@ fn since(start: Option<Timestamp>, at: Option<Timestamp>) -> String {
 
 /// What to do next.
 fn next(release: &AppRelease, word: &str) -> String {
-    let app = &release.spec.app;
+    let (app, namespace) = (&release.spec.app, release.metadata.namespace.as_str());
+    let command = |verb: &str| command::trimtab(&format!("{verb} {app}"), namespace);
+    let promote = command::trimtab(&format!("promote {app} {word}"), namespace);
     let status = convert::release(release).status;
     match status.phase {
         ReleasePhase::RolledBack => format!(
-            "next\n  deploy a new build: trimtab deploy {app} --image ...\n  keep this one all the same: trimtab promote {app} {word} --because ...\n"
+            "next\n  deploy a new build: {} --image ...\n  keep this one all the same: {promote} --because ...\n",
+            command("deploy")
         ),
-        ReleasePhase::Judging => {
-            format!(
-                "next\n  roll back now: trimtab abort {app}\n  keep now: trimtab promote {app} --because ...\n"
-            )
-        }
-        ReleasePhase::Kept => format!("next\n  go back to it or beyond: trimtab rollback {app}\n"),
+        ReleasePhase::Judging => format!(
+            "next\n  roll back now: {} --because ...\n  keep now: {promote} --because ...\n",
+            command("abort")
+        ),
+        ReleasePhase::Kept => format!("next\n  go back to it: {} --to {word}\n", command("rollback")),
         ReleasePhase::RollingBack | ReleasePhase::Pending | ReleasePhase::Superseded => String::new(),
     }
 }

@@ -1,18 +1,24 @@
 //! `trimtab get`: services and how they are.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trimtab_api::ManagedApp;
+use trimtab_api::managed_app::ManagedAppStatus;
+use trimtab_delivery::command;
 use trimtab_delivery::names::release_word;
 use trimtab_kube::api::Selector;
 use trimtab_kube::kinds::MANAGED_APPS;
 use trimtab_kube::resource::DEPLOYMENTS;
 
 use super::args::GetArgs;
+use super::attended::{self, Attended};
 use super::exit::{Exit, Failure};
 use super::output::{Cell, Form, Mood, Paint, age, objects, table};
 use super::service::{text, typed};
 use super::session::Session;
+use super::whereabouts;
 
 /// Lists services.
 ///
@@ -37,8 +43,10 @@ pub async fn get(session: &mut Session<'_>, args: &GetArgs) -> Result<Exit, Fail
         objects(session.out, session.form, &value)?;
         return Ok(Exit::Done);
     }
+    let apps: Vec<ManagedApp> = found.into_iter().map(typed).collect::<Result<_, _>>()?;
+    let looked = looked_after(session, &apps).await;
     let mut rows: Vec<ServiceLine> =
-        found.into_iter().map(|object| typed(object).map(|app| claimed(&app))).collect::<Result<_, _>>()?;
+        apps.iter().map(|app| claimed(app, &looked[&attended::instance(app)])).collect();
     if args.all {
         let deployments = session.api.list(DEPLOYMENTS, namespace, &Selector::all()).await?;
         let unclaimed: Vec<ServiceLine> = deployments
@@ -51,22 +59,61 @@ pub async fn get(session: &mut Session<'_>, args: &GetArgs) -> Result<Exit, Fail
         rows.extend(unclaimed);
     }
     if rows.is_empty() {
-        session.tell(&format!("no service is claimed in {}", namespace.unwrap_or("any namespace")));
-        session.hint("`trimtab get --all` lists Deployments; `trimtab claim NAME` claims one");
-        return Ok(Exit::Done);
+        return none(session, namespace).await;
     }
     let breadth = if args.all_namespaces { Breadth::Cluster } else { Breadth::Namespace };
     let text = services(&rows, breadth, session.clock.now(), session.form, session.paint);
     session.out.write_all(text.as_bytes())?;
+    for (instance, attended) in &looked {
+        let now = session.clock.now();
+        let Some(words) = attended.words(*instance, now) else { continue };
+        let after = |app: &&ManagedApp| attended::instance(app) == *instance;
+        let concerned = apps.iter().find(after).map(|app| &app.metadata);
+        session.tell(&words);
+        let next = concerned.and_then(|app| attended.next(*instance, &app.namespace, &app.name));
+        next.iter().for_each(|next| session.hint(next));
+    }
+    Ok(Exit::Done)
+}
+
+/// Whether managers look after these services: one question for each instance.
+async fn looked_after<'a>(
+    session: &Session<'_>,
+    apps: &'a [ManagedApp],
+) -> BTreeMap<Option<&'a str>, Attended> {
+    let mut looked = BTreeMap::new();
+    for instance in apps.iter().map(attended::instance) {
+        if !looked.contains_key(&instance) {
+            looked.insert(instance, attended::attended(&session.api, instance, session.clock.now()).await);
+        }
+    }
+    looked
+}
+
+/// There is nothing to list; where there is, as far as the person may list it.
+async fn none(session: &mut Session<'_>, namespace: Option<&str>) -> Result<Exit, Failure> {
+    let Some(namespace) = namespace else {
+        session.tell("no service is claimed in any namespace");
+        session
+            .hint("`trimtab get -A --all` lists Deployments; `trimtab claim NAME -n NAMESPACE` claims one");
+        return Ok(Exit::Done);
+    };
+    session.tell(&format!("no service is claimed in namespace {namespace}"));
+    let elsewhere = session.api.list(MANAGED_APPS, None, &Selector::all()).await.unwrap_or_default();
+    if !elsewhere.is_empty() {
+        session.tell(&format!("in other namespaces: {}", elsewhere.len()));
+        session.hint("`trimtab get -A`");
+    }
+    let (all, claim) = (command::trimtab("get --all", namespace), command::trimtab("claim NAME", namespace));
+    session.hint(&format!("`{all}` lists Deployments; `{claim}` claims one"));
     Ok(Exit::Done)
 }
 
 async fn one(session: &Session<'_>, name: &str) -> Result<Value, Failure> {
-    let found = session.api.get(MANAGED_APPS, Some(&session.namespace), name).await?;
-    found.ok_or_else(|| {
-        Failure::error(format!("{}/{name} is not claimed", session.namespace))
-            .hint(format!("`trimtab claim {name}`"))
-    })
+    match session.api.get(MANAGED_APPS, Some(&session.namespace), name).await? {
+        Some(found) => Ok(found),
+        None => Err(whereabouts::unclaimed(&session.api, &session.namespace, name, "get").await),
+    }
 }
 
 fn key(object: &Value) -> (String, String) {
@@ -74,7 +121,7 @@ fn key(object: &Value) -> (String, String) {
 }
 
 /// One line of the table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceLine {
     /// Namespace.
     pub namespace: String,
@@ -82,8 +129,8 @@ pub struct ServiceLine {
     pub name: String,
     /// Name of its Deployment.
     pub target: String,
-    /// One word; empty where it is not claimed.
-    pub phase: String,
+    /// What its state says.
+    pub mood: Mood,
     /// One line.
     pub summary: String,
     /// The release that was kept last.
@@ -96,9 +143,9 @@ pub struct ServiceLine {
     pub since: Option<Timestamp>,
 }
 
-fn claimed(app: &ManagedApp) -> ServiceLine {
+fn claimed(app: &ManagedApp, attended: &Attended) -> ServiceLine {
     let status = &app.status;
-    let summary = if status.summary.is_empty() { "not seen by a manager yet" } else { &status.summary };
+    let (mood, summary) = state(status, attended);
     ServiceLine {
         namespace: app.metadata.namespace.clone(),
         name: app.metadata.name.clone(),
@@ -107,12 +154,22 @@ fn claimed(app: &ManagedApp) -> ServiceLine {
             .target
             .as_ref()
             .map_or_else(|| app.metadata.name.clone(), |target| target.name.clone()),
-        phase: status.phase.clone(),
-        summary: summary.to_owned(),
+        mood,
+        summary,
         current: status.current,
         in_flight: status.in_flight,
         tier: app.spec.tier,
         since: app.metadata.creation_timestamp,
+    }
+}
+
+/// What was written last says how a service is while a manager looks after it, and how it was when nobody does.
+fn state(status: &ManagedAppStatus, attended: &Attended) -> (Mood, String) {
+    match (status.summary.as_str(), attended.by_nobody()) {
+        ("", true) => (Mood::Unknown, "unknown, never seen by a manager".to_owned()),
+        ("", false) => (Mood::Still, "not seen by a manager yet".to_owned()),
+        (summary, true) => (Mood::Unknown, format!("unknown, was {summary}")),
+        (summary, false) => (Mood::of_app(&status.phase), summary.to_owned()),
     }
 }
 
@@ -124,7 +181,10 @@ fn unclaimed(deployment: &Value) -> ServiceLine {
         name,
         summary: "not claimed".to_owned(),
         since: text(deployment, "/metadata/creationTimestamp").parse().ok(),
-        ..ServiceLine::default()
+        mood: Mood::Still,
+        current: None,
+        in_flight: None,
+        tier: None,
     }
 }
 
@@ -153,7 +213,7 @@ pub fn services(rows: &[ServiceLine], breadth: Breadth, now: Timestamp, form: Fo
         .map(|row| {
             let mut cells = vec![
                 Cell::text(&row.name),
-                Cell::mood(Mood::of_app(&row.phase), &row.summary),
+                Cell::mood(row.mood, &row.summary),
                 word(row.current),
                 Cell::text(row.tier.map_or_else(|| "-".to_owned(), |tier| tier.to_string())),
                 Cell::text(age(now, row.since)),

@@ -4,15 +4,17 @@ use jiff::Timestamp;
 use serde_json::json;
 use trimtab_api::AppRelease;
 use trimtab_control::convert;
+use trimtab_delivery::command;
 use trimtab_delivery::names::{APP_LABEL, release_word};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_kube::api::Selector;
-use trimtab_kube::kinds::APP_RELEASES;
+use trimtab_kube::kinds::{APP_RELEASES, MANAGED_APPS};
 
 use super::exit::{Exit, Failure};
 use super::output::{Cell, Form, Mood, Paint, age, objects, table};
 use super::service;
 use super::session::Session;
+use super::whereabouts;
 
 /// Lists the releases of a service, newest first.
 ///
@@ -28,16 +30,20 @@ pub async fn history(session: &mut Session<'_>, name: &str) -> Result<Exit, Fail
     }
     let found = service::releases(&session.api, &session.namespace, name).await?;
     if found.is_empty() {
-        let hint = format!(
-            "`trimtab claim {name}` begins one; Kubernetes' own: `kubectl rollout history deployment/{name}`"
-        );
-        return Err(
-            Failure::error(format!("{}/{name} has no recorded release", session.namespace)).hint(hint)
-        );
+        return Err(nothing(session, name).await?);
     }
     let text = releases(&found, session.clock.now(), session.form, session.paint);
     session.out.write_all(text.as_bytes())?;
     Ok(Exit::Done)
+}
+
+async fn nothing(session: &Session<'_>, name: &str) -> Result<Failure, Failure> {
+    let namespace = session.namespace.as_str();
+    if session.api.get(MANAGED_APPS, Some(namespace), name).await?.is_none() {
+        return Ok(whereabouts::unclaimed(&session.api, namespace, name, "history").await);
+    }
+    Ok(Failure::error(format!("{namespace}/{name} has no recorded release yet"))
+        .hint(format!("`{}`", command::trimtab(&format!("explain {name}"), namespace))))
 }
 
 /// What became of a release, in a few words.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use serde_json::{Value, json};
+use trimtab_delivery::names::{INSTANCE_LABEL, lease_name};
 
 use super::args::{Globals, InstallArgs};
 use super::exit::{Exit, Failure};
@@ -16,6 +17,10 @@ use super::output::yaml;
 pub const BINDING: &str = "trimtab-manager";
 /// Name of the bindings that take its place where only some namespaces are looked after.
 pub const BINDING_WITHIN: &str = "trimtab-manager-watch";
+/// Name of the right to see policies, and whether the manager acts.
+const POLICY_VIEW: &str = "trimtab-policy-view";
+/// Name of the manager's Deployment.
+const WORKLOAD: &str = "trimtab";
 /// Namespace of the manager where nobody says otherwise.
 pub const NAMESPACE: &str = "trimtab-system";
 
@@ -25,6 +30,8 @@ const ADMISSION: &str = include_str!("../../../deploy/admission.yaml");
 const MANAGED_APPS: &str = include_str!("../../../deploy/crds/managedapps.yaml");
 const FLEET_POLICIES: &str = include_str!("../../../deploy/crds/fleetpolicies.yaml");
 const APP_RELEASES: &str = include_str!("../../../deploy/crds/appreleases.yaml");
+
+const NAME_LABEL: &str = "app.kubernetes.io/name";
 
 /// What a person chooses about an installation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +46,8 @@ pub struct Choices {
     pub prometheus_matchers: String,
     /// Namespaces to look after; none for all of them.
     pub watched: Vec<String>,
+    /// The label value of the services that it looks after; none for those without that label.
+    pub instance: Option<String>,
 }
 
 /// Prints the installation.
@@ -52,6 +61,7 @@ pub fn install(args: &InstallArgs, globals: &Globals, out: &mut dyn Write) -> Re
         prometheus_url: args.prometheus_url.clone(),
         prometheus_matchers: args.prometheus_matchers.clone(),
         watched: args.watch_namespace.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
+        instance: instance(args.instance.as_deref())?,
     };
     if let Err(error) = trimtab_units::names::check_dns_label(&choices.namespace) {
         return Err(Failure::error(format!("--namespace: {error}")));
@@ -64,6 +74,33 @@ pub fn install(args: &InstallArgs, globals: &Globals, out: &mut dyn Write) -> Re
         write!(out, "---\n{}", yaml(&object)?)?;
     }
     Ok(Exit::Done)
+}
+
+/// An instance as a person names it: the value of a label, and a part of names.
+///
+/// # Errors
+/// When it cannot be either.
+pub(super) fn instance(given: Option<&str>) -> Result<Option<String>, Failure> {
+    let given = given.filter(|id| !id.is_empty());
+    if let Some(id) = given {
+        trimtab_units::names::check_dns_label(&workload(Some(id)))
+            .map_err(|error| Failure::error(format!("--instance: {error}")))?;
+    }
+    Ok(given.map(str::to_owned))
+}
+
+/// Name of the manager's Deployment, and of what goes with it.
+#[must_use]
+pub fn workload(instance: Option<&str>) -> String {
+    instance.map_or_else(|| WORKLOAD.to_owned(), |id| format!("{WORKLOAD}-{id}"))
+}
+
+/// Whether an object is an instance's own. All others are shared: the admission policy lets one account alone lift a hold.
+#[must_use]
+pub fn is_own(object: &Value) -> bool {
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    matches!(kind, "Deployment" | "PodDisruptionBudget") || name.starts_with(POLICY_VIEW)
 }
 
 /// The definition of one of our kinds, by its plural.
@@ -146,6 +183,38 @@ fn choose(object: &mut Value, choices: &Choices) {
         Some("Deployment") => choose_manager(object, choices),
         _ => {}
     }
+    if let Some(id) = choices.instance.as_deref().filter(|_| is_own(object)) {
+        choose_instance(object, id);
+    }
+}
+
+/// Its own names and labels: no selector of one instance finds the pods of another.
+fn choose_instance(object: &mut Value, id: &str) {
+    let own = json!(workload(Some(id)));
+    object["metadata"]["name"] = object_name(&object["metadata"]["name"], id);
+    for labels in [
+        "/metadata/labels",
+        "/spec/selector/matchLabels",
+        "/spec/template/metadata/labels",
+        "/spec/template/spec/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution/0/podAffinityTerm/labelSelector/matchLabels",
+    ] {
+        if let Some(label) = object.pointer_mut(labels).and_then(|labels| labels.get_mut(NAME_LABEL)) {
+            *label = own.clone();
+        }
+    }
+    if object["kind"] == "Deployment" {
+        object["metadata"]["labels"][INSTANCE_LABEL] = json!(id);
+    }
+    if let Some(role) = object.get_mut("roleRef") {
+        role["name"] = object_name(&role["name"], id);
+    }
+    if let Some(leases) = object.pointer_mut("/rules/1/resourceNames") {
+        *leases = json!([lease_name(Some(id))]);
+    }
+}
+
+fn object_name(name: &Value, id: &str) -> Value {
+    json!(format!("{}-{id}", name.as_str().unwrap_or_default()))
 }
 
 /// The hold is for everybody but the manager itself.
@@ -167,6 +236,7 @@ fn choose_manager(deployment: &mut Value, choices: &Choices) {
     if !choices.prometheus_matchers.is_empty() {
         arguments.push(format!("--prometheus-matchers={}", choices.prometheus_matchers));
     }
+    arguments.extend(choices.instance.iter().map(|id| format!("--instance={id}")));
     arguments.extend(choices.watched.iter().map(|name| format!("--watch-namespace={name}")));
     if let Some(container) = deployment.pointer_mut("/spec/template/spec/containers/0") {
         container["image"] = json!(choices.image);
@@ -185,6 +255,7 @@ mod tests {
             prometheus_url: Some("http://prometheus.monitoring:9090".to_owned()),
             prometheus_matchers: r#"cluster="eu-1""#.to_owned(),
             watched: Vec::new(),
+            instance: None,
         }
     }
 

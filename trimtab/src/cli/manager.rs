@@ -23,7 +23,7 @@ use trimtab_units::names::check_dns_label;
 
 use super::args::{Globals, LogFormat, ManagerArgs};
 use super::exit::{Exit, Failure};
-use super::install::NAMESPACE;
+use super::install::{NAMESPACE, instance};
 
 /// Runs the manager until it is told to stop.
 ///
@@ -31,7 +31,7 @@ use super::install::NAMESPACE;
 /// When a flag cannot be used, the cluster cannot be configured, or the address for probes is taken.
 pub async fn manager(args: ManagerArgs, globals: &Globals) -> Result<Exit, Failure> {
     log(args.log_format);
-    let (watched, instance) = (watched(&args)?, instance(&args)?);
+    let (watched, instance) = (watched(&args)?, instance(args.instance.as_deref())?);
     let stop = stop_on_signals()?;
     let (path, context) = (globals.kubeconfig.as_deref(), globals.context.as_deref());
     let api = Api::from_kubeconfig(path, context, names::MANAGER)
@@ -107,15 +107,6 @@ fn watched(args: &ManagerArgs) -> Result<Namespaces, Failure> {
         return Ok(Namespaces::All);
     }
     Ok(Namespaces::These(names.into_iter().map(|name| Arc::from(name.as_str())).collect()))
-}
-
-/// It is the value of a label and a part of the lease's name.
-fn instance(args: &ManagerArgs) -> Result<Option<String>, Failure> {
-    let given = args.instance.clone().filter(|id| !id.is_empty());
-    if let Some(id) = &given {
-        check_dns_label(id).map_err(|error| Failure::error(format!("--instance: {error}")))?;
-    }
-    Ok(given)
 }
 
 fn transport(config: TransportConfig) -> Result<Arc<HyperTransport>, Failure> {

@@ -1,6 +1,7 @@
 //! The command line: flags, wiring, and one file per command.
 
 pub mod args;
+pub mod attended;
 pub mod claim;
 pub mod decide;
 pub mod deploy;
@@ -20,6 +21,7 @@ pub mod service;
 pub mod session;
 pub mod uninstall;
 pub mod wait;
+mod whereabouts;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};

@@ -47,6 +47,8 @@ pub enum Mood {
     Bad,
     /// Waits for somebody.
     Waiting,
+    /// Nobody looks after it, so what was written last may be wrong by now.
+    Unknown,
     /// Nothing to say.
     Still,
 }
@@ -60,6 +62,7 @@ impl Mood {
             Self::Busy => '●',
             Self::Bad => '✖',
             Self::Waiting => '‖',
+            Self::Unknown => '?',
             Self::Still => '○',
         }
     }
@@ -69,7 +72,7 @@ impl Mood {
             Self::Good => "\x1b[32m",
             Self::Busy => "\x1b[36m",
             Self::Bad => "\x1b[31m",
-            Self::Waiting => "\x1b[33m",
+            Self::Waiting | Self::Unknown => "\x1b[33m",
             Self::Still => "\x1b[2m",
         }
     }

@@ -78,7 +78,7 @@ pub(super) async fn put_back(
         if !same {
             let message = format!("Deployment {}/{name} was changed while you looked", service.namespace);
             return Err(PutBackError::Changed(
-                Failure::refused(message).hint(format!("`trimtab explain {}`", service.name)),
+                Failure::refused(message).hint(format!("`{}`", service.command("explain"))),
             ));
         }
         deployment = again;
@@ -144,7 +144,7 @@ pub(super) async fn native(session: &mut Session<'_>, service: &Service) -> Resu
             service.namespace,
             service.target()
         ))
-        .hint(format!("`kubectl rollout history deployment/{}`", service.target())));
+        .hint(format!("`{}`", service.rollout("history"))));
     };
     let mut template = set["spec"]["template"].clone();
     if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
@@ -154,7 +154,7 @@ pub(super) async fn native(session: &mut Session<'_>, service: &Service) -> Resu
     session.say(&format!("{} revision {}", service.name, revision(set)))?;
     session.tell(&format!("{} is not claimed: Kubernetes rolls back, and nothing judges it", service.name));
     session.tell(NOT_ROLLED_BACK);
-    session.hint(&format!("`trimtab claim {}`", service.name));
+    session.hint(&format!("`{}`", service.command("claim")));
     Ok(Exit::Done)
 }
 

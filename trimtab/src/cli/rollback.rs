@@ -1,11 +1,13 @@
 //! `trimtab rollback`: the template of an earlier release becomes a new one.
 
 use trimtab_api::AppRelease;
+use trimtab_delivery::command;
 use trimtab_delivery::names::release_word;
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_workload::service_image;
 
 use super::args::RollbackArgs;
+use super::attended;
 use super::decide;
 use super::deploy::NewRecord;
 use super::exit::{Exit, Failure};
@@ -22,7 +24,7 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
     if service.standing() != Standing::Claimed {
         if let Some(to) = &args.to {
             let message = format!("{} is not claimed, so it has no release {to}", service.name);
-            let hint = format!("`kubectl rollout undo deployment/{} --to-revision N`", service.target());
+            let hint = format!("`{} --to-revision N`", service.rollout("undo"));
             return Err(Failure::refused(message).hint(hint));
         }
         return native(session, &service).await;
@@ -45,6 +47,7 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
     session.say(&format!("{} {word}", service.name))?;
     session.tell(&format!("{word} brings back {} ({})", release_word(back.spec.number), record.image));
     session.tell(NOT_ROLLED_BACK);
+    attended::warn(session, service.app.as_ref()).await;
     Ok(Exit::Done)
 }
 
@@ -61,8 +64,8 @@ fn destination<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppR
                 service.target()
             );
             return Err(Failure::refused(message).hint(format!(
-                "`kubectl get apprelease {} -o yaml` shows its template",
-                release.metadata.name
+                "`{} -o yaml` shows its template",
+                command::kubectl(&format!("get apprelease {}", release.metadata.name), &service.namespace)
             )));
         }
         if service.shows(release) {
@@ -70,14 +73,17 @@ fn destination<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppR
                 "Deployment {} holds the template of {word} already",
                 service.target()
             ))
-            .hint(format!("`trimtab explain {}`", service.name)));
+            .hint(format!("`{}`", service.command("explain"))));
         }
         if service.rejected().any(|rejected| rejected.spec.template_hash == release.spec.template_hash) {
             return Err(Failure::refused(format!(
                 "{word} of {} was rejected: {}",
                 service.name, release.status.summary
             ))
-            .hint(format!("`trimtab promote {} {word} --because ...` keeps it all the same", service.name)));
+            .hint(format!(
+                "`{} --because ...` keeps it all the same",
+                service.command_on("promote", &word)
+            )));
         }
         return Ok(release);
     }
@@ -88,8 +94,9 @@ fn destination<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppR
             service.name
         ))
         .hint(format!(
-            "to go further back, `trimtab rollback {} --to RELEASE`; `trimtab history {}`",
-            service.name, service.name
+            "to go further back, `{} --to RELEASE`; `{}` lists them",
+            service.command("rollback"),
+            service.command("history")
         )));
     }
     let earlier = service.releases.iter().rev().find(|release| {
@@ -98,6 +105,6 @@ fn destination<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppR
     });
     earlier.ok_or_else(|| {
         Failure::refused(format!("{} has no kept release before {}", service.name, release_word(current)))
-            .hint(format!("`trimtab history {}`", service.name))
+            .hint(format!("`{}`", service.command("history")))
     })
 }

@@ -13,6 +13,7 @@ use super::exit::{Exit, Failure};
 use super::output::{Cell, Form, Paint, objects, table};
 use super::service::{policies, typed};
 use super::session::Session;
+use super::whereabouts;
 
 /// Shows the rules in force for a service.
 ///
@@ -40,8 +41,9 @@ pub async fn rules(session: &mut Session<'_>, name: &str) -> Result<Exit, Failur
         session.out.write_all(text.as_bytes())?;
     }
     if !is_claimed {
-        session.tell(&format!("{name} is not claimed: this is what would judge it"));
-        session.hint(&format!("`trimtab claim {name}`"));
+        let failure = whereabouts::unclaimed(&session.api, &session.namespace, name, "rules").await;
+        session.tell(&format!("{}/{name} is not claimed: this is what would judge it", session.namespace));
+        failure.hint.iter().for_each(|hint| session.hint(hint));
     }
     for problem in problems {
         session.tell(&format!("wrong, so nothing is judged: {problem}"));

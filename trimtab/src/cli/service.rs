@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trimtab_api::resolve::Policies;
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
+use trimtab_delivery::command;
 use trimtab_delivery::names::{APP_LABEL, release_object, release_word};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_kube::api::Selector;
@@ -14,6 +15,7 @@ use trimtab_units::template_hash;
 use trimtab_workload::service_image;
 
 use super::exit::Failure;
+use super::whereabouts;
 
 /// A service.
 pub struct Service {
@@ -53,10 +55,11 @@ impl Service {
         let target =
             app.as_ref().and_then(|app| app.spec.target.as_ref()).map_or(name, |target| &target.name);
         let Some(deployment) = api.get(DEPLOYMENTS, Some(namespace), target).await? else {
-            let hint = format!(
-                "`kubectl get deployments -n {namespace}` lists them; choose another namespace with -n"
-            );
-            return Err(Failure::error(format!("Deployment {namespace}/{target} does not exist")).hint(hint));
+            return Err(match app {
+                Some(_) => Failure::error(format!("Deployment {namespace}/{target} does not exist"))
+                    .hint(format!("`{}`", command::trimtab(&format!("explain {name}"), namespace))),
+                None => whereabouts::missing(api, namespace, name, "explain").await,
+            });
         };
         let releases = if app.is_some() { releases(api, namespace, name).await? } else { Vec::new() };
         Ok(Self { namespace: namespace.to_owned(), name: name.to_owned(), app, deployment, releases })
@@ -76,6 +79,24 @@ impl Service {
             (None, None) => Standing::Claiming,
             (None, Some(_)) => Standing::Claimed,
         }
+    }
+
+    /// A command of `trimtab` about it: `trimtab explain payments -n shop`.
+    #[must_use]
+    pub fn command(&self, verb: &str) -> String {
+        command::trimtab(&format!("{verb} {}", self.name), &self.namespace)
+    }
+
+    /// A command of `trimtab` about one of its releases: `trimtab promote payments v2 -n shop`.
+    #[must_use]
+    pub fn command_on(&self, verb: &str, release: &str) -> String {
+        command::trimtab(&format!("{verb} {} {release}", self.name), &self.namespace)
+    }
+
+    /// A command of `kubectl rollout` about its Deployment.
+    #[must_use]
+    pub fn rollout(&self, verb: &str) -> String {
+        command::kubectl(&format!("rollout {verb} deployment/{}", self.target()), &self.namespace)
     }
 
     /// Name of its Deployment.
@@ -137,7 +158,7 @@ impl Service {
     pub fn release(&self, number: u64) -> Result<&AppRelease, Failure> {
         self.releases.iter().find(|release| release.spec.number == number).ok_or_else(|| {
             Failure::refused(format!("{} has no release {}", self.name, release_word(number)))
-                .hint(format!("`trimtab history {}` lists what is remembered", self.name))
+                .hint(format!("`{}` lists what is remembered", self.command("history")))
         })
     }
 

@@ -1,9 +1,12 @@
 //! `trimtab uninstall`: everything goes, every workload keeps running.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use trimtab_api::ManagedApp;
 use trimtab_control::controllers::unclaim::{NotLetGo, Progress, is_held, unclaim};
-use trimtab_delivery::names::CLAIM_ANNOTATION;
+use trimtab_delivery::command;
+use trimtab_delivery::names::{CLAIM_ANNOTATION, INSTANCE_LABEL};
 use trimtab_kube::api::{Preconditions, Propagation, Selector};
 use trimtab_kube::intern::Interner;
 use trimtab_kube::kinds::Deployments;
@@ -16,14 +19,18 @@ use trimtab_kube::{ApiError, Resource};
 use trimtab_plan::{Copied, Kind, Object};
 
 use super::args::UninstallArgs;
+use super::attended::{self, Attended};
 use super::deploy::pointer_segment;
 use super::exit::{Exit, Failure};
-use super::install::{BINDING, BINDING_WITHIN, Choices, NAMESPACE, objects};
+use super::install::{BINDING, BINDING_WITHIN, Choices, NAMESPACE, instance, is_own, objects, workload};
 use super::service::{Service, list, text};
 use super::session::Session;
 
 /// How many steps letting go of a Deployment may take: three, and again where it changed meanwhile.
 const ATTEMPTS_MAX: usize = 9;
+
+/// How long a manager that was told to stop is waited for: its pods have 30 s, and its lease counts for 60 s more.
+const ENDING_SECONDS_MAX: u64 = 120;
 
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 const CLUSTER_ROLES: &Resource = &Resource::cluster_scoped(RBAC_GROUP, "v1", "ClusterRole", "clusterroles");
@@ -49,19 +56,28 @@ enum Mode {
 pub async fn uninstall(session: &mut Session<'_>, args: &UninstallArgs) -> Result<Exit, Failure> {
     let mode = if args.yes { Mode::Perform } else { Mode::Rehearse };
     let choices = installed(session).await?;
+    if let Some(id) = instance(args.instance.as_deref())? {
+        return uninstall_instance(session, Choices { instance: Some(id), ..choices }, mode).await;
+    }
+    let instances = instances(session, &choices.namespace).await?;
     let namespace = choices.namespace.clone();
     // Rights of the whole cluster may be left of an installation that was narrowed later.
     let wide = objects(&Choices { watched: Vec::new(), ..choices.clone() })?;
     let within =
         objects(&choices)?.into_iter().filter(|object| text(object, "/metadata/name") == BINDING_WITHIN);
-    let all = within.chain(wide.into_iter().rev());
+    let mut own = Vec::new();
+    for id in instances {
+        let choices = Choices { instance: Some(id), ..choices.clone() };
+        own.extend(objects(&choices)?.into_iter().filter(is_own));
+    }
+    let all = own.into_iter().rev().chain(within).chain(wide.into_iter().rev());
     let (first, rest): (Vec<Value>, Vec<Value>) =
         all.filter(|object| object["kind"] != "Namespace").partition(acts);
     // A manager without permission can undo nothing, even while its pods are still ending.
     for object in first.iter().rev() {
         delete(session, object, mode).await?;
     }
-    let_go_of_all(session, mode).await?;
+    let_go_of_all(session, mode, None).await?;
     for object in &rest {
         delete(session, object, mode).await?;
     }
@@ -72,6 +88,56 @@ pub async fn uninstall(session: &mut Session<'_>, args: &UninstallArgs) -> Resul
         session.hint("nothing was changed; `trimtab uninstall --yes` does it");
     }
     Ok(Exit::Done)
+}
+
+/// Removes the manager of one instance, and lets go of its services; what the others need stays.
+async fn uninstall_instance(
+    session: &mut Session<'_>,
+    choices: Choices,
+    mode: Mode,
+) -> Result<Exit, Failure> {
+    let id = choices.instance.clone();
+    let own: Vec<Value> = objects(&choices)?.into_iter().filter(is_own).rev().collect();
+    let (first, rest): (Vec<Value>, Vec<Value>) = own.into_iter().partition(acts);
+    for object in &first {
+        delete(session, object, mode).await?;
+    }
+    if mode == Mode::Perform {
+        ended(session, id.as_deref()).await?;
+    }
+    let_go_of_all(session, mode, id.as_deref()).await?;
+    for object in &rest {
+        delete(session, object, mode).await?;
+    }
+    let id = id.unwrap_or_default();
+    session.tell(&format!("ManagedApps of instance {id} stay, and nobody looks after them"));
+    session.hint(&match mode {
+        Mode::Rehearse => format!("nothing was changed; `trimtab uninstall --instance {id} --yes` does it"),
+        Mode::Perform => format!("`kubectl get managedapps -A -l {INSTANCE_LABEL}={id}` lists them"),
+    });
+    Ok(Exit::Done)
+}
+
+/// Waits until the manager of an instance stopped acting: its account keeps its rights, and it would claim again.
+async fn ended(session: &Session<'_>, instance: Option<&str>) -> Result<(), Failure> {
+    for _ in 0..ENDING_SECONDS_MAX {
+        match attended::attended(&session.api, instance, session.clock.now()).await {
+            Attended::Now => tokio::time::sleep(Duration::from_secs(1)).await,
+            Attended::NotSince { .. } | Attended::Never | Attended::Unknown(_) => return Ok(()),
+        }
+    }
+    Err(Failure::error("its manager still acts").hint("run the same command again when its pods are gone"))
+}
+
+/// The instances that were installed beside the manager of the whole cluster.
+async fn instances(session: &Session<'_>, namespace: &str) -> Result<Vec<String>, Failure> {
+    let labelled = Selector::all().labels(INSTANCE_LABEL);
+    let found = session.api.list(DEPLOYMENTS, Some(namespace), &labelled).await?;
+    let label = format!("/metadata/labels/{}", pointer_segment(INSTANCE_LABEL));
+    let id = |deployment: &Value| text(deployment, &label).to_owned();
+    let is_manager =
+        |deployment: &&Value| text(deployment, "/metadata/name") == workload(Some(&id(deployment)));
+    Ok(found.iter().filter(is_manager).map(id).collect())
 }
 
 /// The manager's own means to act.
@@ -143,7 +209,8 @@ fn done(mode: Mode, past: &'static str, would: &'static str) -> &'static str {
     }
 }
 
-async fn let_go_of_all(session: &mut Session<'_>, mode: Mode) -> Result<(), Failure> {
+/// Lets go of every claimed Deployment, or of those of one instance.
+async fn let_go_of_all(session: &mut Session<'_>, mode: Mode, instance: Option<&str>) -> Result<(), Failure> {
     let deployments = session.api.list(DEPLOYMENTS, None, &Selector::all()).await?;
     let claim = format!("/metadata/annotations/{}", pointer_segment(CLAIM_ANNOTATION));
     let apps = match list::<ManagedApp>(&session.api, MANAGED_APPS, None, &Selector::all()).await {
@@ -158,6 +225,9 @@ async fn let_go_of_all(session: &mut Session<'_>, mode: Mode) -> Result<(), Fail
             let target = app.spec.target.as_ref().map_or(&app.metadata.name, |target| &target.name);
             app.metadata.namespace == namespace && target == name
         });
+        if instance.is_some() && app.and_then(attended::instance) != instance {
+            continue;
+        }
         let restored = let_go(session, namespace, name, app, mode).await?;
         let how = if restored { ", and the template that runs put back" } else { "" };
         session.say(&format!(
@@ -215,7 +285,7 @@ async fn kept_template(
 ) -> Result<Option<Copied>, Failure> {
     let lost = || {
         Failure::error(format!("Deployment {namespace}/{name} is held, and no kept release is recorded: it would ship what was rejected"))
-            .hint(format!("put the template that should run on it, then `kubectl annotate deployment {name} -n {namespace} {CLAIM_ANNOTATION}-`"))
+            .hint(format!("put the template that should run on it, then `{}`", command::kubectl(&format!("annotate deployment {name} {CLAIM_ANNOTATION}-"), namespace)))
     };
     let Some(app) = app else { return Err(lost()) };
     let service = Service::read(&session.api, namespace, &app.metadata.name).await?;

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use trimtab_api::AppRelease;
 use trimtab_control::convert;
+use trimtab_delivery::command;
 use trimtab_delivery::names::{release_object, release_word};
 use trimtab_delivery::snapshot::{Release, ReleasePhase};
 use trimtab_kube::api::Selector;
@@ -106,7 +107,8 @@ pub async fn verdict(
     timeout: GoDuration,
 ) -> Result<Exit, Failure> {
     let subject = format!("{service} {}", release_word(number));
-    let hint = format!("it goes on without you: `trimtab explain {service}`");
+    let explain = command::trimtab(&format!("explain {service}"), &session.namespace);
+    let hint = format!("it goes on without you: `{explain}`");
     let name = release_object(service, number);
     let mut last = String::new();
     let seen = |session: &mut Session<'_>, object: Option<Value>| {
@@ -172,7 +174,8 @@ pub async fn rolled_out(
     timeout: GoDuration,
 ) -> Result<Exit, Failure> {
     let subject = format!("Deployment {}/{deployment}", session.namespace);
-    let hint = format!("`kubectl rollout status deployment/{deployment} -n {}`", session.namespace);
+    let status = format!("rollout status deployment/{deployment}");
+    let hint = format!("`{}`", command::kubectl(&status, &session.namespace));
     let mut last = String::new();
     let seen = |session: &mut Session<'_>, object: Option<Value>| {
         let Some(object) = object else { return Err(Failure::error(format!("{subject} is gone"))) };
@@ -226,7 +229,7 @@ pub fn progress(deployment: &Value) -> Progress {
         (number("/status/updatedReplicas"), number("/status/replicas"), number("/status/availableReplicas"));
     match () {
         () if updated < wanted => Progress::Waits(format!("{updated} of {wanted} new pods exist")),
-        () if all > updated => Progress::Waits(format!("{} old pods are left", all - updated)),
+        () if all > updated => Progress::Waits(format!("old pods left: {}", all - updated)),
         () if available < updated => {
             Progress::Waits(format!("{available} of {updated} new pods are available"))
         }

@@ -67,6 +67,7 @@ impl Shop {
     /// The same, claimed: v126 to v127 were kept, and v127 runs `payments:1`.
     pub(crate) async fn claimed() -> Self {
         let shop = Self::open().await;
+        shop.manager("trimtab-manager", "trimtab-0").await;
         shop.create("managedapps", json!({
             "apiVersion": "trimtab.dev/v1alpha1", "kind": "ManagedApp", "metadata": {"name": "payments", "namespace": SHOP}, "spec": {},
         })).await;
@@ -150,7 +151,7 @@ impl Shop {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut session = Session {
             api: Api::new(self.sim.client(user).client, FIELD_MANAGER),
-            namespace: SHOP.to_owned(),
+            namespace: arguments.globals.namespace.clone().unwrap_or_else(|| SHOP.to_owned()),
             clock: Clock::following_tokio(self.sim.now()),
             form: arguments.globals.output.unwrap_or(Form::Table),
             paint: Paint::Plain,
@@ -181,6 +182,25 @@ impl Shop {
             .filter(|entry| entry.user == PERSON && entry.changed)
             .map(|entry| format!("{} {} {}", entry.verb, entry.resource, entry.name))
             .collect()
+    }
+
+    /// The lease of a manager, held from now on by `holder`; nobody renews it.
+    pub(crate) async fn manager(&self, lease: &str, holder: &str) {
+        let now = format!("{:.6}", self.sim.now());
+        let object = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": lease, "namespace": "trimtab-system"},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": now},
+        });
+        let path = "/apis/coordination.k8s.io/v1/namespaces/trimtab-system/leases";
+        self.send("setup", "POST", path, "application/json", &object).await;
+    }
+
+    /// Puts a label on the service.
+    pub(crate) async fn label(&self, key: &str, value: &str) {
+        let path = format!("/apis/trimtab.dev/v1alpha1/namespaces/{SHOP}/managedapps/payments");
+        let patch = json!({"metadata": {"labels": {key: value}}});
+        self.send("setup", "PATCH", &path, "application/merge-patch+json", &patch).await;
     }
 
     async fn create(&self, plural: &str, object: Value) {

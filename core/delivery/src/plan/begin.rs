@@ -6,6 +6,7 @@ use trimtab_workload::Target;
 
 use super::builder::{PlanBuilder, moved_to, owe};
 use super::hold::hold_changes;
+use crate::command;
 use crate::decision::{NewRelease, Write};
 use crate::names::{release_object, release_word};
 use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase};
@@ -60,7 +61,7 @@ pub(super) fn begin(builder: &mut PlanBuilder<'_>, target: &Target) {
             builder.deployment(),
             "the Deployment holds a new template and is paused",
             format!("waits: {manager} paused it"),
-            format!("`kubectl rollout resume deployment/{}`", target.name),
+            format!("`{}`", command::resume(&target.name, &snapshot.app.namespace)),
         );
     }
     let previous = snapshot.current().map(|release| release.number);

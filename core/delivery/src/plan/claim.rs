@@ -3,6 +3,8 @@
 use trimtab_plan::Reason;
 use trimtab_workload::Target;
 
+use crate::app::App;
+use crate::command;
 use crate::snapshot::Snapshot;
 
 /// Why a Deployment is left alone.
@@ -16,6 +18,10 @@ pub(super) struct Refusal {
     pub(super) next: String,
 }
 
+fn edit(app: &App) -> String {
+    command::kubectl(&format!("edit managedapp {}", app.name), &app.namespace)
+}
+
 /// The Deployment to look after, or why it is left alone.
 pub(super) fn claimable<'a>(snapshot: &Snapshot<'a>) -> Result<&'a Target, Refusal> {
     let app = snapshot.app;
@@ -26,7 +32,7 @@ pub(super) fn claimable<'a>(snapshot: &Snapshot<'a>) -> Result<&'a Target, Refus
                 "ManagedApp {}/{} is invalid: spec.target: Deployment {} is claimed by ManagedApp {other}",
                 app.namespace, app.name, snapshot.settings.target
             ),
-            next: format!("`spec.target` to name another Deployment: `kubectl edit managedapp {}`", app.name),
+            next: format!("`spec.target` to name another Deployment: `{}`", edit(app)),
         });
     }
     // Once a Deployment is claimed, a typo must not leave it unguarded, nor leave a good release behind what is held: what
@@ -36,10 +42,7 @@ pub(super) fn claimable<'a>(snapshot: &Snapshot<'a>) -> Result<&'a Target, Refus
         return Err(Refusal {
             reason: Reason::Invalid,
             message: format!("ManagedApp {}/{} is invalid: {problem}", app.namespace, app.name),
-            next: format!(
-                "a valid spec: `trimtab lint` names every problem, `kubectl edit managedapp {}`",
-                app.name
-            ),
+            next: format!("a valid spec: `{}`, and `trimtab lint FILE` checks a file of it", edit(app)),
         });
     }
     let Some(target) = snapshot.target else {

@@ -27,7 +27,7 @@ pub(super) fn close_foreign(builder: &mut PlanBuilder<'_>, target: &Target) {
         builder.release_status(release, status);
         let (subject, saw) =
             (builder.record(release.number), format!("{} is under way", release_word(release.number)));
-        builder.decided(Reason::TargetReplaced, subject, saw, summary);
+        builder.decided(Reason::TargetReplaced, subject, saw, format!("closes it: {summary}"));
     }
 }
 

@@ -9,6 +9,7 @@ use super::hold::{Rejections, held_images};
 use super::keep::close;
 use super::limits::RESTORES_MAX;
 use super::situation::Promise;
+use crate::command;
 use crate::decision::Write;
 use crate::names::release_word;
 use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
@@ -57,8 +58,7 @@ pub(super) fn restore_with(
         if !release.status.needs_human {
             ask_for_a_person(builder, release, status, &note);
         }
-        let next =
-            format!("`trimtab promote {} --because ...`, or another template", builder.snapshot.app.name);
+        let next = format!("`{} --because ...`, or another template", promote(builder));
         return builder.waits(
             Reason::NothingToRestore,
             builder.record(release.number),
@@ -74,8 +74,7 @@ pub(super) fn restore_with(
             target.template_manager, status.restores
         );
         ask_for_a_person(builder, release, status, &note);
-        let next =
-            format!("the writer to stop, or `trimtab promote {} --because ...`", builder.snapshot.app.name);
+        let next = format!("the writer to stop, or `{} --because ...`", promote(builder));
         let subject = builder.record(release.number);
         return builder.waits(Reason::RestoresExhausted, subject, note, "does nothing more", next);
     }
@@ -83,6 +82,11 @@ pub(super) fn restore_with(
     let (saw, decided) =
         (format!("the Deployment holds {word}, which failed"), format!("restores the template of {back}"));
     builder.decided(Reason::Restoring, builder.record(release.number), saw, decided);
+}
+
+fn promote(builder: &PlanBuilder<'_>) -> String {
+    let app = builder.snapshot.app;
+    command::trimtab(&format!("promote {}", app.name), &app.namespace)
 }
 
 fn restore_and_count(

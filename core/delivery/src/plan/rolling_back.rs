@@ -106,5 +106,6 @@ pub(super) fn reverted(builder: &mut PlanBuilder<'_>, target: &Target, release: 
     close(&mut status, builder.snapshot);
     builder.release_status(release, status);
     let subject = builder.record(release.number);
-    builder.decided(Reason::Reverted, subject, "the previous template is back", summary);
+    let decided = format!("ends {}: {summary}", release_word(release.number));
+    builder.decided(Reason::Reverted, subject, "the previous template is back", decided);
 }

@@ -7,6 +7,7 @@ use super::builder::{PlanBuilder, moved_to, owe};
 use super::hold::{Rejections, held_images, let_pass, write_hold};
 use super::keep::keep_by_decision;
 use super::{judging, restore};
+use crate::command;
 use crate::decision::Pause;
 use crate::names::release_word;
 use crate::snapshot::{Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
@@ -31,13 +32,13 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
             builder.deployment(),
             format!("the Deployment runs {word} and is paused by {manager}"),
             "leaves the pause alone",
-            format!("a change, and `kubectl rollout resume deployment/{}`", target.name),
+            format!("a change, and `{}`", command::resume(&target.name, &builder.snapshot.app.namespace)),
         ),
         None => builder.waits(
             Reason::Settled,
             builder.deployment(),
             format!("the Deployment runs {word}, which was kept"),
-            "nothing is due",
+            "does nothing",
             "a change of its pod template",
         ),
     }
@@ -71,15 +72,14 @@ pub(super) fn hold(builder: &mut PlanBuilder<'_>, target: &Target, release: &Rel
         write_hold(builder, target, AdmissionHold::Held, images, Pause::Leave);
     }
     if others || release.status.held {
+        let app = builder.snapshot.app;
+        let promote = command::trimtab(&format!("promote {} {word}", app.name), &app.namespace);
         return builder.waits(
             Reason::Held,
             builder.record(release.number),
             saw,
             "holds it; the pods of the previous release keep running",
-            format!(
-                "another template, or `trimtab promote {} {word} --because ...`",
-                builder.snapshot.app.name
-            ),
+            format!("another template, or `{promote} --because ...`"),
         );
     }
     let note = format!(
@@ -91,5 +91,5 @@ pub(super) fn hold(builder: &mut PlanBuilder<'_>, target: &Target, release: &Rel
     status.held = true;
     owe(&mut status, builder.snapshot, ReleaseEvent::Held);
     builder.release_status(release, status);
-    builder.decided(Reason::Held, builder.record(release.number), saw, note);
+    builder.decided(Reason::Held, builder.record(release.number), saw, "holds it; no pod is touched");
 }

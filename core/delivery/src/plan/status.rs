@@ -5,6 +5,7 @@ use trimtab_plan::Reason;
 
 use super::claim::Refusal;
 use crate::app::{AppPhase, AppStatus, Condition, Rejected};
+use crate::command;
 use crate::names::release_word;
 use crate::snapshot::{Release, ReleasePhase, ReleaseStatus, Snapshot};
 
@@ -200,9 +201,9 @@ fn rules_bound(snapshot: &Snapshot<'_>) -> Option<Condition> {
         Condition::new("RulesBound", true, Reason::Bound, "every rule that needs series finds them")
     } else {
         let message = format!(
-            "no series for {}; `trimtab rules {}` tells what is looked for",
+            "no series for {}; `{}` tells what is looked for",
             missed.join(", "),
-            snapshot.app.name
+            command::trimtab(&format!("rules {}", snapshot.app.name), &snapshot.app.namespace)
         );
         Condition::new("RulesBound", false, Reason::RuleUnbound, message)
     })

@@ -7,6 +7,7 @@ use trimtab_plan::Reason;
 
 use super::contract::{Next, Wait};
 use super::stage::Stage;
+use crate::command;
 use crate::deadline::after;
 use crate::names::release_word;
 
@@ -55,7 +56,7 @@ fn pods(stage: &Stage<'_>) -> Wait {
             code: Reason::PausedByOther,
             saw,
             decided: format!("waits: {manager} paused the Deployment"),
-            waits_for: format!("`kubectl rollout resume deployment/{}`", target.name),
+            waits_for: format!("`{}`", command::resume(&target.name, stage.namespace)),
         },
         None => Wait {
             code: Reason::PodsUnavailable,

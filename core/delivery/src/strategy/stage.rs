@@ -14,6 +14,8 @@ use crate::release::Release;
 pub struct Stage<'a> {
     /// The instant.
     pub now: Timestamp,
+    /// Namespace of the service.
+    pub namespace: &'a str,
     /// The Deployment.
     pub target: &'a Target,
     /// The release.

@@ -14,17 +14,17 @@ fn left_alone() {
     invalid.app.problems = vec!["spec.tier: must be from 0 to 4".into(), "spec.delivery: wrong".into()];
     check("an invalid spec", &invalid, "
         = Unclaimed: ManagedApp shop/pay is invalid: spec.tier: must be from 0 to 4
-        ! Claimed Invalid: ManagedApp shop/pay is invalid: spec.tier: must be from 0 to 4; waits for a valid spec: `trimtab lint` names every problem, `kubectl edit managedapp pay`
+        ! Claimed Invalid: ManagedApp shop/pay is invalid: spec.tier: must be from 0 to 4; waits for a valid spec: `kubectl edit managedapp pay -n shop`, and `trimtab lint FILE` checks a file of it
         ! Valid Invalid: spec.tier: must be from 0 to 4; spec.delivery: wrong
-        why ManagedApp shop/pay is invalid: spec.tier: must be from 0 to 4 -> leaves the Deployment alone; waits for a valid spec: `trimtab lint` names every problem, `kubectl edit managedapp pay`
+        why ManagedApp shop/pay is invalid: spec.tier: must be from 0 to 4 -> leaves the Deployment alone; waits for a valid spec: `kubectl edit managedapp pay -n shop`, and `trimtab lint FILE` checks a file of it
     ");
     let mut contested = settled();
     contested.app.claimed_by = Some("pay-old".into());
     check("a Deployment that another ManagedApp claims", &contested, "
         = Unclaimed: ManagedApp shop/pay is invalid: spec.target: Deployment pay is claimed by ManagedApp pay-old
-        ! Claimed Invalid: ManagedApp shop/pay is invalid: spec.target: Deployment pay is claimed by ManagedApp pay-old; waits for `spec.target` to name another Deployment: `kubectl edit managedapp pay`
+        ! Claimed Invalid: ManagedApp shop/pay is invalid: spec.target: Deployment pay is claimed by ManagedApp pay-old; waits for `spec.target` to name another Deployment: `kubectl edit managedapp pay -n shop`
         ! Valid Invalid: spec.target: Deployment pay is claimed by ManagedApp pay-old
-        why ManagedApp shop/pay is invalid: spec.target: Deployment pay is claimed by ManagedApp pay-old -> leaves the Deployment alone; waits for `spec.target` to name another Deployment: `kubectl edit managedapp pay`
+        why ManagedApp shop/pay is invalid: spec.target: Deployment pay is claimed by ManagedApp pay-old -> leaves the Deployment alone; waits for `spec.target` to name another Deployment: `kubectl edit managedapp pay -n shop`
     ");
     let mut missing = settled();
     missing.target = None;
@@ -54,7 +54,7 @@ fn looked_after_with_a_remark() {
     check("strategy Recreate", &recreate, "
         = Healthy: Healthy on v1
         ! Comparable Recreate: strategy Recreate replaces all pods at once: releases are judged against history alone
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ");
     let scaled = settled().target(|target| target.autoscaler = Some("pay".into()));
     check(
@@ -62,13 +62,13 @@ fn looked_after_with_a_remark() {
         &scaled,
         "
         = Healthy: Healthy on v1
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     check("paused by a person", &settled().paused(Some("kubectl-rollout")), "
         = Healthy: Healthy on v1
         ! Progressing PausedByOther: kubectl-rollout paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment runs v1 and is paused by kubectl-rollout -> leaves the pause alone; waits for a change, and `kubectl rollout resume deployment/pay`
+        why the Deployment runs v1 and is paused by kubectl-rollout -> leaves the pause alone; waits for a change, and `kubectl rollout resume deployment/pay -n shop`
     ");
     let idle = settled().runs("t1", 0).target(|target| target.replicas = 0);
     check(
@@ -76,7 +76,7 @@ fn looked_after_with_a_remark() {
         &idle,
         "
         = Healthy: Healthy on v1
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     let unsupported = settled().settings(|settings| settings.not_acted_on = vec!["delivery.steps".into()]);
@@ -86,7 +86,7 @@ fn looked_after_with_a_remark() {
         "
         = Healthy: Healthy on v1
         ! ActedOn NotInThisVersion: valid, and not acted on by this version: delivery.steps
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
 }
@@ -129,7 +129,7 @@ fn the_first_release_is_what_runs() {
         "
         claim open
         = Healthy: Healthy on v1
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     let rolling = unclaimed().applies("t2").runs("t2", 1);
@@ -175,7 +175,7 @@ fn settled_services_cost_nothing() {
         &settled(),
         "
         = Healthy: Healthy on v1
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     check(
@@ -184,7 +184,7 @@ fn settled_services_cost_nothing() {
         "
         claim open
         = Healthy: Healthy on v1
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     check(
@@ -193,7 +193,7 @@ fn settled_services_cost_nothing() {
         "
         claim open
         = Healthy: Healthy on v1
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     let rolling = settled().settings(|settings| settings.strategy = &Rolling);
@@ -202,7 +202,7 @@ fn settled_services_cost_nothing() {
         &rolling,
         "
         = Healthy: Healthy on v1
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
 }
@@ -214,7 +214,7 @@ fn rules_that_find_no_series() {
         &settled().finds_no_series(&["database-errors"]),
         "
         = Healthy: Healthy on v1
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     check(
@@ -222,8 +222,8 @@ fn rules_that_find_no_series() {
         &settled().finds_no_series(&["rpc-errors", "database-errors"]),
         "
         = Healthy: Healthy on v1
-        ! RulesBound RuleUnbound: no series for rpc-errors; `trimtab rules pay` tells what is looked for
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        ! RulesBound RuleUnbound: no series for rpc-errors; `trimtab rules pay -n shop` tells what is looked for
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     check(
@@ -232,7 +232,7 @@ fn rules_that_find_no_series() {
         "
         = Healthy: Healthy on v1
         ! RulesBound TooManySeries: too many series for rpc-errors, even summed up by pod: no release is judged by it; narrow the selectors, or raise --prometheus-max-sums and --prometheus-max-answer-bytes of the manager
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
 }
@@ -244,7 +244,7 @@ fn a_spec_that_becomes_wrong() {
     check("a claimed service stays guarded with what is valid", &settled, "
         = Healthy: Healthy on v1
         ! Valid Invalid: spec.delivery.rules[0].alert.expr: wrong; this is left out, and the rest of the spec, its policies and the defaults are in force
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ");
     let mut held = held().applies("t3");
     held.app.problems = vec!["spec.delivery.rules[0].alert.expr: wrong".into()];

@@ -45,7 +45,7 @@ fn a_person_decides() {
         &kept,
         "
         = Healthy: Healthy on v1
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     let arriving = rejected().release(3, "t3", ReleasePhase::Judging).started().applies("t3").paused(None);
@@ -97,7 +97,7 @@ fn is_replaced() {
         v2 is Superseded: ci put the previous template back [started +0s, decided +0s]
         label pay-t2-0 stable
         = Healthy: Healthy on v1
-        why the previous template is back -> ci put the previous template back
+        why the previous template is back -> ends v2: ci put the previous template back
     ",
     );
     check(
@@ -106,7 +106,7 @@ fn is_replaced() {
         "
         v2 is RollingBack: rolled back by ana: I say so [started +0s, decided +0s]
         = RollingBack: Rolling back v2 to v1
-        why the previous template is back -> rolled back by ana: I say so
+        why the previous template is back -> ends v2: rolled back by ana: I say so
     ",
     );
     let unannounced = settled().release(2, "t2", ReleasePhase::Judging);
@@ -116,7 +116,7 @@ fn is_replaced() {
         "
         v2 is Superseded: ci put the previous template back [decided +0s]
         = Healthy: Healthy on v1
-        why the previous template is back -> ci put the previous template back
+        why the previous template is back -> ends v2: ci put the previous template back
     ",
     );
     let failing = judging();

@@ -11,41 +11,49 @@ use crate::service::{held, rejected};
 fn is_held() {
     let again =
         rejected().applies("t2").paused(None).target(|target| target.template_manager = "argocd".into());
-    check("applied again, paused by admission", &again, "
+    check(
+        "applied again, paused by admission",
+        &again,
+        "
         claim held pay:t2
         event v2 Held: v2 was rejected and applied again by argocd: held, no pod is touched
         v2 is RolledBack: rpc-errors: 30 % [Fail, held, started +0s, decided +0s, recovered +0s, restores 1]
         = Held: Healthy on v1 (v2 rejected)
-        why the Deployment holds the template of v2, which was rejected -> v2 was rejected and applied again by argocd: held, no pod is touched
+        why the Deployment holds the template of v2, which was rejected -> holds it; no pod is touched
         wake +720h
-    ");
+    ",
+    );
     check("held, and said once", &held(), "
         = Held: Healthy on v1 (v2 rejected)
-        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 --because ...`
+        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 -n shop --because ...`
         wake +720h
     ");
     let unfinished = held().claim(AdmissionHold::HoldChanges);
     check("a crash before the claim was written", &unfinished, "
         claim held pay:t2
         = Held: Healthy on v1 (v2 rejected)
-        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 --because ...`
+        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 -n shop --because ...`
         wake +720h
     ");
     check("paused by a person first", &rejected().applies("t2").paused(Some("kubectl-rollout")), "
         = Healthy: Healthy on v1 (v2 rejected)
         ! Progressing PausedByOther: kubectl-rollout paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 --because ...`
+        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 -n shop --because ...`
         wake +720h
     ");
     let another = held().release(3, "t3", ReleasePhase::RolledBack).applies("t3");
-    check("another rejected template instead", &another, "
+    check(
+        "another rejected template instead",
+        &another,
+        "
         claim held pay:t3 pay:t2
         event v3 Held: v3 was rejected and applied again by ci: held, no pod is touched
         v3 is RolledBack:  [held]
         = Held: Healthy on v1 (v2, v3 rejected)
-        why the Deployment holds the template of v3, which was rejected -> v3 was rejected and applied again by ci: held, no pod is touched
+        why the Deployment holds the template of v3, which was rejected -> holds it; no pod is touched
         wake +720h
-    ");
+    ",
+    );
 }
 
 #[test]
@@ -76,7 +84,7 @@ fn nothing_held_it() {
         v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +15m, restores 5, needs a person]
         = RollingBack: Rolling back v2 to v1
         why the Deployment holds the template of v2, which was rejected -> restores the previous template: nothing held this one at admission
-        why v2 failed, but ci wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay --because ...`
+        why v2 failed, but ci wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay -n shop --because ...`
         wake +720h
     ");
 }
@@ -102,7 +110,7 @@ fn what_ends_a_hold() {
         "
         claim open, unpause
         = Healthy: Healthy on v2
-        why the Deployment runs v2, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v2, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     check(
@@ -112,7 +120,7 @@ fn what_ends_a_hold() {
         v2 is RolledBack: rpc-errors: 30 % [Fail, started +0s, decided +0s, recovered +0s, restores 1]
         claim hold-changes pay:t2, unpause
         = Healthy: Healthy on v1 (v2 rejected)
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
         wake +720h
     ",
     );
@@ -136,7 +144,7 @@ fn what_ends_a_hold() {
         v2 is RolledBack: rpc-errors: 30 % [Fail, started +0s, decided +0s, recovered +0s, restores 1]
         claim hold-changes pay:t2
         = Healthy: Healthy on v3
-        why the Deployment runs v3, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v3, which was kept -> does nothing; waits for a change of its pod template
         wake +720h
     ",
     );
@@ -196,17 +204,21 @@ fn rejections_are_remembered() {
         &later(),
         "
         = Healthy: Healthy on v3
-        why the Deployment runs v3, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v3, which was kept -> does nothing; waits for a change of its pod template
         wake +720h
     ",
     );
-    check("and held when it comes back", &later().applies("t2").paused(None).claim(AdmissionHold::Held), "
+    check(
+        "and held when it comes back",
+        &later().applies("t2").paused(None).claim(AdmissionHold::Held),
+        "
         event v2 Held: v2 was rejected and applied again by ci: held, no pod is touched
         v2 is RolledBack: rpc-errors: 30 % [Fail, held, started +0s, decided +0s, recovered +0s, restores 1]
         = Held: Healthy on v3 (v2 rejected)
-        why the Deployment holds the template of v2, which was rejected -> v2 was rejected and applied again by ci: held, no pod is touched
+        why the Deployment holds the template of v2, which was rejected -> holds it; no pod is touched
         wake +720h
-    ");
+    ",
+    );
     check("it comes back where nothing holds it", &later().applies("t2"), "
         v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +0s, restores 1]
         restore v3
@@ -222,7 +234,7 @@ fn rejections_are_remembered() {
         "
         claim open
         = Healthy: Healthy on v3
-        why the Deployment runs v3, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v3, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     let held = later().applies("t2").paused(None).claim(AdmissionHold::Held);
@@ -230,7 +242,7 @@ fn rejections_are_remembered() {
     waits.releases[1].status.held = true;
     check("and longer while the spec holds it: nothing ships because time passed", &waits, "
         = Held: Healthy on v3 (v2 rejected)
-        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 --because ...`
+        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 -n shop --because ...`
     ");
     let mut lifted = later();
     lifted.releases[1].status.phase = ReleasePhase::RolledBack;
@@ -241,7 +253,7 @@ fn rejections_are_remembered() {
         "
         claim open
         = Healthy: Healthy on v4
-        why the Deployment runs v4, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v4, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
 }

@@ -23,7 +23,7 @@ fn old_releases_are_forgotten() {
         delete v1
         delete v2
         = Healthy: Healthy on v4
-        why the Deployment runs v4, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v4, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     let busy = long.clone().release(5, "t5", ReleasePhase::Judging).applies("t5");
@@ -50,7 +50,7 @@ fn old_releases_are_forgotten() {
         delete v3
         delete v4
         = Healthy: Healthy on v11
-        why the Deployment runs v11, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v11, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     let refused =
@@ -61,7 +61,7 @@ fn old_releases_are_forgotten() {
         "
         claim hold-changes pay:t4 pay:t3 pay:t2
         = Healthy: Healthy on v1 (v2, v3, v4 rejected)
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
         wake +720h
     ",
     );

@@ -88,7 +88,7 @@ fn watched_on() {
     check("nothing is known yet", &watched().later(60).finds("rpc-errors", Verdict::Undecided, "3 requests"), "
         = Healthy: Healthy on v2
         why v2 was kept on too little evidence -> goes on watching it for 1h; waits for evidence, or a change of the pod template
-        why the Deployment runs v2, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v2, which was kept -> does nothing; waits for a change of its pod template
     ");
     check(
         "traffic comes and it is fine",
@@ -97,7 +97,7 @@ fn watched_on() {
         v2 is Kept: rpc-errors: no worse [Pass, started +0s, decided +0s]
         = Healthy: Healthy on v2
         why v2 was kept on too little evidence -> passes it: rpc-errors: no worse
-        why the Deployment runs v2, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v2, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     let fails = watched().finds("rpc-errors", Verdict::Fail, "30 % of 900");
@@ -128,7 +128,7 @@ fn what_it_falls_back_to_is_remembered() {
     check("while it is watched", &short.clone().later(60), "
         = Healthy: Healthy on v2
         why v2 was kept on too little evidence -> goes on watching it for 1h; waits for evidence, or a change of the pod template
-        why the Deployment runs v2, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v2, which was kept -> does nothing; waits for a change of its pod template
     ");
     check(
         "and forgotten after",
@@ -136,7 +136,7 @@ fn what_it_falls_back_to_is_remembered() {
         "
         delete v1
         = Healthy: Healthy on v2
-        why the Deployment runs v2, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v2, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
 }

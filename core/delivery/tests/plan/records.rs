@@ -76,6 +76,6 @@ fn refused_records_are_told() {
     check("in a condition", &service, "
         = Healthy: Healthy on v1
         ! RecordsCounted RecordRefused: not counted and never restored: AppRelease pay-v0: numbers begin with 1, and 1 more; delete what nobody needs
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ");
 }

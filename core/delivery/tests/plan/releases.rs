@@ -68,7 +68,7 @@ fn begins() {
     check("a template that a person paused is not out yet", &paused, "
         = Healthy: Healthy on v1
         ! Progressing PausedByOther: kubectl-rollout paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl-rollout paused it; waits for `kubectl rollout resume deployment/pay`
+        why the Deployment holds a new template and is paused -> waits: kubectl-rollout paused it; waits for `kubectl rollout resume deployment/pay -n shop`
     ");
 }
 
@@ -81,7 +81,7 @@ fn numbered_by_a_person() {
         &numbered.clone().later(60),
         "
         = Healthy: Healthy on v1
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
         wake +2m
     ",
     );
@@ -91,7 +91,7 @@ fn numbered_by_a_person() {
         "
         v2 is Superseded: its template never reached the Deployment []
         = Healthy: Healthy on v1
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     let arrived = numbered.applies("t2").target(|target| target.release_annotation = Some(2));
@@ -108,7 +108,7 @@ fn numbered_by_a_person() {
     check("a person paused it first: the number waits as long as that", &paused, "
         = Healthy: Healthy on v1
         ! Progressing PausedByOther: trimtab-cli paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: trimtab-cli paused it; waits for `kubectl rollout resume deployment/pay`
+        why the Deployment holds a new template and is paused -> waits: trimtab-cli paused it; waits for `kubectl rollout resume deployment/pay -n shop`
     ");
     let overtaken = arrived.clone().release(3, "t3", ReleasePhase::Superseded);
     check(
@@ -226,7 +226,7 @@ fn comes_out() {
     check("paused by a person half-way", &paused, "
         = Releasing: Releasing v2, judged against v1
         ! Progressing PausedByOther: kubectl-rollout paused the Deployment; Trimtab does not lift a pause that is not its own
-        why 1 of 3 pods of v2 are available -> waits: kubectl-rollout paused the Deployment; waits for `kubectl rollout resume deployment/pay`
+        why 1 of 3 pods of v2 are available -> waits: kubectl-rollout paused the Deployment; waits for `kubectl rollout resume deployment/pay -n shop`
     ");
     let unclaimed = judging().labelled().target(|target| target.hold = None);
     check(
@@ -354,7 +354,7 @@ fn is_kept() {
         label pay-t2-1 stable
         label pay-t2-2 stable
         = Healthy: Healthy on v2
-        why the Deployment runs v2, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v2, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
     let stranded = done.settings(|settings| settings.strategy = &Rolling);
@@ -366,7 +366,7 @@ fn is_kept() {
         label pay-t2-1 stable
         label pay-t2-2 stable
         = Healthy: Healthy on v2
-        why the Deployment runs v2, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v2, which was kept -> does nothing; waits for a change of its pod template
     ",
     );
 }

@@ -23,6 +23,7 @@ pub(crate) fn render(plan: &Plan, report: &Report) -> String {
     let mut text = writes(&plan.writes);
     text.push_str(&status(&plan.status));
     for step in &report.steps {
+        assert!(goes_on_after_it(&step.decided), "people read `so it {}`", step.decided);
         let _ = write!(text, "why {} -> {}", step.saw, step.decided);
         if let Some(waits_for) = &step.waits_for {
             let _ = write!(text, "; waits for {waits_for}");
@@ -33,6 +34,12 @@ pub(crate) fn render(plan: &Plan, report: &Report) -> String {
         let _ = writeln!(text, "wake {}", at(wake_at));
     }
     text
+}
+
+/// Whether a decision makes a sentence after "so it": it begins with a verb in the third person.
+fn goes_on_after_it(decided: &str) -> bool {
+    let verb = decided.split([' ', ':', ';']).next().unwrap_or_default();
+    verb.ends_with('s') && verb.chars().all(|letter| letter.is_ascii_lowercase()) && verb != "is"
 }
 
 /// Writes, one line each.

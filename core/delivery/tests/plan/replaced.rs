@@ -21,7 +21,7 @@ fn a_release_under_way_ends() {
         v2 is Superseded: ended without a verdict: Deployment pay is not the one that it was released to [started +0s, decided +0s]
         create v3 t2 by ci: was running when the service was claimed
         = Unclaimed: Claiming
-        why v2 is under way -> ended without a verdict: Deployment pay is not the one that it was released to
+        why v2 is under way -> closes it: ended without a verdict: Deployment pay is not the one that it was released to
         why no release of this Deployment is recorded -> records what runs as v3
     ");
     let failing =
@@ -30,7 +30,7 @@ fn a_release_under_way_ends() {
         v2 is Superseded: 30 %; not rolled back: Deployment pay is not the one that it was released to [started +0s, decided +0s]
         create v3 t2 by ci: was running when the service was claimed
         = Unclaimed: Claiming
-        why v2 is under way -> 30 %; not rolled back: Deployment pay is not the one that it was released to
+        why v2 is under way -> closes it: 30 %; not rolled back: Deployment pay is not the one that it was released to
         why no release of this Deployment is recorded -> records what runs as v3
     ");
 }

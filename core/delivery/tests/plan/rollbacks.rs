@@ -93,12 +93,12 @@ fn fails() {
         event v2 NeedsHuman: v2 failed, and no earlier release is recorded to go back to: rpc-errors: 30 % of 120
         v2 is Judging: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, needs a person, harmed 7]
         = Releasing: Releasing v2, judged against nothing yet
-        why v2 failed, and no earlier release is recorded to go back to: rpc-errors: 30 % of 120 -> does nothing; waits for `trimtab promote pay --because ...`, or another template
+        why v2 failed, and no earlier release is recorded to go back to: rpc-errors: 30 % of 120 -> does nothing; waits for `trimtab promote pay -n shop --because ...`, or another template
     ");
     let told = alone.last(|release| release.status.needs_human = true).later(60);
     check("which is said once and costs nothing", &told, "
         = Releasing: Releasing v2, judged against nothing yet
-        why v2 failed, and no earlier release is recorded to go back to: rpc-errors: 30 % of 120 -> does nothing; waits for `trimtab promote pay --because ...`, or another template
+        why v2 failed, and no earlier release is recorded to go back to: rpc-errors: 30 % of 120 -> does nothing; waits for `trimtab promote pay -n shop --because ...`, or another template
     ");
     let twice = failing().last(|release| release.rollback_to = Some(1));
     check("a rollback that fails too is not undone", &twice, "
@@ -150,11 +150,11 @@ fn restores() {
         event v2 NeedsHuman: v2 failed, but argocd wrote its template back after v1 was restored 5 times: stopped
         v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, restores 5, needs a person]
         = RollingBack: Rolling back v2 to v1
-        why v2 failed, but argocd wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay --because ...`
+        why v2 failed, but argocd wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay -n shop --because ...`
     ");
     check("said once", &fought.last(|release| release.status.needs_human = true), "
         = RollingBack: Rolling back v2 to v1
-        why v2 failed, but argocd wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay --because ...`
+        why v2 failed, but argocd wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay -n shop --because ...`
     ");
 }
 
@@ -238,7 +238,7 @@ fn recovers() {
         "
         claim hold-changes pay:t2
         = Healthy: Healthy on v1 (v2 rejected)
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
         wake +720h
     ",
     );
@@ -252,7 +252,7 @@ fn gives_the_fields_back() {
         "
         return fields
         = Healthy: Healthy on v1 (v2 rejected)
-        why the Deployment runs v1, which was kept -> nothing is due; waits for a change of its pod template
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
         wake +720h
     ",
     );

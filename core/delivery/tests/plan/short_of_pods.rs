@@ -103,6 +103,6 @@ fn a_rollout_that_nobody_gives_up() {
     check("unless a person paused it", &stuck.paused(Some("kubectl-rollout")).later(7200), "
         = Releasing: Releasing v2, judged against v1
         ! Progressing PausedByOther: kubectl-rollout paused the Deployment; Trimtab does not lift a pause that is not its own
-        why 1 of 3 pods of v2 are available -> waits: kubectl-rollout paused the Deployment; waits for `kubectl rollout resume deployment/pay`
+        why 1 of 3 pods of v2 are available -> waits: kubectl-rollout paused the Deployment; waits for `kubectl rollout resume deployment/pay -n shop`
     ");
 }

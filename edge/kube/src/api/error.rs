@@ -22,6 +22,22 @@ pub struct Target {
 }
 
 impl Target {
+    /// The command that tells whether one may.
+    fn check(&self) -> String {
+        // What is asked under another name than kubectl knows it by.
+        let verb = match self.verb {
+            "replace" => "update",
+            "evict" => "create",
+            verb => verb,
+        };
+        let (resource, subresource) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
+        let part =
+            if subresource.is_empty() { String::new() } else { format!(" --subresource={subresource}") };
+        let place =
+            if self.namespace.is_empty() { "-A".to_owned() } else { format!("-n {}", self.namespace) };
+        format!("kubectl auth can-i {verb} {resource}{part} {place}")
+    }
+
     pub(crate) fn new(
         verb: &'static str,
         resource: &Resource,
@@ -103,8 +119,8 @@ pub enum ApiError {
         /// The fields at fault.
         causes: Vec<Cause>,
     },
-    /// 401 or 403. Check with `kubectl auth can-i`.
-    #[error("{target}: not allowed: {message}; check with `kubectl auth can-i`")]
+    /// 401 or 403.
+    #[error("{target}: not allowed: {message}; check with `{}`", target.check())]
     Forbidden {
         /// The request.
         target: Arc<Target>,
