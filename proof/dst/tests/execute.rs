@@ -44,7 +44,8 @@ fn cluster() -> Sim {
 async fn carry_out(sim: &Sim, writes: Vec<Write>) -> Result<(), Stopped> {
     let api = Api::new(sim.client("system:admin").client, "trimtab-test");
     let expectations = Expectations::default();
-    let executor = Executor { api: &api, expectations: &expectations, known: &|_| None, notify: &|_, _| {} };
+    let executor =
+        Executor { api: &api, expectations: &expectations, known: &|_| None, key: None, notify: &|_, _| {} };
     executor.carry_out(&Plan { writes, wake_at: None }).await
 }
 

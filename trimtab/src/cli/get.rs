@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trimtab_api::ManagedApp;
+use trimtab_api::condition::Condition;
 use trimtab_delivery::names::release_word;
 use trimtab_kube::api::Selector;
 use trimtab_kube::kinds::MANAGED_APPS;
@@ -98,7 +99,14 @@ pub struct ServiceLine {
 
 fn claimed(app: &ManagedApp) -> ServiceLine {
     let status = &app.status;
-    let summary = if status.summary.is_empty() { "not seen by a manager yet" } else { &status.summary };
+    let mut summary = status.summary.clone();
+    if summary.is_empty() {
+        summary.push_str("not seen by a manager yet");
+    }
+    let uncounted = |condition: &Condition| condition.kind == "RecordsCounted" && condition.status == "False";
+    if status.conditions.iter().any(uncounted) {
+        summary.push_str("; has records that do not count");
+    }
     ServiceLine {
         namespace: app.metadata.namespace.clone(),
         name: app.metadata.name.clone(),
@@ -108,7 +116,7 @@ fn claimed(app: &ManagedApp) -> ServiceLine {
             .as_ref()
             .map_or_else(|| app.metadata.name.clone(), |target| target.name.clone()),
         phase: status.phase.clone(),
-        summary: summary.to_owned(),
+        summary,
         current: status.current,
         in_flight: status.in_flight,
         tier: app.spec.tier,
