@@ -6,6 +6,7 @@ use trimtab_kube::kinds::{Deployments, ReplicaSets, Stores};
 use trimtab_kube::{Api, Clock, Key, Resource};
 use trimtab_plan::{Copied, Kind};
 
+use crate::seals::Seals;
 use crate::standing::Standing;
 
 /// What every controller stands on. Cheap to clone.
@@ -21,6 +22,8 @@ pub struct Context {
     pub standing: Standing,
     /// Our own writes that the stores have not shown yet, of all controllers: they read one another's.
     pub expectations: Expectations,
+    /// The key that tells our own records.
+    pub seals: Seals,
 }
 
 /// Objects that a plan is made on: it is not made while a store is behind our own last write of one.

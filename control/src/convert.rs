@@ -1,12 +1,20 @@
 //! Between wire types and the core's values. No decision is taken here.
 
+use trimtab_api::AppRelease;
 use trimtab_api::condition::Condition;
 use trimtab_api::managed_app::ManagedAppStatus;
 use trimtab_delivery::plan::{self, AppPhase, AppStatus, Rejected};
-use trimtab_delivery::snapshot::Transition;
-pub use trimtab_kube::kinds::app_release::release;
+use trimtab_delivery::seal::Trust;
+use trimtab_delivery::snapshot::{Release, Transition};
+use trimtab_kube::kinds::app_release;
 use trimtab_plan::Kind;
 use trimtab_plan::concern::DELIVERY;
+
+/// A release as a command sees it, which has no key.
+#[must_use]
+pub fn release(wire: &AppRelease) -> Release {
+    app_release::release(wire, &Trust::Form)
+}
 
 /// The status of a service as the core knows it.
 #[must_use]

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use trimtab_delivery::seal::{Seal, SealKey};
 use trimtab_kube::api::{Force, Patch as Wire, Preconditions, Propagation};
 use trimtab_kube::expectations::Expectations;
 use trimtab_kube::{Api, ApiError, Key, Resource};
-use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Permitted, Precondition, Write};
-use trimtab_units::template_hash;
+use trimtab_plan::{
+    Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Permitted, Precondition, Sealing, Write,
+};
+use trimtab_units::{template_digest, template_hash};
 
 /// Where writes go, and the memory of them.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Executor<'a> {
     /// The API, fenced by the lease.
     pub api: &'a Api,
@@ -18,6 +21,8 @@ pub struct Executor<'a> {
     pub expectations: &'a Expectations,
     /// A value that the stores hold anyway, which saves reading it.
     pub known: &'a (dyn Fn(&Copied) -> Option<Value> + Send + Sync),
+    /// The key of seals; none in a command.
+    pub key: Option<SealKey>,
     /// Takes a message: the key of its outbox entry, and the destination.
     pub notify: &'a (dyn Fn(&str, &str) + Send + Sync),
 }
@@ -50,7 +55,7 @@ impl Executor<'_> {
     /// The first write that failed; nothing after it was sent.
     pub async fn carry_out(&self, plan: Permitted<'_>) -> Result<(), Stopped> {
         let api = &self.api.with_field_manager(plan.concern().manager);
-        let named = Executor { api, ..*self };
+        let named = Executor { api, ..self.clone() };
         let mut versions = Versions::new();
         for write in plan.writes() {
             named.one(write, &mut versions).await.map_err(|error| stopped(write, error))?;
@@ -62,8 +67,8 @@ impl Executor<'_> {
         match write {
             Write::Create { object, body, copy, if_there } => {
                 let mut body = body.clone();
-                if let Some(copy) = copy {
-                    put(&mut body, copy.into, self.read(copy).await?);
+                for (into, value) in self.copied(copy.as_ref()).await? {
+                    put(&mut body, into, value);
                 }
                 match self.api.create(&Resource::of(object.kind), namespace(object), &body).await {
                     Ok(answer) => self.wrote(object, &answer, versions),
@@ -72,10 +77,7 @@ impl Executor<'_> {
                 }
             }
             Write::Patch { object, part, patch, copy, when, if_absent } => {
-                let copied = match copy {
-                    Some(copy) => Some((copy.into, self.read(copy).await?)),
-                    None => None,
-                };
+                let copied = self.copied(copy.as_ref()).await?;
                 let when = newest(when, versions.get(object));
                 match self.patch(object, *part, &wire(patch, copied, &when)).await {
                     Ok(answer) => self.wrote(object, &answer, versions),
@@ -99,7 +101,7 @@ impl Executor<'_> {
             Write::Scale { object, replicas, when } => {
                 let body = guarded(
                     &json!({"spec": {"replicas": replicas}}),
-                    None,
+                    Vec::new(),
                     &newest(when, versions.get(object)),
                 );
                 let answer = self.subresource(object, "scale", &Wire::Merge(body)).await?;
@@ -158,7 +160,25 @@ impl Executor<'_> {
             return Ok(None);
         };
         let Some(patch) = returned(&found, manager) else { return Ok(None) };
-        self.patch(object, Part::Main, &wire(&patch, None, when)).await.map(Some)
+        self.patch(object, Part::Main, &wire(&patch, Vec::new(), when)).await.map(Some)
+    }
+
+    /// What is written beside a body: where, and what.
+    async fn copied(&self, copy: Option<&Copied>) -> Result<Vec<(&'static str, Value)>, ApiError> {
+        let Some(copy) = copy else { return Ok(Vec::new()) };
+        let value = self.read(copy).await?;
+        let mut copied = Vec::new();
+        if let Sealing::Write { about, into } = &copy.seal {
+            let seal = self.seal(copy, about, &value)?;
+            copied.push((*into, json!(seal.to_string())));
+        }
+        copied.push((copy.into, value));
+        Ok(copied)
+    }
+
+    fn seal(&self, copy: &Copied, about: &str, template: &Value) -> Result<Seal, ApiError> {
+        let made = self.key.as_ref().map(|key| key.seal(about, &template_digest(template)));
+        made.ok_or_else(|| no_longer(copy, "there is no key to seal its template with"))
     }
 
     /// A value as another object has it now, if it is still the one that the plan was made on.
@@ -172,8 +192,14 @@ impl Executor<'_> {
         let found = self.api.get(of, namespace, &copy.from.name).await?.ok_or_else(gone)?;
         let value = found.pointer(copy.pointer).cloned().ok_or_else(gone)?;
         if !fits(&value) {
-            let words = format!("its template is no longer {}", copy.template_hash);
-            return Err(ApiError::stale(of, namespace, &copy.from.name, words));
+            return Err(no_longer(copy, &format!("its template is no longer {}", copy.template_hash)));
+        }
+        // A hash is of honest templates alone: anybody finds another with the same one.
+        if let Sealing::Read { about, pointer } = &copy.seal {
+            let carried = found.pointer(pointer).and_then(Value::as_str).and_then(|text| text.parse().ok());
+            if carried != Some(self.seal(copy, about, &value)?) {
+                return Err(no_longer(copy, "its seal is not on this template"));
+            }
         }
         Ok(without_hash_label(value))
     }
@@ -187,6 +213,12 @@ impl Executor<'_> {
             self.expectations.wrote(&Resource::of(object.kind), key(object), version);
         }
     }
+}
+
+/// What is copied is not what the plan was made on.
+fn no_longer(copy: &Copied, why: &str) -> ApiError {
+    let of = &Resource::of(copy.from.kind);
+    ApiError::stale(of, namespace(&copy.from), &copy.from.name, why.to_owned())
 }
 
 /// Tells a precondition that no longer holds from a refusal. A JSON patch whose tests fail is refused without naming a field,
@@ -249,7 +281,7 @@ fn preconditions(when: &Precondition) -> Preconditions {
 fn resized(resources: &BTreeMap<String, Value>, when: &Precondition) -> Wire {
     let containers: Vec<Value> =
         resources.iter().map(|(name, resources)| json!({"name": name, "resources": resources})).collect();
-    Wire::Strategic(guarded(&json!({"spec": {"containers": containers}}), None, when))
+    Wire::Strategic(guarded(&json!({"spec": {"containers": containers}}), Vec::new(), when))
 }
 
 /// Whether the object is gone or another one by now. What the server finds wrong in the patch itself is a fault.
@@ -264,12 +296,12 @@ fn is_absent(error: &ApiError) -> bool {
 }
 
 /// The patch as it is sent: what must still be true is part of it.
-fn wire(patch: &Patch, copied: Option<(&str, Value)>, when: &Precondition) -> Wire {
+fn wire(patch: &Patch, copied: Vec<(&str, Value)>, when: &Precondition) -> Wire {
     match patch {
         Patch::Json(operations) => {
             let mut sent = tests(when);
             sent.extend(operations.iter().cloned());
-            if let Some((into, value)) = copied {
+            for (into, value) in copied {
                 let place =
                     sent.iter_mut().find(|operation| operation["path"] == into && operation["op"] != "test");
                 if let Some(operation) = place {
@@ -292,9 +324,9 @@ fn tests(when: &Precondition) -> Vec<Value> {
 }
 
 /// The server itself compares the uid and the version in an object's metadata with its own.
-fn guarded(value: &Value, copied: Option<(&str, Value)>, when: &Precondition) -> Value {
+fn guarded(value: &Value, copied: Vec<(&str, Value)>, when: &Precondition) -> Value {
     let mut value = value.clone();
-    if let Some((into, copied)) = copied {
+    for (into, copied) in copied {
         put(&mut value, into, copied);
     }
     if let Some(uid) = &when.uid {
@@ -306,14 +338,14 @@ fn guarded(value: &Value, copied: Option<(&str, Value)>, when: &Precondition) ->
     value
 }
 
-/// Puts `value` at a JSON pointer of plain names, with the objects above it where they are missing.
+/// Puts `value` at a JSON pointer into objects, with the objects above it where they are missing.
 fn put(object: &mut Value, pointer: &str, value: Value) {
     let mut place = object;
     for name in pointer.split('/').skip(1) {
         if !place.is_object() {
             *place = json!({});
         }
-        place = &mut place[name];
+        place = &mut place[name.replace("~1", "/").replace("~0", "~")];
     }
     *place = value;
 }

@@ -164,6 +164,7 @@ async fn take_over(context: Context, hosted: Arc<[Arc<dyn Hosted>]>, stop: Cance
             hosted.iter().for_each(|hosted| hosted.begin_term());
             let ended = standing.leadership().ended(term);
             let reads = async {
+                context.seals.read(&context.api.in_term(term)).await;
                 standing.read_anew(term, || hosted.iter().for_each(|hosted| hosted.enqueue_all())).await;
                 std::future::pending::<()>().await;
             };
@@ -186,6 +187,8 @@ fn register(host: &Host, context: &Context, hosted: &[Arc<dyn Hosted>], refused:
     host.ready_when("watches", move || {
         standing.unready().map_or(Ok(()), |why| Err(format!("{why}; decisions are held")))
     });
+    let seals = context.seals.clone();
+    host.ready_when("seal key", move || seals.ready());
     host.register(|registry| {
         for status in context.stores.statuses() {
             status.register(registry);
@@ -301,6 +304,7 @@ impl<C: Controller> Hosting<C> {
             api: &api,
             expectations: &context.expectations,
             known: &|copy| context.known(copy),
+            key: context.seals.key(),
             notify: &|entry, destination| controller.notify(&seen, entry, destination),
         };
         let wake_at = plan.wake_at;

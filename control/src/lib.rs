@@ -23,6 +23,7 @@ mod notice;
 pub mod observed;
 pub mod outbox;
 mod pace;
+pub mod seals;
 pub mod standing;
 
 pub use manager::{ManagerOptions, Parts, run};

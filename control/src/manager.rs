@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use trimtab_delivery::names::lease_name;
+use trimtab_kube::entropy::Entropy;
 use trimtab_kube::expectations::Expectations;
 use trimtab_kube::host::Host;
 use trimtab_kube::kinds::{self, Namespaces, Stores};
@@ -20,6 +21,7 @@ use crate::controllers::unclaim::Unclaim;
 use crate::host::Controllers;
 use crate::measurements::{Measure, Measurements};
 use crate::outbox::Outbox;
+use crate::seals::Seals;
 use crate::standing::Standing;
 
 /// Services that are asked about at one time: a place is held while a question waits for its turn, so there are enough for
@@ -31,7 +33,7 @@ const CHECKS_AT_ONCE: usize = 2;
 /// How a manager is set up.
 #[derive(Clone, Debug, Default)]
 pub struct ManagerOptions {
-    /// Namespace of the lease, and of the Secrets that policies name.
+    /// Namespace of the lease, of the key of seals, and of the Secrets that policies name.
     pub namespace: String,
     /// Who this process is among its replicas; unique.
     pub identity: String,
@@ -39,6 +41,8 @@ pub struct ManagerOptions {
     pub watched: Namespaces,
     /// Which services it looks after: those whose label says so; without it, those that have no such label.
     pub instance: Option<String>,
+    /// What a new key is made of.
+    pub entropy: Entropy,
 }
 
 /// What a manager stands on; the simulated cluster brings its own.
@@ -80,6 +84,7 @@ pub fn stand(options: &ManagerOptions, api: &Api, clock: Clock, stores: Stores) 
         api: api.fenced(leadership.clone()),
         clock,
         standing: Standing::new(leadership, stores.clone()),
+        seals: Seals::new(&options.namespace, options.entropy.clone(), stores.trust().clone()),
         stores,
         expectations: Expectations::default(),
     };

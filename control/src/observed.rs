@@ -1,5 +1,6 @@
 //! One service as it was seen: owned values that a [`Snapshot`] borrows from.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use trimtab_delivery::names::{
     CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, claimed_images, parse_release_word, release_object,
 };
 use trimtab_delivery::records::{Sifted, sift, taken_from};
+use trimtab_delivery::seal::Trust;
 use trimtab_delivery::snapshot::{App, Settings, Snapshot};
 use trimtab_judge::binding::Bound;
 use trimtab_judge::finding::Finding;
@@ -64,7 +66,7 @@ pub struct Observed {
 struct Records {
     sifted: Sifted,
     /// Numbers whose names something else holds.
-    taken: Vec<u64>,
+    taken: Vec<RangeInclusive<u64>>,
 }
 
 impl Records {
@@ -72,7 +74,8 @@ impl Records {
         let rows = stores.of::<Releases>().read();
         let found = rows.at(row.key()).map(|row| (row.key().name.to_string(), row.release())).collect();
         let revision = target.and_then(|target| target.revision).unwrap_or_default();
-        let sifted = sift(&app.name, app.status.last_release.unwrap_or_default().max(revision), found);
+        let reached = app.status.last_release.unwrap_or_default().max(revision);
+        let sifted = sift(&app.name, reached, found);
         let held = |number: u64| {
             let key = Key::new(row.key().namespace.clone(), release_object(&app.name, number));
             rows.get(&key).is_some() || rows.is_undecodable(&key)
@@ -80,7 +83,7 @@ impl Records {
         let recorded = sifted.releases.last().map_or(0, |release| release.number);
         let last = recorded.max(app.status.last_release.unwrap_or_default());
         let firsts = [last.saturating_add(1), revision.max(last.saturating_add(1))];
-        let taken = firsts.into_iter().flat_map(|first| taken_from(first, held)).collect();
+        let taken = firsts.into_iter().filter_map(|first| taken_from(first, held)).collect();
         Self { sifted, taken }
     }
 }
@@ -253,6 +256,7 @@ pub async fn observe(api: &Api, namespace: &str, service: &str) -> Result<Option
         return Ok(None);
     }
     let stores = kinds::all();
+    stores.trust().learn(Trust::Form);
     stores.read_once(api, namespace).await?;
     let row = stores.of::<Apps>().get(&Key::new(namespace, service));
     Ok(row.map(|row| Observed::gather(&stores, &row)))

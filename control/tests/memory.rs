@@ -12,17 +12,18 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use trimtab_control::bindings::Bindings;
 use trimtab_control::measurements::Measure;
 use trimtab_control::observed::{NOTHING_MEASURED, Observed};
+use trimtab_delivery::seal::{SEAL_ANNOTATION, SealKey, Sealed, Trust};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_judge::binding::Bound;
 use trimtab_judge::{Answer, Query};
 use trimtab_kube::expectations::Expectations;
 use trimtab_kube::intern::Interner;
 use trimtab_kube::kinds::pod::Pods;
-use trimtab_kube::kinds::{self, Apps, Deployments, MANAGED_APPS, Releases, ReplicaSets, Stores};
+use trimtab_kube::kinds::{self, Apps, Deployments, MANAGED_APPS, Releases, ReplicaSets, Stores, Trusted};
 use trimtab_kube::queue::Queue;
 use trimtab_kube::watch::{Event, Project, Row as _};
 use trimtab_kube::{CancellationToken, Clock, Key, Store};
-use trimtab_units::template_hash;
+use trimtab_units::{template_digest, template_hash};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -147,7 +148,7 @@ fn release(app: usize, index: usize) -> Value {
             "stableTotal": 14192.0, "ratio": [256.0, 11.094, 1_000_000.0], "evidence": [6.749, 3.505]})
     };
     let told = |event: &str| json!({"event": event, "destination": "slack", "state": "Sent", "at": "2026-01-01T00:18:30.595123456Z"});
-    json!({
+    let record = json!({
         "apiVersion": trimtab_api::API_VERSION, "kind": "AppRelease", "metadata": metadata,
         "spec": {"app": service(app), "number": number, "previous": number - 1, "actor": "argocd-controller",
             "image": image(app, number), "template": template(app, number), "templateHash": template_hash(&template(app, number)),
@@ -158,7 +159,24 @@ fn release(app: usize, index: usize) -> Value {
             "rules": [rule("rpc-errors"), rule("panics-and-crashes"), rule("database-errors")],
             "notifications": [told("Started"), told("Kept")],
         },
-    })
+    });
+    sealed(app, number, record)
+}
+
+fn trust() -> Trusted {
+    Trusted::new(Trust::Key(SealKey::new([7; 32])))
+}
+
+/// The record as the manager sealed it.
+fn sealed(app: usize, number: usize, mut record: Value) -> Value {
+    let (namespace, service, target_uid) = (team(app), service(app), uid(3, app));
+    let template = template(app, number);
+    let hash = template_hash(&template).to_string();
+    let (namespace, service, target_uid) = (namespace.as_str(), service.as_str(), target_uid.as_str());
+    let about = Sealed { namespace, service, number: number as u64, target_uid, template_hash: &hash };
+    let seal = SealKey::new([7; 32]).seal(&about.text(), &template_digest(&template));
+    record["metadata"]["annotations"] = json!({SEAL_ANNOTATION: seal.to_string()});
+    record
 }
 
 fn workload(app: usize, name: &str, kind: usize, index: usize, number: usize, replicas: usize) -> Value {
@@ -303,7 +321,7 @@ fn a_settled_service_stays_within_its_budget() {
     });
     let records = kept(SERVICES, || {
         let releases = apps.iter().flat_map(|app| (0..HISTORY).map(|index| release(*app, index)));
-        list(stores.of::<Releases>(), &Releases::new(interner.clone()), releases);
+        list(stores.of::<Releases>(), &Releases::new(interner.clone(), trust()), releases);
     });
     let shell = kept(SERVICES, || {
         runtime.block_on(decide_all(&queue));

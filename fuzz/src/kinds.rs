@@ -10,7 +10,7 @@ use trimtab_control::convert;
 use trimtab_delivery::lower;
 use trimtab_delivery::snapshot::App;
 use trimtab_kube::intern::Interner;
-use trimtab_kube::kinds::{self, Apps, Releases};
+use trimtab_kube::kinds::{self, Apps, Releases, Trusted};
 use trimtab_kube::watch::{Project, Row};
 
 /// What is read is written and read as the same; settings are usable whatever a spec says; a row tells what its object
@@ -65,7 +65,7 @@ fn check_release(wire: &AppRelease, data: &[u8]) {
     let release = convert::release(wire);
     let patch = lower::release_status(&Default::default(), &release.status);
     assert!(patch.get("phase").is_some());
-    let Ok(row) = Releases::new(Interner::new()).project(data) else { return };
+    let Ok(row) = Releases::new(Interner::new(), Trusted::default()).project(data) else { return };
     let kept = row.release();
     assert_eq!((kept.number, &kept.template_hash), (release.number, &release.template_hash));
     assert_eq!(kept.status.phase, release.status.phase);

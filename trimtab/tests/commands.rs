@@ -464,3 +464,49 @@ async fn uninstall_stops_before_it_would_ship_what_was_rejected() {
     assert!(shop.sim.get("managedapps.trimtab.dev", SHOP, "payments").is_some());
     assert_eq!(shop.deployment()["spec"]["paused"], json!(true));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_manager_did_not_write_is_not_brought_back() {
+    let shop = Shop::claimed().await;
+    let mut forged = shop.record(126).expect("recorded");
+    forged["metadata"] =
+        json!({"name": "payments-v125", "namespace": SHOP, "labels": {"trimtab.dev/app": "payments"}});
+    forged["spec"]["number"] = json!(125);
+    forged["spec"]["template"]["spec"]["containers"][0]["securityContext"] = json!({"privileged": true});
+    shop.create("appreleases", forged.clone()).await;
+    // A number that came to nothing, filled in since with a template and something like a seal.
+    forged["metadata"]["name"] = json!("payments-v124");
+    forged["metadata"]["annotations"] = json!({"trimtab.dev/seal": "5e".repeat(32)});
+    forged["spec"]["number"] = json!(124);
+    shop.create("appreleases", forged).await;
+    shop.status("appreleases", "payments-v124", json!({"phase": "Superseded"})).await;
+    let condition = json!({"type": "RecordsCounted", "status": "False", "reason": "RecordRefused", "message": "not counted and never restored: it"});
+    shop.status("managedapps", "payments", json!({"conditions": [condition]})).await;
+    let before = shop.deployment();
+
+    let said = shop.run("rollback payments --to v125").await;
+    let why = "not counted, and never brought back: AppRelease payments-v125: the manager did not write it: it has no seal";
+    assert!(said.exit == Exit::Refused && said.err.contains(why), "{:?} {}", said.exit, said.err);
+    let said = shop.run("rollback payments --to v124").await;
+    assert!(
+        said.exit == Exit::Refused && said.err.contains("keeps no template"),
+        "{:?} {}",
+        said.exit,
+        said.err
+    );
+    assert_eq!(shop.deployment(), before);
+
+    let said = shop.run("history payments").await;
+    assert!(
+        !said.out.contains("v125") && said.err.contains("not counted: AppRelease payments-v125"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    let said = shop.run("explain payments v125").await;
+    assert!(said.err.contains(why), "{}", said.err);
+    let said = shop.run("explain payments").await;
+    assert!(said.out.contains("note: not counted and never restored"), "{}", said.out);
+    let said = shop.run("get payments").await;
+    assert!(said.out.contains("Healthy on v127; has records that do not count"), "{}", said.out);
+}

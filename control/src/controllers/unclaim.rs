@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use trimtab_delivery::lower::{freed, label, put_back, returned};
 use trimtab_delivery::names::CLAIM_ANNOTATION;
+use trimtab_delivery::seal::Author;
 use trimtab_delivery::snapshot::{Release, ReleasePhase};
 use trimtab_delivery::unclaim::{Leaving, OldSet, Step, next_step};
 use trimtab_kube::expectations::Expectations;
@@ -20,7 +21,7 @@ use trimtab_kube::watch::Row;
 use trimtab_kube::{Api, ApiError, Key};
 use trimtab_plan::concern::{Concern, UNCLAIM};
 use trimtab_plan::report::{self, Report};
-use trimtab_plan::{Breach, Copied, Kind, Object, Plan, Reason, Write, check};
+use trimtab_plan::{Breach, Copied, Kind, Object, Plan, Reason, Sealing, Write, check};
 
 use crate::context::Reads;
 use crate::controller::{Controller, Gathered};
@@ -152,6 +153,7 @@ fn unclaimed(seen: &Seen, step: Step) -> Plan {
                 pointer: "/spec/template",
                 into: "/spec/template",
                 template_hash,
+                seal: Sealing::Unsealed,
             });
             vec![put_back(namespace, &target, restore)]
         }
@@ -175,7 +177,7 @@ fn leaving(stores: &Stores, row: &DeploymentRow, sets: &[Arc<ReplicaSetRow>]) ->
     let releases = stores.of::<Releases>().read();
     let here = releases.in_namespace(&row.identity.key.namespace);
     let mut records: Vec<Release> = here.map(|row| row.release()).collect();
-    records.retain(|release| !release.is_foreign_to(&target.uid));
+    records.retain(|release| release.author == Author::Manager && !release.is_foreign_to(&target.uid));
     records.sort_by_key(|release| release.number);
     let hashes = |phases: &[ReleasePhase]| {
         let those = records.iter().filter(|release| phases.contains(&release.status.phase));
@@ -256,7 +258,8 @@ pub async fn unclaim(
     };
     let plan = Plan { writes: vec![write], wake_at: None };
     let expectations = Expectations::default();
-    let executor = Executor { api, expectations: &expectations, known: &|_| None, notify: &|_, _| {} };
+    let executor =
+        Executor { api, expectations: &expectations, known: &|_| None, key: None, notify: &|_, _| {} };
     executor.carry_out(check(&plan, &UNCLAIM)?).await.map_err(ApiError::from)?;
     Ok(progress)
 }

@@ -25,6 +25,7 @@ mod objects;
 pub mod plan;
 pub mod records;
 pub mod release;
+pub mod seal;
 mod settings;
 pub mod snapshot;
 pub mod strategy;

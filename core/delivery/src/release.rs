@@ -5,6 +5,8 @@ use trimtab_judge::finding::Finding;
 use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 
+use crate::seal::Author;
+
 /// A release of the service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Release {
@@ -16,6 +18,8 @@ pub struct Release {
     pub number: u64,
     /// Hash of its template; `None` while a person has numbered a release that the cluster has not shown yet.
     pub template_hash: Option<String>,
+    /// Who wrote what its record keeps.
+    pub author: Author,
     /// Uid of the Deployment that it was released to; `None` where its record does not tell.
     pub target_uid: Option<String>,
     /// Its image.

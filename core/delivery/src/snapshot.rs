@@ -1,5 +1,6 @@
 //! Everything a plan may look at: plain values, gathered by a shell that decides nothing.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -42,8 +43,8 @@ pub struct Snapshot<'a> {
     pub releases: &'a [Release],
     /// Records that do not count as releases, and why.
     pub refused: &'a [String],
-    /// Numbers whose names are held by something that is no release of the service.
-    pub taken: &'a [u64],
+    /// Numbers in a row whose names are held by something that is no release of the service.
+    pub taken: &'a [RangeInclusive<u64>],
     /// Findings on the release that is judged; empty where there is none.
     pub findings: &'a [Finding],
     /// Since when a question to a metrics server is open, whose answer these findings do not have; `None` where they are as
@@ -173,7 +174,12 @@ impl<'a> Snapshot<'a> {
     #[must_use]
     pub fn free_number(&self, at_least: u64) -> u64 {
         let first = at_least.max(self.last_number().saturating_add(1));
-        (first..=u64::MAX).find(|number| !self.taken.contains(number)).unwrap_or(first)
+        let mut number = first;
+        while let Some(taken) = self.taken.iter().find(|taken| taken.contains(&number)) {
+            let Some(next) = taken.end().checked_add(1) else { return first };
+            number = next;
+        }
+        number
     }
 
     /// The record that a person created for `number` and that waits for its template. Numbers only go up: one that was

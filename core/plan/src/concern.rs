@@ -50,6 +50,7 @@ pub const DELIVERY: Concern = Concern {
         Right::Create(Kind::APP_RELEASE),
         Right::Delete(Kind::APP_RELEASE),
         Right::Field(Kind::APP_RELEASE, Part::Main, "/spec"),
+        Right::Field(Kind::APP_RELEASE, Part::Main, "/metadata/annotations/trimtab.dev~1seal"),
         Right::Field(Kind::APP_RELEASE, Part::Status, "/status"),
         Right::Field(Kind::DEPLOYMENT, Part::Main, "/metadata/annotations"),
         Right::Field(Kind::DEPLOYMENT, Part::Main, "/metadata/managedFields"),

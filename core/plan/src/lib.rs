@@ -27,7 +27,7 @@ pub use object::{Kind, Object, Part};
 pub use reason::Reason;
 pub use report::Report;
 pub use touched::escaped;
-pub use write::{Copied, IfAbsent, IfThere, Patch, Precondition, Write};
+pub use write::{Copied, IfAbsent, IfThere, Patch, Precondition, Sealing, Write};
 
 /// Writes in one plan at most: what is left follows with the next event.
 pub const WRITES_MAX: usize = 128;

@@ -49,6 +49,8 @@ reasons! {
     EvidencePassed,
     /// a rejected template was applied again, and is held
     Held,
+    /// a rejected template is held, and no release that counts tells what runs instead
+    HeldUnrecorded,
     /// the spec is wrong
     Invalid,
     /// a release is compared with what was before it

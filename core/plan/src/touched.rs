@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::write::{Patch, Write};
+use crate::write::{Patch, Sealing, Write};
 
 /// Members that name an object or state a precondition, and change nothing.
 const IDENTITY: [&str; 7] = [
@@ -22,7 +22,12 @@ pub(crate) fn touched(write: &Write) -> Vec<String> {
         Patch::Merge(value) | Patch::Apply(value) => leaves(value),
         Patch::Json(operations) => operations.iter().flat_map(changed).collect(),
     };
-    pointers.extend(copy.iter().map(|copy| copy.into.to_owned()));
+    if let Some(copy) = copy {
+        pointers.push(copy.into.to_owned());
+        if let Sealing::Write { into, .. } = &copy.seal {
+            pointers.push((*into).to_owned());
+        }
+    }
     pointers.retain(|pointer| !IDENTITY.contains(&pointer.as_str()));
     pointers.sort();
     pointers.dedup();

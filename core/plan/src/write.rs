@@ -151,6 +151,30 @@ pub struct Copied {
     pub into: &'static str,
     /// Hash that the template must have: another one means that the plan was made on what is no longer true.
     pub template_hash: String,
+    /// Whether a seal tells who wrote the template.
+    pub seal: Sealing,
+}
+
+/// A seal on a template: proof of who wrote it. `about` is what it vouches for beside the template; what it is made with,
+/// only a shell knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sealing {
+    /// There is none.
+    Unsealed,
+    /// One is made as the template is written.
+    Write {
+        /// What it vouches for.
+        about: String,
+        /// JSON pointer of the body that it is written to.
+        into: &'static str,
+    },
+    /// The object that the template is read from must carry one.
+    Read {
+        /// What it must vouch for.
+        about: String,
+        /// JSON pointer of the seal there.
+        pointer: &'static str,
+    },
 }
 
 /// What must still be true of an object when it is written.

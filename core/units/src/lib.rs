@@ -31,7 +31,7 @@ pub use duration::{DurationError, GoDuration, duration_words};
 pub use int_or_percent::{Fenceposts, IntOrPercent, IntOrPercentError};
 pub use percent::{Percent, PercentError};
 pub use quantity::{Quantity, QuantityError, QuantityFormat};
-pub use template_hash::{TemplateHash, TemplateHashError, template_hash};
+pub use template_hash::{TemplateDigest, TemplateHash, TemplateHashError, template_digest, template_hash};
 
 /// Implements `Serialize` and `Deserialize` through `Display` and `FromStr`, for types that are text on the wire.
 macro_rules! serde_as_text {

@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod clock;
+pub mod entropy;
 pub mod expectations;
 pub mod host;
 pub mod intern;

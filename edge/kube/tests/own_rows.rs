@@ -3,10 +3,11 @@
 
 use serde_json::{Value, json};
 use trimtab_api::{AppRelease, ManagedApp};
+use trimtab_delivery::seal::Trust;
 use trimtab_delivery::snapshot::{Release, ReleasePhase, ReleaseStatus};
 use trimtab_kube::intern::Interner;
 use trimtab_kube::kinds::app_release::release;
-use trimtab_kube::kinds::{Apps, Releases};
+use trimtab_kube::kinds::{Apps, Releases, Trusted};
 use trimtab_kube::watch::Project;
 
 const UID: &str = "9f3b2c1d-4e5f-4a6b-8c7d-0123456789ab";
@@ -43,7 +44,7 @@ fn a_service_reads_as_it_was_written() {
 
 fn record(phase: &str, notified: &str, changes: &[(&str, Value)]) -> (Release, Release) {
     let mut object = json!({
-        "metadata": {"namespace": "shop", "name": "pay-v5", "uid": UID, "resourceVersion": "42", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "metadata": {"namespace": "shop", "name": "pay-v5", "uid": UID, "resourceVersion": "42", "annotations": {"trimtab.dev/seal": "5e"}, "creationTimestamp": "2026-01-01T00:00:00Z"},
         "spec": {"app": "pay", "number": 5, "actor": "ann", "image": "pay:v5", "template": {"spec": {}}, "templateHash": "bcdfg24567", "targetUid": UID, "decision": null},
         "status": {
             "phase": phase, "summary": "errors: worse", "verdict": "Fail", "restores": 2, "harmed": 3.5, "held": false,
@@ -56,8 +57,10 @@ fn record(phase: &str, notified: &str, changes: &[(&str, Value)]) -> (Release, R
         *object.pointer_mut(path).unwrap() = value.clone();
     }
     let wire: AppRelease = serde_json::from_value(object.clone()).unwrap();
-    let row = Releases::new(Interner::new()).project(object.to_string().as_bytes()).unwrap();
-    (release(&wire), row.release())
+    let row = Releases::new(Interner::new(), Trusted::new(Trust::Form))
+        .project(object.to_string().as_bytes())
+        .unwrap();
+    (release(&wire, &Trust::Form), row.release())
 }
 
 #[test]

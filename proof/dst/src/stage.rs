@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use trimtab_control::manager::{ManagerOptions, Parts};
 use trimtab_control::measure::PrometheusMeasure;
+use trimtab_control::seals::SEAL_SECRET;
 use trimtab_delivery::names::MANAGER;
+use trimtab_kube::entropy::Entropy;
 use trimtab_kube::host::Host;
 use trimtab_kube::kinds::Namespaces;
 use trimtab_kube::{Api, CancellationToken, Clock};
@@ -103,6 +105,7 @@ pub struct Stage {
     watched: Namespaces,
     instance: Option<String>,
     limits: Limits,
+    seed: u64,
     faults: Ongoing,
 }
 
@@ -133,7 +136,7 @@ impl Stage {
         let namespaces = [NAMESPACE, OWN_NAMESPACE];
         let spaces = namespaces
             .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
-        sim.load(spaces.into_iter().chain(objects).collect())
+        sim.load(spaces.into_iter().chain(objects).chain([seal_key()]).collect())
             .expect("the manifests that ship with Trimtab are valid");
         let storage = Storage {
             load: &|objects| sim.load(objects),
@@ -159,6 +162,7 @@ impl Stage {
             watched: options.watched.clone(),
             instance: options.instance.clone(),
             limits: options.limits.clone(),
+            seed: options.seed,
             faults: Ongoing::default(),
         }
     }
@@ -196,6 +200,7 @@ impl Stage {
             identity: format!("manager-{}", self.started),
             watched: self.watched.clone(),
             instance: self.instance.clone(),
+            entropy: Entropy::seeded(self.seed),
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(trimtab_control::run(options, parts, stop.clone()));
@@ -310,6 +315,13 @@ fn narrow(objects: &mut Vec<Value>, watched: &[Arc<str>]) {
 
 /// How often a settling stage is looked at.
 const SETTLE_STEP: Duration = Duration::from_secs(5);
+
+/// The key of the seals on records, as a manager wrote it that led before.
+fn seal_key() -> Value {
+    // 32 bytes of the letter k.
+    let data = json!({"key": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="});
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SEAL_SECRET, "namespace": OWN_NAMESPACE}, "data": data})
+}
 
 /// Rights of everybody but Trimtab: RBAC is enforced, so that its own rights are tested with everything else.
 fn rights_of_the_world() -> [Value; 2] {

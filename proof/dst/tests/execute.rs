@@ -49,7 +49,8 @@ async fn carry_out(sim: &Sim, writes: Vec<Write>) -> Result<(), Stopped> {
 async fn carry_out_as(concern: &'static Concern, sim: &Sim, writes: Vec<Write>) -> Result<(), Stopped> {
     let api = Api::new(sim.client("system:admin").client, "trimtab-test");
     let expectations = Expectations::default();
-    let executor = Executor { api: &api, expectations: &expectations, known: &|_| None, notify: &|_, _| {} };
+    let executor =
+        Executor { api: &api, expectations: &expectations, known: &|_| None, key: None, notify: &|_, _| {} };
     let plan = Plan { writes, wake_at: None };
     executor.carry_out(check(&plan, concern).expect("it may write this")).await
 }

@@ -18,6 +18,8 @@ mod series;
 mod stage;
 #[path = "operations/takeover.rs"]
 mod takeover;
+#[path = "operations/tenants.rs"]
+mod tenants;
 
 use std::process::ExitCode;
 
@@ -42,6 +44,9 @@ fn main() -> ExitCode {
         }),
         case("helm_ships_the_fix_after_a_rollback", &stage, |lab, stage| {
             Box::pin(helm::helm_ships_the_fix_after_a_rollback(lab, stage))
+        }),
+        case("a_record_that_a_tenant_wrote_is_never_restored", &stage, |lab, stage| {
+            Box::pin(tenants::a_record_that_a_tenant_wrote_is_never_restored(lab, stage))
         }),
         case("the_manager_asks_for_nothing_it_may_not_have", &stage, |lab, stage| {
             Box::pin(rights::the_manager_asks_for_nothing_it_may_not_have(lab, stage))

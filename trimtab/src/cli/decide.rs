@@ -78,7 +78,7 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
     let word = release_word(release.spec.number);
     let decided = decide(session, &service, release, Verdict::Keep, &args.because).await?;
     if phase(&decided) == ReleasePhase::RolledBack && !service.shows(&decided) {
-        let template = template_of(&session.api, &service.namespace, &decided).await?;
+        let template = template_of(&service, release)?;
         put_back(session, &service, &template, &json!({RELEASE_ANNOTATION: word})).await?;
         session.tell(&format!("{word} is deployed again"));
     }
@@ -95,7 +95,7 @@ async fn promote_again(
     release: &AppRelease,
     because: &str,
 ) -> Result<Exit, Failure> {
-    let template = template_of(&session.api, &service.namespace, release).await?;
+    let template = template_of(service, release)?;
     let actor = session.actor().await;
     let record = NewRecord {
         image: release.spec.image.clone().unwrap_or_default(),

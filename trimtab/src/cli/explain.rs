@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use trimtab_api::app_release::RuleEvidence;
 use trimtab_api::{AppRelease, ManagedApp};
-use trimtab_control::{Measured, NOTHING_MEASURED, convert, observe};
+use trimtab_control::{Measured, NOTHING_MEASURED, Observed, convert, observe};
 use trimtab_delivery::Report;
 use trimtab_delivery::command;
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
@@ -24,7 +24,7 @@ use super::exit::{Exit, Failure};
 use super::history::{harmed, outcome};
 use super::output::{Form, Mood, Paint, age, objects, printable};
 use super::rules::what;
-use super::service;
+use super::service::{self, Records};
 use super::session::Session;
 use super::whereabouts;
 
@@ -37,9 +37,15 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
     let Some(observed) = observe(&session.api, &session.namespace, name).await? else {
         return Err(whereabouts::unclaimed(&session.api, &session.namespace, name, "explain").await);
     };
-    let releases = service::releases(&session.api, &session.namespace, name).await?;
+    let told = observed.app.status.last_release.unwrap_or_default();
+    let Records { counted: releases, refused } =
+        service::records(&session.api, &session.namespace, name, told).await?;
     if let Some(asked) = &args.release {
         let number = decide::number(asked)?;
+        if let Some(refused) = refused.iter().find(|refused| refused.number == number) {
+            let message = format!("not counted, and never brought back: {}", refused.why);
+            return Err(Failure::error(message).hint("delete it if nobody needs it"));
+        }
         let Some(release) = releases.iter().find(|release| release.spec.number == number) else {
             let message = format!("{name} has no release {}", release_word(number));
             let history = command::trimtab(&format!("history {name}"), &session.namespace);
@@ -85,6 +91,9 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
     if matches!(attended, Attended::Unknown(_)) {
         attended.words(instance, now).iter().for_each(|words| session.tell(words));
     }
+    if let Some(message) = uncounted(&observed, &plan) {
+        writeln!(session.out, "note: {message}")?;
+    }
     Ok(Exit::Done)
 }
 
@@ -106,6 +115,15 @@ async fn unattended(
     };
     let next = attended.next(instance, namespace, name).unwrap_or_default();
     Ok(Some(Unattended { words, written, next }))
+}
+
+/// What the manager says of records that do not count, where a command, which has no key, cannot tell.
+fn uncounted<'a>(observed: &'a Observed, plan: &Plan) -> Option<&'a str> {
+    const KIND: &str = "RecordsCounted";
+    let here = plan.status.conditions.iter().any(|condition| condition.kind == KIND);
+    let mut told = observed.wire.status.conditions.iter();
+    let told = told.find(|condition| condition.kind == KIND && condition.status == "False");
+    told.filter(|_| !here).map(|condition| condition.message.as_str())
 }
 
 fn report_value(plan: &Plan, report: &Report) -> serde_json::Value {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trimtab_api::ManagedApp;
+use trimtab_api::condition::Condition;
 use trimtab_api::managed_app::ManagedAppStatus;
 use trimtab_delivery::command;
 use trimtab_delivery::names::release_word;
@@ -145,7 +146,11 @@ pub struct ServiceLine {
 
 fn claimed(app: &ManagedApp, attended: &Attended) -> ServiceLine {
     let status = &app.status;
-    let (mood, summary) = state(status, attended);
+    let (mood, mut summary) = state(status, attended);
+    let uncounted = |condition: &Condition| condition.kind == "RecordsCounted" && condition.status == "False";
+    if status.conditions.iter().any(uncounted) {
+        summary.push_str("; has records that do not count");
+    }
     ServiceLine {
         namespace: app.metadata.namespace.clone(),
         name: app.metadata.name.clone(),

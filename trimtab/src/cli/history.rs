@@ -12,9 +12,12 @@ use trimtab_kube::kinds::{APP_RELEASES, MANAGED_APPS};
 
 use super::exit::{Exit, Failure};
 use super::output::{Cell, Form, Mood, Paint, age, objects, table};
-use super::service;
+use super::service::{self, Records};
 use super::session::Session;
 use super::whereabouts;
+
+/// Records that do not count, named one by one at most.
+const REFUSED_SHOWN_MAX: usize = 10;
 
 /// Lists the releases of a service, newest first.
 ///
@@ -28,12 +31,21 @@ pub async fn history(session: &mut Session<'_>, name: &str) -> Result<Exit, Fail
         objects(session.out, session.form, &list)?;
         return Ok(Exit::Done);
     }
-    let found = service::releases(&session.api, &session.namespace, name).await?;
-    if found.is_empty() {
+    let app = session.api.get(MANAGED_APPS, Some(&session.namespace), name).await?;
+    let told = app.and_then(|app| app["status"]["lastRelease"].as_u64()).unwrap_or_default();
+    let Records { counted: found, refused } =
+        service::records(&session.api, &session.namespace, name, told).await?;
+    if found.is_empty() && refused.is_empty() {
         return Err(nothing(session, name).await?);
     }
     let text = releases(&found, session.clock.now(), session.form, session.paint);
     session.out.write_all(text.as_bytes())?;
+    for refused in refused.iter().take(REFUSED_SHOWN_MAX) {
+        session.tell(&format!("not counted: {}", refused.why));
+    }
+    if refused.len() > REFUSED_SHOWN_MAX {
+        session.tell(&format!("not counted: {} more", refused.len() - REFUSED_SHOWN_MAX));
+    }
     Ok(Exit::Done)
 }
 

@@ -340,9 +340,11 @@ mod tests {
                 };
                 for resource in words("resources") {
                     let scope = if role["kind"] == "Role" { "own namespace: " } else { "" };
+                    let one = rule["resourceNames"][0].as_str().map(|name| format!(" {name} alone"));
                     granted.push(format!(
-                        "{scope}{} {resource}: {}",
+                        "{scope}{} {resource}{}: {}",
                         words("apiGroups").join(","),
+                        one.unwrap_or_default(),
                         words("verbs").join(" ")
                     ));
                 }

@@ -10,6 +10,7 @@ use trimtab_control::measure::{NoPrometheus, PrometheusMeasure};
 use trimtab_control::measurements::Measure;
 use trimtab_control::{ManagerOptions, Parts};
 use trimtab_delivery::names;
+use trimtab_kube::entropy::Entropy;
 use trimtab_kube::host::{Host, stop_on_signals};
 use trimtab_kube::kinds::Namespaces;
 use trimtab_kube::{Api, Clock};
@@ -52,6 +53,7 @@ pub async fn manager(args: ManagerArgs, globals: &Globals) -> Result<Exit, Failu
         identity: identity(&args),
         watched,
         instance,
+        entropy: Entropy::system(),
     };
     let probes = tokio::spawn(host.clone().serve(listener, stop.clone()));
     let parts = Parts { api, clock: Clock::system(), measure, transport, host };

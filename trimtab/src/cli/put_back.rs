@@ -3,15 +3,15 @@
 use serde_json::{Map, Value, json};
 use trimtab_api::AppRelease;
 use trimtab_delivery::names::{POD_TEMPLATE_HASH_LABEL, RELEASE_ANNOTATION, release_word};
+use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_kube::ApiError;
 use trimtab_kube::api::{Patch, Selector};
-use trimtab_kube::kinds::APP_RELEASES;
 use trimtab_kube::resource::{DEPLOYMENTS, REPLICA_SETS};
-use trimtab_kube::{Api, ApiError};
 use trimtab_units::template_hash;
 
 use super::deploy::{NewRecord, number, pointer_segment, settle, take_back};
 use super::exit::{Exit, Failure};
-use super::service::{Service, text};
+use super::service::{Service, phase, text};
 use super::session::Session;
 
 /// How often a template is put back again because the Deployment's status changed meanwhile.
@@ -23,13 +23,15 @@ pub(super) const NOT_ROLLED_BACK: &str =
 
 const REVISION_ANNOTATION: &str = "deployment.kubernetes.io/revision";
 
-/// The template that a release's record keeps.
-pub(super) async fn template_of(api: &Api, namespace: &str, release: &AppRelease) -> Result<Value, Failure> {
-    let name = &release.metadata.name;
-    let record = api.get(APP_RELEASES, Some(namespace), name).await?;
-    record.as_ref().and_then(|record| record.pointer("/spec/template")).cloned().ok_or_else(|| {
+/// The template that a release's record keeps. A person writes it with rights of their own, so it is that of the record that
+/// was looked at, and not of one that came under its name meanwhile.
+pub(super) fn template_of(service: &Service, release: &AppRelease) -> Result<Value, Failure> {
+    // What came to nothing may have been filled in by anybody since.
+    let ran = phase(release) != ReleasePhase::Superseded || release.status.started_at.is_some();
+    release.spec.template.clone().filter(|_| ran).ok_or_else(|| {
         Failure::refused(format!(
-            "AppRelease {namespace}/{name} keeps no template: it never reached the Deployment"
+            "AppRelease {}/{} keeps no template: it never reached the Deployment",
+            service.namespace, release.metadata.name
         ))
     })
 }

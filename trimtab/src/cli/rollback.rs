@@ -33,7 +33,7 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
         return decide::abort_release(session, &service, args.because.as_deref()).await;
     }
     let back = destination(&service, args.to.as_deref())?;
-    let template = template_of(&session.api, &service.namespace, back).await?;
+    let template = template_of(&service, back)?;
     let container = service.app.as_ref().and_then(|app| app.spec.container.as_deref());
     let record = NewRecord {
         image: service_image(&template, container).unwrap_or_default(),

@@ -4,8 +4,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trimtab_api::resolve::Policies;
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
+use trimtab_control::convert;
 use trimtab_delivery::command;
 use trimtab_delivery::names::{APP_LABEL, release_object, release_word};
+use trimtab_delivery::records::sift;
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_kube::api::Selector;
 use trimtab_kube::kinds::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
@@ -29,6 +31,25 @@ pub struct Service {
     pub deployment: Value,
     /// Its releases, ascending.
     pub releases: Vec<AppRelease>,
+    /// Records that do not count as releases.
+    pub refused: Vec<Refused>,
+}
+
+/// What is recorded of a service.
+#[derive(Default)]
+pub struct Records {
+    /// Its releases, ascending.
+    pub counted: Vec<AppRelease>,
+    /// Records that do not count as releases.
+    pub refused: Vec<Refused>,
+}
+
+/// A record that does not count, and is never brought back.
+pub struct Refused {
+    /// The number that it claims.
+    pub number: u64,
+    /// Its name, and why it does not count.
+    pub why: String,
 }
 
 /// Where a service stands, as far as commands care.
@@ -61,8 +82,18 @@ impl Service {
                 None => whereabouts::missing(api, namespace, name, "explain").await,
             });
         };
-        let releases = if app.is_some() { releases(api, namespace, name).await? } else { Vec::new() };
-        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned(), app, deployment, releases })
+        let told = app.as_ref().and_then(|app| app.status.last_release).unwrap_or_default();
+        let records =
+            if app.is_some() { records(api, namespace, name, told).await? } else { Records::default() };
+        let Records { counted: releases, refused } = records;
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            app,
+            deployment,
+            releases,
+            refused,
+        })
     }
 
     /// Where it stands.
@@ -157,6 +188,13 @@ impl Service {
     /// Refuses when there is none, and says where to look.
     pub fn release(&self, number: u64) -> Result<&AppRelease, Failure> {
         self.releases.iter().find(|release| release.spec.number == number).ok_or_else(|| {
+            if let Some(refused) = self.refused.iter().find(|refused| refused.number == number) {
+                let message = format!("not counted, and never brought back: {}", refused.why);
+                return Failure::refused(message).hint(format!(
+                    "`kubectl get apprelease {} -o yaml` shows it; delete it if nobody needs it",
+                    release_object(&self.name, number)
+                ));
+            }
             Failure::refused(format!("{} has no release {}", self.name, release_word(number)))
                 .hint(format!("`{}` lists what is remembered", self.command("history")))
         })
@@ -221,23 +259,31 @@ impl Service {
 /// Where a release stands.
 #[must_use]
 pub fn phase(release: &AppRelease) -> ReleasePhase {
-    trimtab_control::convert::release(release).status.phase
+    convert::release(release).status.phase
 }
 
-/// The releases of a service, ascending.
+/// What is recorded of a service. `told` is the highest number that its status speaks of.
 ///
 /// # Errors
 /// When they cannot be listed.
-pub async fn releases(api: &Api, namespace: &str, service: &str) -> Result<Vec<AppRelease>, Failure> {
+pub async fn records(api: &Api, namespace: &str, service: &str, told: u64) -> Result<Records, Failure> {
     let of_service = Selector::all().labels(format!("{APP_LABEL}={service}"));
-    let mut releases: Vec<AppRelease> = list(api, APP_RELEASES, Some(namespace), &of_service).await?;
-    // A label is anybody's to write; the name and the spec of a release say the same.
-    let is_own = |release: &AppRelease| {
-        release.spec.app == service && release.metadata.name == release_object(service, release.spec.number)
-    };
-    releases.retain(is_own);
-    releases.sort_by_key(|release| release.spec.number);
-    Ok(releases)
+    let mut found: Vec<AppRelease> = list(api, APP_RELEASES, Some(namespace), &of_service).await?;
+    // A label is anybody's to write.
+    found.retain(|release| release.spec.app == service);
+    found.sort_by_key(|release| release.spec.number);
+    let (mut records, mut reached) = (Records::default(), told);
+    for record in found {
+        let (number, name) = (record.spec.number, record.metadata.name.clone());
+        match sift(service, reached, vec![(name, convert::release(&record))]).refused.pop() {
+            Some(why) => records.refused.push(Refused { number, why }),
+            None => {
+                reached = reached.max(number);
+                records.counted.push(record);
+            }
+        }
+    }
+    Ok(records)
 }
 
 /// All policies; none where a person may not read them.

@@ -12,11 +12,11 @@ use trimtab_kube::intern::Interner;
 use trimtab_kube::kinds::Deployments;
 use trimtab_kube::kinds::MANAGED_APPS;
 use trimtab_kube::resource::{
-    CRDS, DEPLOYMENTS, MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS, PDBS,
+    CRDS, DEPLOYMENTS, MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS, PDBS, SECRETS,
 };
 use trimtab_kube::watch::Project;
 use trimtab_kube::{ApiError, Resource};
-use trimtab_plan::{Copied, Kind, Object};
+use trimtab_plan::{Copied, Kind, Object, Sealing};
 
 use super::args::UninstallArgs;
 use super::attended::{self, Attended};
@@ -174,6 +174,7 @@ fn resource(kind: &str) -> Result<&'static Resource, Failure> {
         "Role" => ROLES,
         "RoleBinding" => ROLE_BINDINGS,
         "ServiceAccount" => SERVICE_ACCOUNTS,
+        "Secret" => SECRETS,
         "Deployment" => DEPLOYMENTS,
         "PodDisruptionBudget" => PDBS,
         "MutatingAdmissionPolicy" => MUTATING_ADMISSION_POLICIES,
@@ -295,5 +296,11 @@ async fn kept_template(
     }
     let template_hash = kept.spec.template_hash.clone().ok_or_else(lost)?;
     let from = Object::new(Kind::APP_RELEASE, namespace, kept.metadata.name.clone());
-    Ok(Some(Copied { from, pointer: "/spec/template", into: "/spec/template", template_hash }))
+    Ok(Some(Copied {
+        from,
+        pointer: "/spec/template",
+        into: "/spec/template",
+        template_hash,
+        seal: Sealing::Unsealed,
+    }))
 }

@@ -131,9 +131,10 @@ impl Shop {
         let stored = self.deployment()["spec"]["template"].clone();
         self.create("appreleases", json!({
             "apiVersion": "trimtab.dev/v1alpha1", "kind": "AppRelease",
-            "metadata": {"name": name, "namespace": SHOP, "labels": {"trimtab.dev/app": "payments"}, "ownerReferences": [owner]},
+            "metadata": {"name": name, "namespace": SHOP, "labels": {"trimtab.dev/app": "payments"}, "ownerReferences": [owner],
+                "annotations": {"trimtab.dev/seal": "5e".repeat(32)}},
             "spec": {"app": "payments", "number": number, "image": image, "actor": "bob",
-                "templateHash": template_hash(&stored).as_str(), "template": stored},
+                "templateHash": template_hash(&stored).as_str(), "targetUid": self.deployment()["metadata"]["uid"], "template": stored},
         })).await;
         self.status("appreleases", &name, status).await;
         self.merge("payments", json!({"spec": {"template": template("payments:1")}})).await;
@@ -203,7 +204,7 @@ impl Shop {
         self.send("setup", "PATCH", &path, "application/merge-patch+json", &patch).await;
     }
 
-    async fn create(&self, plural: &str, object: Value) {
+    pub(crate) async fn create(&self, plural: &str, object: Value) {
         let path = match plural {
             "deployments" => "/apis/apps/v1",
             _ => "/apis/trimtab.dev/v1alpha1",

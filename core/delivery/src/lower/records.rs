@@ -2,17 +2,21 @@
 
 use serde_json::{Map, Value, json};
 use trimtab_plan as plan;
-use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Precondition};
+use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Precondition, Sealing};
 
 use super::status::{rule_evidence, verdict_word};
+use crate::app::App;
 use crate::decision::NewRelease;
 use crate::names::APP_LABEL;
 use crate::objects::record;
+use crate::seal::Sealed;
 use crate::snapshot::{OutboxEntry, Release, ReleaseStatus, Snapshot};
 use trimtab_workload::Target;
 
 /// Where a record and a Deployment keep the pod template.
 const TEMPLATE: &str = "/spec/template";
+/// Where a record keeps its seal.
+const SEAL: &str = "/metadata/annotations/trimtab.dev~1seal";
 
 /// Creates the record of a release with the template that the Deployment holds.
 pub(super) fn create(snapshot: &Snapshot<'_>, target: &Target, new: &NewRelease) -> plan::Write {
@@ -45,7 +49,7 @@ pub(super) fn create(snapshot: &Snapshot<'_>, target: &Target, new: &NewRelease)
         },
     });
     without_nulls(&mut body);
-    let copy = Some(template_in_spec(snapshot, target, &new.template_hash));
+    let copy = Some(template_in_spec(snapshot, target, new.number, &new.template_hash));
     plan::Write::Create { object, body, copy, if_there: IfThere::Fail }
 }
 
@@ -67,28 +71,40 @@ pub(super) fn adopt(
         object: record(snapshot.app, release.number),
         part: Part::Main,
         patch: Patch::Merge(body),
-        copy: Some(template_in_spec(snapshot, target, template_hash)),
+        copy: Some(template_in_spec(snapshot, target, release.number, template_hash)),
         when: Precondition::version(release.version),
         if_absent: IfAbsent::Fail,
     }
 }
 
-fn template_in_spec(snapshot: &Snapshot<'_>, target: &Target, template_hash: &str) -> Copied {
+/// The template goes into a record with the seal that tells it from what others write.
+fn template_in_spec(snapshot: &Snapshot<'_>, target: &Target, number: u64, template_hash: &str) -> Copied {
+    let App { namespace, name: service, .. } = snapshot.app;
+    let about = Sealed { namespace, service, number, target_uid: &target.uid, template_hash };
     Copied {
-        from: Object::new(Kind::DEPLOYMENT, &snapshot.app.namespace, target.name.clone()),
+        from: Object::new(Kind::DEPLOYMENT, namespace, target.name.clone()),
         pointer: TEMPLATE,
         into: TEMPLATE,
         template_hash: template_hash.to_owned(),
+        seal: Sealing::Write { about: about.text(), into: SEAL },
     }
 }
 
 /// The template that `release` keeps, to be put into a Deployment.
 pub(super) fn template_of(snapshot: &Snapshot<'_>, release: &Release) -> Copied {
+    let App { namespace, name: service, .. } = snapshot.app;
+    let template_hash = release.template_hash.clone().unwrap_or_default();
+    let target_uid = release.target_uid.as_deref().unwrap_or_default();
+    let about =
+        Sealed { namespace, service, number: release.number, target_uid, template_hash: &template_hash };
+    // Another record may have come under the name since it was looked at.
+    let seal = Sealing::Read { about: about.text(), pointer: SEAL };
     Copied {
         from: record(snapshot.app, release.number),
         pointer: TEMPLATE,
         into: TEMPLATE,
-        template_hash: release.template_hash.clone().unwrap_or_default(),
+        template_hash,
+        seal,
     }
 }
 

@@ -8,7 +8,7 @@ use super::builder::{PlanBuilder, moved_to, owe};
 use super::hold::hold_changes;
 use crate::command;
 use crate::decision::{NewRelease, Write};
-use crate::names::{release_object, release_word};
+use crate::names::{CLAIM_ANNOTATION, release_object, release_word};
 use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase};
 
 /// What runs when a service is claimed becomes its first kept release, numbered like the Deployment's own revision so that
@@ -30,6 +30,16 @@ pub(super) fn adopt_baseline(builder: &mut PlanBuilder<'_>, target: &Target) {
             decided,
         );
         return builder.release_status(release, status);
+    }
+    if target.held_by_admission() && target.held_images.contains(&target.image) {
+        // What runs is not in the spec: its record is gone, or counts no more.
+        return builder.waits(
+            Reason::HeldUnrecorded,
+            builder.deployment(),
+            "a rejected template is held, and no release that counts tells what runs instead",
+            "leaves it held",
+            format!("another pod template; to let this one pass, `kubectl annotate deployment {} -n {} {CLAIM_ANNOTATION}-` and `kubectl rollout resume`", target.name, builder.snapshot.app.namespace),
+        );
     }
     let number = builder.snapshot.free_number(target.revision.unwrap_or(1));
     let saw = if builder.snapshot.releases.is_empty() {

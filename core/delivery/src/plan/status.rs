@@ -9,6 +9,9 @@ use crate::command;
 use crate::names::release_word;
 use crate::snapshot::{Release, ReleasePhase, ReleaseStatus, Snapshot};
 
+/// Records that do not count, counted at most.
+const REFUSED_COUNTED_MAX: usize = 9;
+
 /// Where the releases stand, counting what the plan itself is about to write.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
@@ -149,8 +152,12 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
         conditions.push(condition);
     }
     if let Some(first) = snapshot.refused.first() {
-        let more = snapshot.refused.len() - 1;
-        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        // Whoever writes thousands does not have each of them told.
+        let more = match snapshot.refused.len() - 1 {
+            0 => String::new(),
+            more @ 1..=REFUSED_COUNTED_MAX => format!(", and {more} more"),
+            _ => format!(", and more than {REFUSED_COUNTED_MAX} more"),
+        };
         let message = format!("not counted and never restored: {first}{more}; delete what nobody needs");
         conditions.push(Condition::new("RecordsCounted", false, Reason::RecordRefused, message));
     }

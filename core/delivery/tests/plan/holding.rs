@@ -257,3 +257,13 @@ fn rejections_are_remembered() {
     ",
     );
 }
+
+#[test]
+fn what_is_held_is_never_taken_for_what_runs() {
+    let mut unrecorded = held().target(|target| target.held_images = vec!["pay:t2".into()]);
+    unrecorded.releases.clear();
+    check("its records are gone, or count no more", &unrecorded, "
+        = Unclaimed: Claiming
+        why a rejected template is held, and no release that counts tells what runs instead -> leaves it held; waits for another pod template; to let this one pass, `kubectl annotate deployment pay -n shop trimtab.dev/claim-` and `kubectl rollout resume`
+    ");
+}

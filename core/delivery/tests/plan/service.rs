@@ -1,5 +1,6 @@
 //! One service, built in a few words: the owned values behind a [`Snapshot`].
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -25,7 +26,7 @@ pub(crate) struct Service {
     pub(crate) pods: Vec<Pod>,
     pub(crate) releases: Vec<Release>,
     pub(crate) refused: Vec<String>,
-    pub(crate) taken: Vec<u64>,
+    pub(crate) taken: Vec<RangeInclusive<u64>>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) measuring_since: Option<Timestamp>,
     pub(crate) bound: Option<Bound>,

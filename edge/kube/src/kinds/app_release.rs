@@ -7,6 +7,7 @@ use serde_json::Value;
 use trimtab_api::AppRelease;
 use trimtab_api::app_release::{AppReleaseStatus, RuleEvidence};
 use trimtab_delivery::lower::{RATIO_MAX, verdict_word};
+use trimtab_delivery::seal::{Author, SEAL_ANNOTATION, Trust, Written};
 use trimtab_delivery::snapshot::{
     Decision, Keep, OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus,
 };
@@ -16,6 +17,7 @@ use trimtab_units::TemplateHash;
 
 use super::kind::Kind;
 use super::own::{OwnRow, version};
+use super::trusted::Trusted;
 use crate::intern::Interner;
 use crate::resource::{Key, Resource};
 use crate::uid::{Moment, Uid};
@@ -39,7 +41,7 @@ pub struct ReleaseFacts {
 enum Record {
     /// Under way, or it owes somebody a message.
     Open(Box<Release>),
-    /// Kept, or replaced by a later one, and everybody was told: a service falls back to it by number.
+    /// Ours, kept or replaced by a later one, and everybody was told: a service falls back to it by number.
     Ended {
         number: u64,
         template_hash: Option<TemplateHash>,
@@ -62,6 +64,7 @@ struct Over {
     rollback_to: Option<u64>,
     created_at: Option<Moment>,
     decision: Option<Box<Decision>>,
+    author: Author,
     phase: ReleasePhase,
     verdict: Option<Verdict>,
     low_evidence: bool,
@@ -93,7 +96,7 @@ impl Over {
         target_uid: Option<Arc<Uid>>,
         interner: &Interner,
     ) -> Self {
-        let Release { number, image, rollback_to, created_at, decision, status, .. } = release;
+        let Release { number, author, image, rollback_to, created_at, decision, status, .. } = release;
         let told = |entry: &OutboxEntry| Told {
             event: entry.event,
             destination: interner.text(&entry.destination),
@@ -108,6 +111,7 @@ impl Over {
             rollback_to,
             created_at: created_at.map(Moment::from),
             decision: decision.map(Box::new),
+            author,
             phase: status.phase,
             verdict: status.verdict,
             low_evidence: status.low_evidence,
@@ -188,6 +192,7 @@ impl ReleaseFacts {
             Record::Open(release) => Release::clone(release),
             Record::Ended { number, template_hash, target_uid, superseded, unsure } => Release {
                 number: *number,
+                author: Author::Manager,
                 target_uid: target_uid.as_ref().map(ToString::to_string),
                 template_hash: template_hash.as_ref().map(ToString::to_string),
                 status: ReleaseStatus {
@@ -208,6 +213,7 @@ impl ReleaseFacts {
                 rollback_to: over.rollback_to,
                 created_at: over.created_at.map(Moment::timestamp),
                 decision: over.decision.as_deref().cloned(),
+                author: over.author,
                 status: over.status(),
                 ..Release::default()
             },
@@ -217,13 +223,16 @@ impl ReleaseFacts {
 
 /// Projects releases.
 #[derive(Clone)]
-pub struct Releases(Interner);
+pub struct Releases {
+    interner: Interner,
+    trust: Trusted,
+}
 
 impl Releases {
-    /// Shares names through `interner`.
+    /// Shares names through `interner`, and tells the manager's own records by `trust`.
     #[must_use]
-    pub fn new(interner: Interner) -> Self {
-        Self(interner)
+    pub fn new(interner: Interner, trust: Trusted) -> Self {
+        Self { interner, trust }
     }
 }
 
@@ -233,7 +242,11 @@ impl Kind for Releases {
     type Index = Key;
 
     fn new(interner: &Interner) -> Releases {
-        Releases::new(interner.clone())
+        Releases::new(interner.clone(), Trusted::default())
+    }
+
+    fn trusting(self, trust: &Trusted) -> Self {
+        Releases { trust: trust.clone(), ..self }
     }
 
     fn index(row: &ReleaseRow, out: &mut Vec<Key>) {
@@ -247,14 +260,12 @@ impl Project for Releases {
     fn project(&self, object: &[u8]) -> Result<ReleaseRow, ProjectError> {
         let wire: AppRelease = serde_json::from_slice(object)?;
         let meta = &wire.metadata;
-        let key = Key::new(self.0.text(&meta.namespace), meta.name.as_str());
-        let app = self.0.text(&wire.spec.app);
+        let key = Key::new(self.interner.text(&meta.namespace), meta.name.as_str());
+        let app = self.interner.text(&wire.spec.app);
         let resource_version = version(meta)?;
-        Ok(OwnRow {
-            key,
-            resource_version,
-            object: ReleaseFacts { app, record: record(release(&wire), &self.0) },
-        })
+        let release = self.trust.with(|trust| release(&wire, trust));
+        let object = ReleaseFacts { app, record: record(release, &self.interner) };
+        Ok(OwnRow { key, resource_version, object })
     }
 }
 
@@ -272,7 +283,7 @@ fn record(release: Release, interner: &Interner) -> Record {
     };
     // All releases of a service were released to one Deployment, nearly always.
     let target_uid = target_uid.map(|uid| interner.uid(uid));
-    if (kept || superseded) && !status.held && !status.needs_human {
+    if release.author == Author::Manager && (kept || superseded) && !status.held && !status.needs_human {
         let unsure = Unsure::of(&release);
         return Record::Ended { number: release.number, template_hash, target_uid, superseded, unsure };
     }
@@ -286,14 +297,30 @@ pub fn is_over(state: &str) -> bool {
     !matches!(state.split(':').next().unwrap_or_default(), "" | "Pending" | "Sending")
 }
 
-/// Where a release's record says it stands.
+fn author(wire: &AppRelease, trust: &Trust) -> Author {
+    let AppRelease { metadata, spec, status, .. } = wire;
+    let written = Written {
+        namespace: &metadata.namespace,
+        service: &spec.app,
+        number: spec.number,
+        target_uid: spec.target_uid.as_deref(),
+        template_hash: spec.template_hash.as_deref(),
+        template: spec.template.as_ref(),
+        seal: metadata.annotations.get(SEAL_ANNOTATION).map(String::as_str),
+        has_status: !status.phase.is_empty(),
+    };
+    Author::of(&written, trust)
+}
+
+/// Where a release's record says it stands, and who wrote it as far as `trust` tells.
 #[must_use]
-pub fn release(wire: &AppRelease) -> Release {
+pub fn release(wire: &AppRelease, trust: &Trust) -> Release {
     Release {
         uid: wire.metadata.uid.clone(),
         version: wire.metadata.resource_version.parse().unwrap_or_default(),
         number: wire.spec.number,
         template_hash: wire.spec.template_hash.clone(),
+        author: author(wire, trust),
         target_uid: wire.spec.target_uid.clone(),
         image: wire.spec.image.clone().unwrap_or_default(),
         actor: wire.spec.actor.clone(),

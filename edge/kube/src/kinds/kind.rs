@@ -1,5 +1,6 @@
 //! What a watched kind says of itself.
 
+use super::trusted::Trusted;
 use crate::intern::Interner;
 use crate::resource::Resource;
 use crate::watch::Project;
@@ -14,6 +15,12 @@ pub trait Kind: Project + Sized {
 
     /// The projection, which shares values through `interner`.
     fn new(interner: &Interner) -> Self;
+
+    /// The same, telling the manager's own objects by `trust`, where that matters.
+    #[must_use]
+    fn trusting(self, _trust: &Trusted) -> Self {
+        self
+    }
 
     /// Pushes the index values of a row.
     fn index(row: &Self::Row, out: &mut Vec<Self::Index>);

@@ -16,6 +16,7 @@ pub mod pod;
 pub mod replica_set;
 mod scope;
 mod stores;
+mod trusted;
 mod watches;
 mod workload;
 
@@ -32,5 +33,6 @@ pub use self::pod::{PodRow, Pods};
 pub use self::replica_set::{ReplicaSetRow, ReplicaSets};
 pub use self::scope::Namespaces;
 pub use self::stores::{Stores, WatchPart};
+pub use self::trusted::Trusted;
 pub use self::watches::Watches;
 pub use self::workload::{Identity, OUR_PREFIX, ReplicaCounts, Strategy};

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::changed::Changed;
 use super::kind::Kind;
 use super::scope::Namespaces;
+use super::trusted::Trusted;
 use super::watches::Watches;
 use crate::api::{Api, ApiError, Selector};
 use crate::intern::Interner;
@@ -31,6 +32,7 @@ pub(super) type OnChange = Arc<dyn Fn(Changed<'_>) + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Stores {
     kinds: Vec<Arc<dyn Stored>>,
+    trust: Trusted,
     statuses: Arc<OnceLock<Vec<WatchStatus>>>,
 }
 
@@ -41,15 +43,27 @@ trait Stored: Send + Sync {
     fn synced(&self) -> bool;
     fn wait_synced(&self) -> BoxFuture<'_, ()>;
     fn version(&self, key: &Key) -> Option<u64>;
-    fn fill(&self, interner: &Interner, objects: &[Value]);
+    fn fill(&self, shared: &Shared, objects: &[Value]);
     fn watch(
         &self,
         api: &Api,
-        interner: &Interner,
+        shared: &Shared,
         namespaces: &Namespaces,
         on_change: &OnChange,
         watches: &mut Watches,
     );
+}
+
+/// What the projections of one process have in common.
+struct Shared {
+    interner: Interner,
+    trust: Trusted,
+}
+
+impl Shared {
+    fn projection<K: Kind>(&self) -> K {
+        K::new(&self.interner).trusting(&self.trust)
+    }
 }
 
 struct Of<K: Kind>(Store<K::Row, K::Index>);
@@ -75,8 +89,8 @@ impl<K: Kind> Stored for Of<K> {
         self.0.read().get(key).map(|row| row.resource_version())
     }
 
-    fn fill(&self, interner: &Interner, objects: &[Value]) {
-        let projection = K::new(interner);
+    fn fill(&self, shared: &Shared, objects: &[Value]) {
+        let projection = shared.projection::<K>();
         self.0.take(Event::Reset);
         for object in objects {
             // What cannot be read is left out here as it is from a watch.
@@ -90,17 +104,23 @@ impl<K: Kind> Stored for Of<K> {
     fn watch(
         &self,
         api: &Api,
-        interner: &Interner,
+        shared: &Shared,
         namespaces: &Namespaces,
         on_change: &OnChange,
         watches: &mut Watches,
     ) {
         let on_change = on_change.clone();
-        watches.add::<K>(api, interner, namespaces, &self.0, move |old, new| {
-            if let Some(changed) = Changed::of::<K>(old, new) {
-                on_change(changed);
-            }
-        });
+        watches.add::<K>(
+            api,
+            || shared.projection(),
+            namespaces,
+            &self.0,
+            move |old, new| {
+                if let Some(changed) = Changed::of::<K>(old, new) {
+                    on_change(changed);
+                }
+            },
+        );
     }
 }
 
@@ -110,6 +130,16 @@ impl Stores {
     pub fn with<K: Kind>(mut self) -> Stores {
         self.kinds.push(Arc::new(Of::<K>(Store::indexed(K::index))));
         self
+    }
+
+    /// What tells the manager's own objects.
+    #[must_use]
+    pub fn trust(&self) -> &Trusted {
+        &self.trust
+    }
+
+    fn shared(&self) -> Shared {
+        Shared { interner: Interner::new(), trust: self.trust.clone() }
     }
 
     /// The store of kind `K`.
@@ -150,10 +180,10 @@ impl Stores {
         namespaces: &Namespaces,
         on_change: impl Fn(Changed<'_>) + Send + Sync + 'static,
     ) -> Watches {
-        let (on_change, interner): (OnChange, _) = (Arc::new(on_change), Interner::new());
+        let (on_change, shared): (OnChange, _) = (Arc::new(on_change), self.shared());
         let mut watches = Watches::new();
         for stored in &self.kinds {
-            stored.watch(api, &interner, namespaces, &on_change, &mut watches);
+            stored.watch(api, &shared, namespaces, &on_change, &mut watches);
         }
         let _ = self.statuses.set(watches.statuses.clone());
         watches
@@ -165,11 +195,11 @@ impl Stores {
     /// # Errors
     /// The first kind that could not be listed.
     pub async fn read_once(&self, api: &Api, namespace: &str) -> Result<(), ApiError> {
-        let interner = Interner::new();
+        let shared = self.shared();
         for stored in &self.kinds {
             let resource = stored.resource();
             let within = resource.namespaced.then_some(namespace);
-            stored.fill(&interner, &api.list(resource, within, &Selector::all()).await?);
+            stored.fill(&shared, &api.list(resource, within, &Selector::all()).await?);
         }
         Ok(())
     }

@@ -8,7 +8,6 @@ use futures::future::BoxFuture;
 use super::kind::Kind;
 use super::scope::{Namespaces, scope_of};
 use crate::api::{Api, ApiError};
-use crate::intern::Interner;
 use crate::store::Store;
 use crate::watch::{Event, Project, WatchStatus, watch};
 
@@ -34,7 +33,7 @@ impl Watches {
     pub(super) fn add<K: Kind>(
         &mut self,
         api: &Api,
-        interner: &Interner,
+        projection: impl Fn() -> K,
         namespaces: &Namespaces,
         store: &Store<K::Row, K::Index>,
         on_change: impl Fn(Option<&K::Row>, Option<&K::Row>) + Clone + Send + 'static,
@@ -42,7 +41,7 @@ impl Watches {
         let parts = namespaces.parts(K::RESOURCE);
         store.expect_parts(parts.len());
         for part in parts {
-            let events = watch(api.clone(), K::RESOURCE, scope_of(&part), K::new(interner));
+            let events = watch(api.clone(), K::RESOURCE, scope_of(&part), projection());
             let status = events.status();
             self.statuses.push(status.clone());
             let (store, on_change) = (store.clone(), on_change.clone());

@@ -21,7 +21,7 @@ const HOLDING: &str = "holding";
 /// Pods of each of them.
 const REPLICAS: u32 = 2;
 /// What is left of Trimtab's own objects must be nothing; the namespace stays on purpose.
-const INSTALLED: [&str; 9] = [
+const INSTALLED: [&str; 10] = [
     "customresourcedefinition/managedapps.trimtab.dev",
     "customresourcedefinition/fleetpolicies.trimtab.dev",
     "customresourcedefinition/appreleases.trimtab.dev",
@@ -31,6 +31,7 @@ const INSTALLED: [&str; 9] = [
     "clusterrolebinding/trimtab-manager",
     "deployment/trimtab",
     "serviceaccount/trimtab",
+    "secret/trimtab-seal",
 ];
 
 /// A pod that must not notice: its uid, the restarts of its containers, its image.
