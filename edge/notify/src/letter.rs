@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::card::Card;
 use crate::destination::Destination;
 use crate::notice::Notice;
 
@@ -37,4 +38,21 @@ pub struct Letter {
     pub notice: Notice,
     /// Whom to tell.
     pub destination: Destination,
+    /// Key of what all messages about one release have in common. What follows is only read where cards are edited.
+    pub about: String,
+    /// The card that an earlier message about the release posted.
+    pub card: Option<Card>,
+    /// Whether an earlier message about the release came before this one.
+    pub follows: bool,
+    /// Whether somebody may have sent this very message, and did not live to tell.
+    pub again: bool,
+}
+
+impl Letter {
+    /// A letter about something that nobody was told of yet.
+    #[must_use]
+    pub fn new(notice: Notice, destination: Destination) -> Self {
+        let about = notice.key.clone();
+        Self { notice, destination, about, card: None, follows: false, again: false }
+    }
 }
