@@ -4,7 +4,7 @@
 //! knows that it may have arrived. [`Outbox::advance`] says what is due as writes of a plan; the messages themselves, and the
 //! Secrets that they need, have tasks of their own: nobody's release waits for them, and nothing that goes wrong with them
 //! delays a decision. What became of a message is recorded by a controller of its own
-//! ([`messages`](crate::controllers::messages)), which waits for nothing else: until then a death costs a double.
+//! (`controllers/messages.rs`), which waits for nothing else: until then a death costs a double.
 //!
 //! A sender lives as long as the term that its messages were handed over in. When the term ends, it begins no attempt any more
 //! and gives up those in flight before anybody else may lead.

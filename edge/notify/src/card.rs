@@ -4,14 +4,12 @@
 //! looks for it before posting. An edited card notifies nobody. What people must act on is also said in a reply to it, which
 //! is shown in the channel.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::answer::Verdict;
-use crate::letter::Letter;
+use crate::letter::{Card, Letter};
 use crate::notice::Event;
 use crate::slack;
 use crate::web::{Failure, Web};
@@ -24,34 +22,6 @@ const PAGE: usize = 100;
 const PAGES_MAX: usize = 10;
 /// How much earlier than the event a look begins, in seconds: Slack's clock is not ours.
 const LOOK_BACK_SECONDS: i64 = 300;
-
-/// Where a card is: what Slack calls the channel, and the message in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Card {
-    /// The channel's ID.
-    pub channel: String,
-    /// The message's timestamp, which is its name.
-    pub ts: String,
-}
-
-impl fmt::Display for Card {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.channel, self.ts)
-    }
-}
-
-impl FromStr for Card {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let plain = |part: &str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
-        };
-        let (channel, ts) =
-            text.split_once('/').filter(|(channel, ts)| plain(channel) && plain(ts)).ok_or(())?;
-        Ok(Self { channel: channel.to_owned(), ts: ts.to_owned() })
-    }
-}
 
 /// How far a letter got. It lives as long as the letter, over all attempts.
 #[derive(Debug)]

@@ -16,9 +16,8 @@ mod web;
 pub mod webhook;
 mod words;
 
-pub use card::Card;
 pub use destination::{Destination, DestinationKind, NotifyError};
-pub use letter::{Letter, SenderPolicy};
+pub use letter::{Card, Letter, SenderPolicy};
 pub use notice::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
 pub use sender::{Outcome, OutcomeState, Sender};
 pub use trimtab_providers::secret::SecretText;

@@ -16,10 +16,10 @@ use tokio::time::Instant;
 use trimtab_providers::http::{BodyStream, Collected, HttpTransport, collect, retry_after};
 
 use crate::answer::{self, Verdict};
-use crate::card::{Card, Posting};
+use crate::card::Posting;
 use crate::destination::{Destination, DestinationKind, NotifyError};
 use crate::lanes::{Admission, Lanes};
-use crate::letter::{Letter, SenderPolicy};
+use crate::letter::{Card, Letter, SenderPolicy};
 use crate::schedule;
 use crate::web::Web;
 
