@@ -154,12 +154,16 @@ pub struct HorizontalScaling {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NotifySpec {
-    /// Channel to post in, such as `#payments`; a webhook that is bound to a channel keeps to its own.
+    /// Channel to post in, such as `#payments` or an ID; an incoming webhook that is bound to a channel keeps to its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slack: Option<String>,
     /// Secret key holding the Slack incoming-webhook URL; default: the policy's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slack_url_from: Option<SecretKey>,
+    /// Secret key holding the bot token of a Slack app, which edits one card per release; default: the policy's. Takes the
+    /// place of `slackUrlFrom`, and needs a channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slack_token_from: Option<SecretKey>,
     /// Generic signed webhook.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookSpec>,

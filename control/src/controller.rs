@@ -2,7 +2,10 @@
 //! alike.
 
 use std::fmt::Debug;
+use std::future::ready;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use trimtab_kube::kinds::Changed;
 use trimtab_kube::queue::QueueKey;
@@ -46,6 +49,11 @@ pub trait Controller: Send + Sync + 'static {
 
     /// Takes a message that a plan hands over: the key of its outbox entry, and the destination.
     fn notify(&self, _seen: &Self::Seen, _key: &str, _destination: &str) {}
+
+    /// The process is to stop. What is enqueued before this is done is still decided about; it must end soon.
+    fn last_words(&self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
 }
 
 /// What there is to see of a key.

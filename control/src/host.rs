@@ -12,7 +12,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{BoxFuture, FutureExt, join};
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -230,7 +230,13 @@ impl<C: Controller> Hosted for Hosting<C> {
                 let this = self.clone();
                 own_task(async move { this.reconcile(key).await })
             };
-            queue.run(at_once, stop, reconcile).await;
+            let done = CancellationToken::new();
+            let stopping = async {
+                stop.cancelled().await;
+                self.controller.last_words().await;
+                done.cancel();
+            };
+            join(queue.run(at_once, done.clone(), reconcile), stopping).await;
         }
         .boxed()
     }

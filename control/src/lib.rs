@@ -9,12 +9,14 @@
 //! **Invariants.** A write happens only because a plan says so, and [`host`] has it checked first. A plan is made only on
 //! stores that have seen our own last write of each object. One broken object never stops another's release.
 
+mod address;
 pub mod bindings;
 pub mod context;
 pub mod controller;
 pub mod controllers;
 pub mod convert;
 pub mod execute;
+mod handed;
 pub mod host;
 pub mod manager;
 pub mod measure;

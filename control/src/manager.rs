@@ -16,6 +16,7 @@ use trimtab_providers::http::HttpTransport;
 use crate::bindings::Bindings;
 use crate::context::Context;
 use crate::controllers::delivery::{Delivery, check_bindings};
+use crate::controllers::messages::Messages;
 use crate::controllers::policy::Policy;
 use crate::controllers::unclaim::Unclaim;
 use crate::host::Controllers;
@@ -109,13 +110,17 @@ fn add_delivery(
     let measurements =
         Measurements::new(measure.clone(), context.clock.clone(), open.clone(), services.clone());
     let bindings = Arc::new(Bindings::new(measure, unasked.clone()));
-    let outbox = Outbox::new(
+    let told: Queue<Key> = Queue::new("messages", context.clock.clone());
+    let outbox = Arc::new(Outbox::new(
         context.api.clone(),
         transport,
         context.clock.clone(),
         options.namespace.clone(),
-        services.clone(),
-    );
+        context.standing.leadership().clone(),
+        told.clone(),
+    ));
+    let messages = Messages { stores: context.stores.clone(), outbox: outbox.clone(), queue: told.clone() };
+    controllers.add(messages, told);
     controllers.add(
         Delivery {
             stores: context.stores.clone(),

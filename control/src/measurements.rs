@@ -156,6 +156,12 @@ impl Measurements {
         self.lock().clear();
     }
 
+    /// Services that something is remembered of.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Held>> {
         self.judges.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,30 +3,28 @@
 //! The outbox is a list in a release's status. An entry is written down as `Sending` before it is handed over, so a successor
 //! knows that it may have arrived. [`Outbox::advance`] says what is due as writes of a plan; the messages themselves, and the
 //! Secrets that they need, have tasks of their own: nobody's release waits for them, and nothing that goes wrong with them
-//! delays a decision.
+//! delays a decision. What became of a message is recorded by a controller of its own
+//! (`controllers/messages.rs`), which waits for nothing else: until then a death costs a double.
+//!
+//! A sender lives as long as the term that its messages were handed over in. When the term ends, it begins no attempt any more
+//! and gives up those in flight before anybody else may lead.
 
-use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::task::JoinSet;
-use trimtab_api::managed_app::SecretKey;
 use trimtab_api::resolve::Reach;
 use trimtab_delivery::lower;
-use trimtab_delivery::snapshot::{OutboxEntry, Release, Snapshot};
-use trimtab_kube::kinds::app_release::is_over;
+use trimtab_delivery::snapshot::{MessageState, OutboxEntry, Release, Snapshot};
+use trimtab_kube::api::{Leadership, Term};
 use trimtab_kube::queue::Queue;
-use trimtab_kube::resource::SECRETS;
-use trimtab_kube::{Api, ApiError, Clock, Key};
-use trimtab_notify::outbox::{Change, State};
-use trimtab_notify::{
-    Destination, DestinationKind, Letter, Notice, Outcome, OutcomeState, SecretText, Sender, SenderPolicy,
-};
+use trimtab_kube::{Api, Clock, Key};
+use trimtab_notify::{DestinationKind, Letter, Outcome, OutcomeState, Sender, SenderPolicy};
 use trimtab_plan::Write;
 use trimtab_providers::http::HttpTransport;
 
+use crate::address::{Unreachable, destination, kind_of, lane};
+use crate::handed::{AllHanded, Became, Entry, MessageId, Standing};
 use crate::notice::notice;
 use crate::observed::Observed;
 
@@ -34,62 +32,105 @@ use crate::observed::Observed;
 const SECRET_ATTEMPTS_MAX: u32 = 8;
 /// Wait between two of them; doubles with each.
 const SECRET_AGAIN: Duration = Duration::from_secs(1);
-
-/// An outbox entry as the sender knows it: its key, and the lane of its destination.
-type EntryId = (String, String);
+/// How long attempts in flight are waited for at the end of a term. Shorter than the margin after which another process may
+/// lead (`trimtab_kube::lease::LeaseConfig`).
+const LAST_ATTEMPTS: Duration = Duration::from_secs(3);
 
 /// Sends what releases owe.
 pub struct Outbox {
     shared: Arc<Shared>,
+    transport: Arc<dyn HttpTransport>,
+    clock: Clock,
+    leadership: Leadership,
     /// Namespace of the Secrets that policies name.
     namespace: String,
-    /// Messages whose Secrets are being read. Cut off when the outbox is dropped, like the sender's own.
-    addressing: Mutex<JoinSet<()>>,
+    turn: Mutex<Option<Turn>>,
+    /// Messages whose Secrets are being read, and senders that wait for the end of their term. Cut off when the outbox is
+    /// dropped.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 struct Shared {
     api: Api,
-    sender: Sender,
-    entries: Arc<Entries>,
-    due: Queue<Key>,
+    handed: AllHanded,
+    /// Services whose records are to say what became of a message.
+    to_record: Queue<Key>,
 }
 
-/// What this process handed over, and what became of it.
-#[derive(Default)]
-struct Entries {
-    /// Whom to wake.
-    ours: Mutex<BTreeMap<EntryId, Key>>,
-    outcomes: Mutex<BTreeMap<EntryId, OutcomeState>>,
+/// The sender of one term.
+#[derive(Clone)]
+struct Turn {
+    term: Term,
+    sender: Arc<Sender>,
+}
+
+/// What is due about one entry.
+enum Step {
+    /// It is only written down.
+    Write(String),
+    /// It is written down so, and handed over.
+    HandOver(String),
 }
 
 impl Outbox {
-    /// Sends through `transport`; an outcome enqueues the service in `due`, whose next plan writes it down. `api` reads
-    /// Secrets.
+    /// Sends through `transport` while this process leads; an outcome enqueues the service in `to_record`. `api` reads Secrets.
     #[must_use]
     pub fn new(
         api: Api,
         transport: Arc<dyn HttpTransport>,
         clock: Clock,
         namespace: String,
-        due: Queue<Key>,
+        leadership: Leadership,
+        to_record: Queue<Key>,
     ) -> Self {
-        let entries = Arc::new(Entries::default());
-        let (back, wake) = (entries.clone(), due.clone());
-        let tell =
-            move |outcome: Outcome| back.settle((outcome.key, outcome.destination), outcome.state, &wake);
-        let sender = Sender::new(transport, SenderPolicy::default(), move || clock.now(), tell);
-        let shared = Arc::new(Shared { api, sender, entries, due });
-        Self { shared, namespace, addressing: Mutex::default() }
+        let shared = Arc::new(Shared { api, handed: AllHanded::default(), to_record });
+        let (turn, tasks) = (Mutex::default(), Mutex::default());
+        Self { shared, transport, clock, leadership, namespace, turn, tasks }
+    }
+
+    /// A term begins, with a sender of its own.
+    pub fn begin_term(&self) {
+        let Some(term) = self.leadership.term() else { return };
+        let mut turn = locked(&self.turn);
+        let last = turn.as_ref().map(|turn| turn.term.number());
+        self.shared.handed.begin_term(last.is_some_and(|last| last + 1 == term.number()));
+        let sender = Arc::new(self.sender(term));
+        *turn = Some(Turn { term, sender: sender.clone() });
+        drop(turn);
+        let leadership = self.leadership.clone();
+        self.spawn(async move {
+            leadership.ended(term).await;
+            sender.close(LAST_ATTEMPTS).await;
+        });
+    }
+
+    fn sender(&self, term: Term) -> Sender {
+        let (shared, clock, leadership) = (self.shared.clone(), self.clock.clone(), self.leadership.clone());
+        let tell = move |outcome: Outcome| {
+            let became = Became::of(&outcome);
+            shared.settle(&(outcome.key, outcome.destination), term, became);
+        };
+        // A process that was frozen finds out here.
+        let may_send = move || leadership.term() == Some(term);
+        let (transport, policy) = (self.transport.clone(), SenderPolicy::default());
+        Sender::new(transport, policy, may_send, move || clock.now(), tell)
+    }
+
+    /// Sends nothing more in this term, and waits briefly for what is in flight.
+    pub async fn close(&self) {
+        let turn = locked(&self.turn).clone();
+        if let Some(turn) = turn {
+            turn.sender.close(LAST_ATTEMPTS).await;
+        }
     }
 
     /// What is due about the messages that the service's releases owe: each moves one step on, and says so in its record
     /// before it is handed over.
     #[must_use]
     pub fn advance(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<Write> {
-        self.forget_written(observed, snapshot);
         let mut writes = Vec::new();
         for release in snapshot.releases {
-            if release.status.outbox.iter().any(|told| !is_over(&told.state)) {
+            if !release.status.outbox.iter().all(OutboxEntry::is_over) {
                 self.advance_release(observed, snapshot, release, &mut writes);
             }
         }
@@ -105,93 +146,129 @@ impl Outbox {
     ) {
         let mut told = release.status.outbox.clone();
         let mut handed_over = Vec::new();
-        for entry in &mut told {
-            let key = entry_key(release, entry);
-            let reach = reach_of(observed, entry);
-            if let Some(after) = self.after(observed, entry, reach, &key) {
-                if parse_state(&after) == Some(State::Sending) {
-                    handed_over.push(Write::Notify { key, destination: entry.destination.clone() });
+        for place in 0..told.len() {
+            let key = entry_key(observed, release, &told[place]);
+            match self.step(observed, &told[..=place], &key) {
+                Some(Step::Write(state)) => told[place].state = state,
+                Some(Step::HandOver(state)) => {
+                    told[place].state = state;
+                    let destination = told[place].destination.clone();
+                    handed_over.push(Write::Notify { key, destination });
                 }
-                entry.state = after;
+                None => {}
             }
         }
-        if told != release.status.outbox {
+        // What is handed over again may read as before: it is written all the same, on the version that was read.
+        if told != release.status.outbox || !handed_over.is_empty() {
             writes.push(lower::outbox(snapshot, release, &told));
             writes.extend(handed_over);
         }
     }
 
-    /// What the entry becomes; `None` where it stays.
-    fn after(
-        &self,
-        observed: &Observed,
-        entry: &OutboxEntry,
-        reach: Option<&Reach>,
-        key: &str,
-    ) -> Option<String> {
-        let state = parse_state(&entry.state)?;
-        if is_over(&entry.state) {
+    /// What is due about the last of `told`.
+    fn step(&self, observed: &Observed, told: &[OutboxEntry], key: &str) -> Option<Step> {
+        let (entry, earlier) = told.split_last()?;
+        let progress = entry.progress().filter(|progress| !progress.is_over())?;
+        let Some(reach) = reach_of(observed, entry) else {
+            return Some(Step::Write(MessageState::Failed.because("no longer configured")));
+        };
+        let kind = kind_of(reach);
+        // What an earlier message posted is edited, so it has to be known first.
+        let awaited = |other: &OutboxEntry| other.destination == entry.destination && !other.is_over();
+        if kind == DestinationKind::SlackApp && earlier.iter().any(awaited) {
             return None;
-        }
-        let Some(reach) = reach else { return Some(state_word(State::Failed, "no longer configured")) };
-        if state == State::Pending {
-            return Some(state_word(State::Sending, ""));
         }
         let id = (key.to_owned(), lane(reach, self.secrets_of(observed, reach)));
-        if let Some(outcome) = locked(&self.shared.entries.outcomes).get(&id) {
-            return Some(outcome_word(outcome));
+        let again = "the manager stopped while it was sent";
+        match (self.shared.handed.standing(&id), progress, kind) {
+            (Standing::Ours, ..) | (Standing::GivenBack, MessageState::Sending, _) => None,
+            (_, MessageState::Pending, _) => Some(Step::HandOver(MessageState::Sending.because(""))),
+            (_, _, DestinationKind::Slack) => Some(Step::Write(MessageState::Unknown.because(again))),
+            (..) => {
+                let again = format!("again, because {again}");
+                Some(Step::HandOver(MessageState::Sending.because(&again)))
+            }
         }
-        if locked(&self.shared.entries.ours).contains_key(&id) {
-            return None;
-        }
-        let after = state.after(Change::Restarted, kind_of(reach))?;
-        Some(state_word(after, "the manager restarted while it was sent"))
     }
 
-    /// Hands over the message of the entry with `key`, which its record says is being sent.
+    /// Hands over the message of the entry with `key`, which its record says is being sent. `snapshot` is from before it did.
     pub fn hand_over(&self, observed: &Observed, snapshot: &Snapshot<'_>, key: &str, destination: &str) {
         let entries = snapshot
             .releases
             .iter()
-            .flat_map(|release| release.status.outbox.iter().map(move |entry| (release, entry)));
+            .flat_map(|release| (0..release.status.outbox.len()).map(move |place| (release, place)));
         let found = entries
-            .filter(|(release, entry)| entry.destination == destination && entry_key(release, entry) == key)
-            .find_map(|(release, entry)| Some((release, entry, reach_of(observed, entry)?)));
-        let Some((release, entry, reach)) = found else { return };
+            .map(|(release, place)| (release, place, &release.status.outbox[place]))
+            .filter(|(release, _, entry)| {
+                entry.destination == destination && entry_key(observed, release, entry) == key
+            })
+            .find_map(|(release, place, entry)| Some((release, place, entry, reach_of(observed, entry)?)));
+        let (Some((release, place, entry, reach)), Some(turn)) = (found, locked(&self.turn).clone()) else {
+            return;
+        };
         let namespace = self.secrets_of(observed, reach).to_owned();
         let id = (key.to_owned(), lane(reach, &namespace));
-        let notice = notice(observed, release, entry, key);
-        locked(&self.shared.entries.ours).insert(id.clone(), observed.key.clone());
-        let mut addressing = locked(&self.addressing);
-        while addressing.try_join_next().is_some() {}
-        addressing.spawn(self.shared.clone().address(id, notice, reach.clone(), namespace));
+        let earlier =
+            || release.status.outbox[..place].iter().filter(|other| other.destination == destination);
+        let mail = Mail {
+            notice: notice(observed, release, entry, key),
+            reach: reach.clone(),
+            namespace,
+            about: release_key(observed, release),
+            card: earlier().rev().find_map(|other| other.card.as_deref()?.parse().ok()),
+            follows: earlier().next().is_some(),
+            again: entry.progress() == Some(MessageState::Sending),
+        };
+        let of = Entry {
+            service: observed.key.clone(),
+            number: release.number,
+            event: entry.event,
+            destination: destination.to_owned(),
+        };
+        self.shared.handed.begin(id.clone(), of, turn.term);
+        self.spawn(self.shared.clone().address(turn, id, mail));
+    }
+
+    /// What the records of a service do not say yet, as writes.
+    #[must_use]
+    pub fn record(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<Write> {
+        let due = self.shared.handed.to_record(&observed.key, snapshot.releases);
+        let write = |(release, place, became): (&Release, usize, Became)| {
+            let before = &release.status.outbox[place];
+            let card = became.card.or_else(|| before.card.clone());
+            let after = OutboxEntry { state: became.state, card, ..before.clone() };
+            lower::told(snapshot, release, place, &after)
+        };
+        due.into_iter().map(write).collect()
+    }
+
+    /// Services whose records do not say yet what became of their messages.
+    #[must_use]
+    pub fn unrecorded(&self) -> Vec<Key> {
+        self.shared.handed.unrecorded().into_iter().collect()
+    }
+
+    /// Whether this process knows what became of a message of `service`.
+    #[must_use]
+    pub fn knows_of(&self, service: &Key) -> bool {
+        self.shared.handed.has_outcome(service)
     }
 
     /// Forgets a service that is gone.
     pub fn forget(&self, service: &Key) {
-        self.shared.entries.forget(|_, of| of == service);
+        self.shared.handed.forget(service);
     }
 
-    /// Forgets what became of entries whose records say so.
-    fn forget_written(&self, observed: &Observed, snapshot: &Snapshot<'_>) {
-        let service = &observed.key;
-        if locked(&self.shared.entries.ours).values().any(|of| of == service) {
-            let open = self.open_entries(observed, snapshot);
-            self.shared.entries.forget(|id, of| of == service && !open.contains(id));
-        }
+    /// Messages that are remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.shared.handed.len()
     }
 
-    /// The entries of the service that are not over, as the sender knows them.
-    fn open_entries(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<EntryId> {
-        let entries = snapshot.releases.iter().flat_map(|release| {
-            let open = release.status.outbox.iter().filter(|entry| !is_over(&entry.state));
-            open.map(move |entry| (release, entry))
-        });
-        let id = |(release, entry): (&Release, &OutboxEntry)| {
-            let reach = reach_of(observed, entry)?;
-            Some((entry_key(release, entry), lane(reach, self.secrets_of(observed, reach))))
-        };
-        entries.filter_map(id).collect()
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = locked(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
     }
 
     /// Namespace of the Secrets that `reach` names.
@@ -200,159 +277,83 @@ impl Outbox {
     }
 }
 
+/// A message that is not addressed yet.
+struct Mail {
+    notice: trimtab_notify::Notice,
+    reach: Reach,
+    namespace: String,
+    about: String,
+    card: Option<trimtab_notify::Card>,
+    follows: bool,
+    again: bool,
+}
+
 impl Shared {
     /// Reads what the message needs to know where it goes, and gives it to the sender.
-    async fn address(self: Arc<Self>, id: EntryId, notice: Notice, reach: Reach, namespace: String) {
-        let mut wait = SECRET_AGAIN;
-        for attempt in 1..=SECRET_ATTEMPTS_MAX {
-            match destination(&self.api, &reach, &namespace).await {
-                Ok(destination) => {
-                    if let Err(error) = self.sender.submit(Letter { notice, destination }) {
-                        self.gives_up(id, error.to_string());
-                    }
-                    return;
+    async fn address(self: Arc<Self>, turn: Turn, id: MessageId, mail: Mail) {
+        let found = tokio::select! {
+            biased;
+            () = turn.sender.closed() => Ok(None),
+            found = self.find(&mail) => found.map(Some),
+        };
+        let became = match found {
+            Ok(Some(destination)) => {
+                let Mail { notice, about, card, follows, again, .. } = mail;
+                let letter = Letter { notice, destination, about, card, follows, again };
+                match turn.sender.submit(letter) {
+                    Ok(()) => return,
+                    Err(error) => OutcomeState::GaveUp { why: error.to_string() },
                 }
+            }
+            Ok(None) if mail.again => OutcomeState::ToLookUp,
+            Ok(None) => OutcomeState::Deferred,
+            Err(why) => OutcomeState::GaveUp { why },
+        };
+        let (key, destination) = id.clone();
+        let outcome = Outcome { key, destination, state: became, card: None };
+        self.settle(&id, turn.term, Became::of(&outcome));
+    }
+
+    async fn find(&self, mail: &Mail) -> Result<trimtab_notify::Destination, String> {
+        let mut wait = SECRET_AGAIN;
+        let mut attempt = 1;
+        loop {
+            match destination(&self.api, &mail.reach, &mail.namespace).await {
+                Ok(destination) => return Ok(destination),
+                Err(Unreachable::Never(why)) => return Err(why),
                 Err(Unreachable::Now(error)) if attempt == SECRET_ATTEMPTS_MAX => {
-                    return self.gives_up(id, error.to_string());
+                    return Err(error.to_string());
                 }
                 // A busy API server must not cost anybody the message.
                 Err(Unreachable::Now(_)) => tokio::time::sleep(wait).await,
-                Err(Unreachable::Never(why)) => return self.gives_up(id, why),
             }
-            wait *= 2;
+            (attempt, wait) = (attempt + 1, wait * 2);
         }
     }
 
-    fn gives_up(&self, id: EntryId, why: String) {
-        self.entries.settle(id, OutcomeState::GaveUp { why }, &self.due);
+    fn settle(&self, id: &MessageId, term: Term, became: Option<Became>) {
+        if let Some(service) = self.handed.settle(id, term, became) {
+            self.to_record.enqueue(service);
+        }
     }
 }
 
-impl Entries {
-    /// Forgets the entries that `is_done` says so of.
-    fn forget(&self, is_done: impl Fn(&EntryId, &Key) -> bool) {
-        let (mut ours, mut outcomes) = (locked(&self.ours), locked(&self.outcomes));
-        ours.retain(|id, service| {
-            let stays = !is_done(id, service);
-            if !stays {
-                outcomes.remove(id);
-            }
-            stays
-        });
-    }
-
-    fn settle(&self, id: EntryId, outcome: OutcomeState, due: &Queue<Key>) {
-        // Whose service is gone needs no record of it.
-        let (ours, mut outcomes) = (locked(&self.ours), locked(&self.outcomes));
-        let Some(service) = ours.get(&id).cloned() else { return };
-        outcomes.insert(id, outcome);
-        drop((ours, outcomes));
-        due.enqueue(service);
-    }
+/// What all messages about a release have in common. It does not name the record: one that was lost with the storage that kept
+/// it, and is written anew, is told about under the same key.
+fn release_key(observed: &Observed, release: &Release) -> String {
+    let template = release.template_hash.as_deref().unwrap_or_default();
+    format!("{}:v{}:{template}", observed.app.uid, release.number)
 }
 
 /// A receiver drops doubles by it.
-fn entry_key(release: &Release, entry: &OutboxEntry) -> String {
-    format!("{}:{}", release.uid, entry.event.word())
-}
-
-async fn destination(api: &Api, reach: &Reach, namespace: &str) -> Result<Destination, Unreachable> {
-    let (url, signing_key, channel) = match reach {
-        Reach::Slack { url_from, channel, .. } => {
-            (secret(api, namespace, url_from).await?, None, channel.clone())
-        }
-        Reach::Webhook { spec, .. } => {
-            let signing_key = match &spec.signing_key_from {
-                Some(from) => Some(secret(api, namespace, from).await?),
-                None => None,
-            };
-            (SecretText::new(spec.url.clone()), signing_key, None)
-        }
-    };
-    Ok(Destination { name: lane(reach, namespace), kind: kind_of(reach), url, signing_key, channel })
+fn entry_key(observed: &Observed, release: &Release, entry: &OutboxEntry) -> String {
+    format!("{}:{}", release_key(observed, release), entry.event.word())
 }
 
 fn reach_of<'a>(observed: &'a Observed, entry: &OutboxEntry) -> Option<&'a Reach> {
     observed.reaches.iter().find(|reach| reach.name() == entry.destination)
 }
 
-/// What keeps one destination's queue apart from another's: a dead one delays nobody else. Never a secret.
-fn lane(reach: &Reach, namespace: &str) -> String {
-    match reach {
-        Reach::Slack { url_from, .. } => format!("slack {namespace}/{}/{}", url_from.name, url_from.key),
-        Reach::Webhook { spec, .. } => {
-            // Whoever knows the path may post, so it is told apart and not shown.
-            let mut hasher = DefaultHasher::new();
-            spec.url.hash(&mut hasher);
-            let url: Option<http::Uri> = spec.url.parse().ok();
-            let host = url.as_ref().and_then(http::Uri::host).unwrap_or_default();
-            format!("webhook {namespace}/{host}#{:x}", hasher.finish())
-        }
-    }
-}
-
-/// Why a message cannot be addressed.
-enum Unreachable {
-    /// The API server did not tell the secret this time.
-    Now(ApiError),
-    /// The secret is not what it should be.
-    Never(String),
-}
-
-fn kind_of(reach: &Reach) -> DestinationKind {
-    match reach {
-        Reach::Slack { .. } => DestinationKind::Slack,
-        Reach::Webhook { .. } => DestinationKind::Webhook,
-    }
-}
-
-async fn secret(api: &Api, namespace: &str, from: &SecretKey) -> Result<SecretText, Unreachable> {
-    use base64::Engine as _;
-    let SecretKey { name, key } = from;
-    let never = |why: &str| Unreachable::Never(format!("Secret {namespace}/{name} {why}"));
-    let found = match api.get(SECRETS, Some(namespace), name).await {
-        Ok(found) => found.ok_or_else(|| never("does not exist"))?,
-        Err(error) if error.is_retryable() => return Err(Unreachable::Now(error)),
-        Err(error) => return Err(Unreachable::Never(error.to_string())),
-    };
-    let data = found.pointer("/data").and_then(|data| data.get(key)).and_then(Value::as_str);
-    let encoded = data.ok_or_else(|| never(&format!("has no key {key}")))?;
-    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).ok();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    text.map(SecretText::new).ok_or_else(|| never(&format!("holds no text under {key}")))
-}
-
-/// The word of a state in the outbox; an empty one is pending.
-fn parse_state(text: &str) -> Option<State> {
-    match text.split(':').next().unwrap_or_default() {
-        "" | "Pending" => Some(State::Pending),
-        "Sending" => Some(State::Sending),
-        "Sent" => Some(State::Sent),
-        "Failed" => Some(State::Failed),
-        "Unknown" => Some(State::Unknown),
-        _ => None,
-    }
-}
-
-fn state_word(state: State, why: &str) -> String {
-    let word = match state {
-        State::Pending => "Pending",
-        State::Sending => "Sending",
-        State::Sent => "Sent",
-        State::Failed => "Failed",
-        State::Unknown => "Unknown",
-    };
-    if why.is_empty() || state == State::Pending { word.to_owned() } else { format!("{word}: {why}") }
-}
-
-fn outcome_word(outcome: &OutcomeState) -> String {
-    match outcome {
-        OutcomeState::Sent => state_word(State::Sent, ""),
-        OutcomeState::GaveUp { why } => state_word(State::Failed, why),
-        OutcomeState::Unknown { why } => state_word(State::Unknown, why),
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -21,8 +21,14 @@ pub fn message(data: &[u8]) {
     for kind in [DestinationKind::Slack, DestinationKind::Webhook] {
         for url in [address.as_str(), "https://hooks.example/services/secret"] {
             let url = SecretText::new(url.to_owned());
-            let destination =
-                Destination { name: "all".to_owned(), kind, url, signing_key: None, channel: None };
+            let destination = Destination {
+                name: "all".to_owned(),
+                kind,
+                url,
+                token: None,
+                signing_key: None,
+                channel: None,
+            };
             if let Ok(request) = destination.request(&notice, Timestamp::UNIX_EPOCH) {
                 let body: Value = serde_json::from_slice(request.body()).expect("a message is JSON");
                 if kind == DestinationKind::Slack {

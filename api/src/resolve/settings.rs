@@ -194,6 +194,15 @@ pub enum Reach {
         /// Whether a policy names it: the Secret is then in Trimtab's own namespace.
         of_policy: bool,
     },
+    /// A Slack app, which edits its messages.
+    SlackApp {
+        /// Where its token is kept.
+        token_from: SecretKey,
+        /// The channel to post in, if anybody named one.
+        channel: Option<String>,
+        /// Whether a policy names it: the Secret is then in Trimtab's own namespace.
+        of_policy: bool,
+    },
     /// A generic webhook.
     Webhook {
         /// Where to POST, and where the signing key is kept.
@@ -208,7 +217,7 @@ impl Reach {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Slack { .. } => "slack",
+            Self::Slack { .. } | Self::SlackApp { .. } => "slack",
             Self::Webhook { .. } => "webhook",
         }
     }
@@ -216,17 +225,23 @@ impl Reach {
     /// Whether a policy names it.
     #[must_use]
     pub fn of_policy(&self) -> bool {
-        let (Self::Slack { of_policy, .. } | Self::Webhook { of_policy, .. }) = self;
+        let (Self::Slack { of_policy, .. }
+        | Self::SlackApp { of_policy, .. }
+        | Self::Webhook { of_policy, .. }) = self;
         *of_policy
     }
 }
 
-/// Where a service's events are told: Slack and a webhook, each from the most specific place that names it.
+/// Where a service's events are told: Slack and a webhook, each from the most specific place that names it. Of a token and an
+/// incoming webhook in one place the token counts.
 #[must_use]
 pub fn reaches(own: &ManagedAppSpec, policies: &Policies<'_>) -> Vec<Reach> {
     let specs = notify_specs(own, policies);
     let channel = || specs.iter().find_map(|(spec, _)| spec.slack.clone());
     let slack = specs.iter().find_map(|(spec, of_policy)| {
+        if let Some(token_from) = spec.slack_token_from.clone() {
+            return Some(Reach::SlackApp { token_from, channel: channel(), of_policy: *of_policy });
+        }
         let url_from = spec.slack_url_from.clone()?;
         Some(Reach::Slack { url_from, channel: channel(), of_policy: *of_policy })
     });

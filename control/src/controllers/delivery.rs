@@ -35,7 +35,7 @@ pub struct Delivery {
     /// Whether the rules of settled services find their series.
     pub bindings: Arc<Bindings>,
     /// Messages to people.
-    pub outbox: Outbox,
+    pub outbox: Arc<Outbox>,
     /// Which services are looked after: those whose label says so, or that have none.
     pub instance: Option<String>,
 }
@@ -89,6 +89,7 @@ impl Controller for Delivery {
         // Evidence is a function of the samples: another leader may have judged meanwhile, on other rules.
         self.measurements.forget_all();
         self.bindings.forget_all();
+        self.outbox.begin_term();
     }
 
     fn reads(&self, service: &Key) -> Vec<Reads> {

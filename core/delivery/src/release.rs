@@ -125,10 +125,79 @@ pub struct OutboxEntry {
     pub event: ReleaseEvent,
     /// To whom.
     pub destination: String,
-    /// How far the message got; opaque to plans, which never change an entry that exists.
+    /// How far the message got, and why; opaque to plans, which never change an entry that exists.
     pub state: String,
     /// When it was owed.
     pub at: Option<Timestamp>,
+    /// What the destination calls the message that was posted: later ones about the release edit it.
+    pub card: Option<String>,
+}
+
+impl OutboxEntry {
+    /// How far the message got; `None` in words that this version does not know.
+    #[must_use]
+    pub fn progress(&self) -> Option<MessageState> {
+        MessageState::parse(&self.state)
+    }
+
+    /// Whether nothing more will become of it. What this version does not know is left alone.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.progress().is_none_or(MessageState::is_over)
+    }
+}
+
+/// How far one message got at one destination. The words that records have for it are owned here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageState {
+    /// To be sent. It has not arrived, or may arrive again unharmed.
+    Pending,
+    /// Handed to the sender. It may have arrived.
+    Sending,
+    /// The destination has confirmed it.
+    Sent,
+    /// It did not arrive and is not tried again.
+    Failed,
+    /// It may have arrived and is not tried again.
+    Unknown,
+}
+
+impl MessageState {
+    const ALL: [Self; 5] = [Self::Pending, Self::Sending, Self::Sent, Self::Failed, Self::Unknown];
+
+    /// The word in a record.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Sending => "Sending",
+            Self::Sent => "Sent",
+            Self::Failed => "Failed",
+            Self::Unknown => "Unknown",
+        }
+    }
+
+    /// The word with the reason after it, where there is one.
+    #[must_use]
+    pub fn because(self, why: &str) -> String {
+        if why.is_empty() { self.word().to_owned() } else { format!("{}: {why}", self.word()) }
+    }
+
+    /// Reads [`Self::because`]. An entry that nobody touched yet has no word: it is pending.
+    #[must_use]
+    pub fn parse(state: &str) -> Option<Self> {
+        let word = state.split(':').next().unwrap_or_default();
+        if word.is_empty() {
+            return Some(Self::Pending);
+        }
+        Self::ALL.into_iter().find(|known| known.word() == word)
+    }
+
+    /// Whether nothing more will become of the message.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        !matches!(self, Self::Pending | Self::Sending)
+    }
 }
 
 /// Things worth telling people.

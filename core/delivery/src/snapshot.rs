@@ -12,7 +12,9 @@ use crate::deadline::after;
 use crate::strategy::Stage;
 
 pub use crate::app::{App, AppPhase, AppStatus, Condition, Rejected, Transition};
-pub use crate::release::{Decision, Keep, OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
+pub use crate::release::{
+    Decision, Keep, MessageState, OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus,
+};
 pub use crate::settings::{Notify, Settings};
 
 /// How long a release that was kept on too little evidence is watched on: traffic that was too thin to tell by day tells

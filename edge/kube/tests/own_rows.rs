@@ -99,6 +99,8 @@ fn a_release_that_ended_keeps_what_a_later_one_falls_back_to() {
         assert_eq!((kept.is_kept_unsure(), kept.status.decided_at.is_some()), (unsure, unsure));
         assert!(kept.is_foreign_to("another") && !kept.is_foreign_to(UID));
         assert_eq!(kept.status.summary, "");
+        // It may be rolled back yet: a write of its outbox says again what was told.
+        assert_eq!(kept.status.outbox, if unsure { wire.status.outbox } else { Vec::new() });
     };
     check("Kept", "Pass", false);
     check("Kept", "Undecided", true);

@@ -19,6 +19,8 @@ pub(crate) enum Verdict {
     Never { why: String },
     /// May have arrived, and must not arrive twice.
     Unclear { why: String },
+    /// The sender is being closed, and the attempt was not made or is not waited for any longer.
+    Stopped,
 }
 
 /// The meaning of a response that is no success. Of its body nothing is repeated but a word that Slack documents: a
@@ -31,7 +33,7 @@ pub(crate) fn of_refusal(
 ) -> Verdict {
     let word = match destination.kind {
         DestinationKind::Slack => slack::refusal_word(body),
-        DestinationKind::Webhook => None,
+        DestinationKind::SlackApp | DestinationKind::Webhook => None,
     };
     let word = word.map_or_else(String::new, |word| format!(" ({word})"));
     let why = format!("{} answered status {}{word}", destination.name, status.as_u16());
@@ -73,10 +75,21 @@ pub(crate) fn of_timeout(destination: &Destination, after: Duration) -> Verdict 
     after_sending(destination.kind, format!("{} gave no answer within {after:?}", destination.name))
 }
 
+/// The meaning of an attempt that nobody waits for any longer.
+pub(crate) fn of_cut(destination: &Destination) -> Verdict {
+    match destination.kind {
+        DestinationKind::Slack => {
+            Verdict::Unclear { why: "the manager stopped while it was sent".to_owned() }
+        }
+        DestinationKind::SlackApp | DestinationKind::Webhook => Verdict::Stopped,
+    }
+}
+
 /// The request was on its way when it failed.
 fn after_sending(kind: DestinationKind, why: String) -> Verdict {
     match kind {
         DestinationKind::Slack => Verdict::Unclear { why },
-        DestinationKind::Webhook => Verdict::Later { why, asked: None },
+        // A program drops doubles by the key, and a card is looked up before it is posted again.
+        DestinationKind::SlackApp | DestinationKind::Webhook => Verdict::Later { why, asked: None },
     }
 }

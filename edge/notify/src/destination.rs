@@ -20,6 +20,8 @@ const TOKEN_BYTES: usize = 8;
 pub enum DestinationKind {
     /// A Slack incoming webhook. Knows no idempotency: what was sent twice is read twice.
     Slack,
+    /// A Slack app with a token. Its messages can be looked up and edited.
+    SlackApp,
     /// Any program; see [`webhook`].
     Webhook,
 }
@@ -31,11 +33,13 @@ pub struct Destination {
     pub name: String,
     /// What it understands.
     pub kind: DestinationKind,
-    /// Whole URL. Its path is what lets anyone post, so all of it is secret.
+    /// Whole URL; of a Slack app that of the API. Its path is what lets anyone post, so all of it is secret.
     pub url: SecretText,
+    /// Token of a Slack app.
+    pub token: Option<SecretText>,
     /// Key for signatures; only webhooks use it.
     pub signing_key: Option<SecretText>,
-    /// Channel to post in; only Slack uses it, and only where the webhook is not bound to one.
+    /// Channel to post in; only Slack uses it, and an incoming webhook only where it is not bound to one.
     pub channel: Option<String>,
 }
 
@@ -69,7 +73,7 @@ pub enum NotifyError {
 }
 
 impl Destination {
-    /// The request that tells `notice` here. `now` goes into the signature.
+    /// The one request that tells `notice` here; a Slack app needs several. `now` goes into the signature.
     ///
     /// # Errors
     /// [`NotifyError::Url`] or [`NotifyError::Key`]; trying again cannot help.
@@ -78,7 +82,7 @@ impl Destination {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri()?;
         let body = match self.kind {
-            DestinationKind::Slack => {
+            DestinationKind::Slack | DestinationKind::SlackApp => {
                 let mut body = slack::payload(notice);
                 if let Some(channel) = &self.channel {
                     body["channel"] = channel.as_str().into();
@@ -113,7 +117,8 @@ impl Destination {
         let pieces = self.url.expose().split(['/', '?', '&', '=', '@', '#']);
         let tokens = pieces.filter(|piece| piece.len() >= TOKEN_BYTES && Some(*piece) != host);
         let tokens = tokens.map(|token| SecretText::new(token.to_owned()));
-        let secrets = std::iter::once(self.url.clone()).chain(tokens).chain(self.signing_key.clone());
+        let secrets = std::iter::once(self.url.clone()).chain(tokens);
+        let secrets = secrets.chain(self.signing_key.clone()).chain(self.token.clone());
         let masked = secrets.fold(text.to_owned(), |text, secret| secret.mask_in(&text));
         printable(&masked, ANSWER_BYTES)
     }

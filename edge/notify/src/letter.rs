@@ -1,5 +1,7 @@
 //! A notice on its way, and how much of them a sender takes.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::destination::Destination;
@@ -37,4 +39,49 @@ pub struct Letter {
     pub notice: Notice,
     /// Whom to tell.
     pub destination: Destination,
+    /// Key of what all messages about one release have in common. What follows is only read where cards are edited.
+    pub about: String,
+    /// The card that an earlier message about the release posted.
+    pub card: Option<Card>,
+    /// Whether an earlier message about the release came before this one.
+    pub follows: bool,
+    /// Whether somebody may have sent this very message, and did not live to tell.
+    pub again: bool,
+}
+
+impl Letter {
+    /// A letter about something that nobody was told of yet.
+    #[must_use]
+    pub fn new(notice: Notice, destination: Destination) -> Self {
+        let about = notice.key.clone();
+        Self { notice, destination, about, card: None, follows: false, again: false }
+    }
+}
+
+/// Where a card is: what Slack calls the channel, and the message in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// The channel's ID.
+    pub channel: String,
+    /// The message's timestamp, which is its name.
+    pub ts: String,
+}
+
+impl fmt::Display for Card {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.channel, self.ts)
+    }
+}
+
+impl FromStr for Card {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let plain = |part: &str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+        };
+        let (channel, ts) =
+            text.split_once('/').filter(|(channel, ts)| plain(channel) && plain(ts)).ok_or(())?;
+        Ok(Self { channel: channel.to_owned(), ts: ts.to_owned() })
+    }
 }

@@ -1,23 +1,24 @@
 //! Tells people and programs what became of a release.
 //!
-//! A [`Notice`] is a value. [`slack`] and [`webhook`] turn it into requests, [`outbox`] says what may be sent
-//! after a restart, [`schedule`] when to try again: all pure. Only [`Sender`] talks, through the transport it
-//! is given.
+//! A [`Notice`] is a value. [`slack`] and [`webhook`] turn it into requests, [`schedule`] says when to try again: all pure.
+//! Only [`Sender`] talks, through the transport it is given.
 
 mod answer;
+mod card;
 mod destination;
 mod lanes;
 mod letter;
 mod notice;
-pub mod outbox;
 pub mod schedule;
 mod sender;
 pub mod slack;
+mod web;
 pub mod webhook;
 mod words;
 
 pub use destination::{Destination, DestinationKind, NotifyError};
-pub use letter::{Letter, SenderPolicy};
+pub use letter::{Card, Letter, SenderPolicy};
 pub use notice::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
 pub use sender::{Outcome, OutcomeState, Sender};
 pub use trimtab_providers::secret::SecretText;
+pub use web::BASE as SLACK_API;

@@ -10,17 +10,18 @@ use std::time::Duration;
 
 use http::Response;
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trimtab_providers::http::{BodyStream, Collected, HttpTransport, collect, retry_after};
 
 use crate::answer::{self, Verdict};
-use crate::destination::{Destination, NotifyError};
+use crate::card::Posting;
+use crate::destination::{Destination, DestinationKind, NotifyError};
 use crate::lanes::{Admission, Lanes};
-use crate::letter::{Letter, SenderPolicy};
-use crate::outbox::Change;
+use crate::letter::{Card, Letter, SenderPolicy};
 use crate::schedule;
+use crate::web::Web;
 
 /// How much of a refusal's body is read, in bytes.
 const WORDS_BYTES: usize = 4 * 1024;
@@ -36,6 +37,8 @@ pub struct Outcome {
     pub destination: String,
     /// What became of it.
     pub state: OutcomeState,
+    /// The card that says it, where cards are edited.
+    pub card: Option<Card>,
 }
 
 /// The end of a letter. Texts are fit for a status: short, without secrets.
@@ -53,22 +56,14 @@ pub enum OutcomeState {
         /// What the attempt met.
         why: String,
     },
+    /// The sender was closed before it arrived, or it may arrive again unharmed: it is to be sent as if it were new.
+    Deferred,
+    /// The sender was closed when it may have arrived: whoever sends it looks first.
+    ToLookUp,
 }
 
-impl Outcome {
-    /// What this means for the outbox entry.
-    #[must_use]
-    pub fn change(&self) -> Change {
-        match self.state {
-            OutcomeState::Sent => Change::Confirmed,
-            OutcomeState::GaveUp { .. } => Change::GaveUp,
-            OutcomeState::Unknown { .. } => Change::Lost,
-        }
-    }
-}
-
-/// Sends letters in the background until it is dropped; then attempts in flight are cut off and no outcome is
-/// told.
+/// Sends letters in the background until it is closed or dropped. When it is dropped, attempts in flight are cut off and no
+/// outcome is told.
 pub struct Sender {
     shared: Arc<Shared>,
     workers: Mutex<JoinSet<()>>,
@@ -79,23 +74,29 @@ struct Shared {
     policy: SenderPolicy,
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
     tell: Box<dyn Fn(Outcome) + Send + Sync>,
+    may_send: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Until when attempts in flight are waited for, once no other begins.
+    closing: watch::Sender<Option<Instant>>,
     lanes: Mutex<Lanes>,
     attempts: Semaphore,
 }
 
 impl Sender {
-    /// A sender without letters. `now` dates signatures. `tell` gets exactly one outcome for each letter that
+    /// A sender without letters. `may_send` is asked right before every attempt; where it says no, none is made until the
+    /// sender is closed. `now` dates signatures. `tell` gets exactly one outcome for each letter that
     /// was taken. It is called from within the lanes and from within [`Sender::submit`], so it must return soon,
     /// not panic and not take a lock that is held while submitting.
     pub fn new(
         transport: Arc<dyn HttpTransport>,
         policy: SenderPolicy,
+        may_send: impl Fn() -> bool + Send + Sync + 'static,
         now: impl Fn() -> Timestamp + Send + Sync + 'static,
         tell: impl Fn(Outcome) + Send + Sync + 'static,
     ) -> Self {
         let attempts = Semaphore::new(policy.attempts_at_once.clamp(1, Semaphore::MAX_PERMITS));
-        let (now, tell) = (Box::new(now), Box::new(tell));
-        let shared = Shared { transport, policy, now, tell, lanes: Mutex::default(), attempts };
+        let (now, tell, may_send) = (Box::new(now), Box::new(tell), Box::new(may_send));
+        let (closing, lanes) = (watch::channel(None).0, Mutex::default());
+        let shared = Shared { transport, policy, now, tell, may_send, closing, lanes, attempts };
         Self { shared: Arc::new(shared), workers: Mutex::default() }
     }
 
@@ -106,6 +107,10 @@ impl Sender {
     /// # Errors
     /// [`NotifyError::QueueFull`]; the letter was not taken.
     pub fn submit(&self, letter: Letter) -> Result<(), NotifyError> {
+        if self.shared.is_closing() {
+            self.shared.settle(&letter, OutcomeState::Deferred, None);
+            return Ok(());
+        }
         let destination = letter.destination.name.clone();
         let admission = self.shared.lanes().admit(letter, Instant::now(), &self.shared.policy);
         match admission {
@@ -114,10 +119,24 @@ impl Sender {
             Admission::Full(waiting) => return Err(NotifyError::QueueFull { destination, waiting }),
             Admission::Displaced(letter) => {
                 let why = "the queue was full and a more important notice took its place".to_owned();
-                self.shared.settle(&letter, OutcomeState::GaveUp { why });
+                self.shared.settle(&letter, OutcomeState::GaveUp { why }, None);
             }
         }
         Ok(())
+    }
+
+    /// Begins no attempt any more, waits up to `grace` for those in flight, and tells an outcome for every letter that was
+    /// taken. Letters that come later are deferred.
+    pub async fn close(&self, grace: Duration) {
+        let until = Instant::now() + grace;
+        self.shared.closing.send_if_modified(|closing| closing.replace(closing.unwrap_or(until)).is_none());
+        let mut workers = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        while workers.join_next().await.is_some() {}
+    }
+
+    /// Waits until it is being closed.
+    pub async fn closed(&self) {
+        self.shared.closing().await;
     }
 
     /// Letters that wait or are on their way, by destination.
@@ -138,42 +157,86 @@ impl Shared {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn settle(&self, letter: &Letter, state: OutcomeState) {
+    fn settle(&self, letter: &Letter, state: OutcomeState, card: Option<Card>) {
         let (key, destination) = (letter.notice.key.clone(), letter.destination.name.clone());
-        (self.tell)(Outcome { key, destination, state });
+        (self.tell)(Outcome { key, destination, state, card });
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.borrow().is_some()
+    }
+
+    /// Waits until the sender is being closed; returns until when attempts in flight are waited for.
+    async fn closing(&self) -> Instant {
+        let mut closing = self.closing.subscribe();
+        let until = closing.wait_for(Option::is_some).await.map(|until| *until);
+        // The other end is owned here and never gone.
+        until.ok().flatten().unwrap_or_else(Instant::now)
     }
 
     async fn serve(self: Arc<Self>, destination: String) {
         loop {
             let first = self.lanes().first(&destination);
             let Some((letter, taken_at)) = first else { return };
-            let state = self.deliver(&letter, taken_at).await;
+            let mut posting = Posting::of(&letter);
+            let state = self.deliver(&letter, taken_at, &mut posting).await;
             // In this order: until the outcome is told, a letter submitted again is known and not sent again.
-            self.settle(&letter, state);
+            self.settle(&letter, state, posting.card);
             self.lanes().finish_first(&destination);
         }
     }
 
-    async fn deliver(&self, letter: &Letter, taken_at: Instant) -> OutcomeState {
+    async fn deliver(&self, letter: &Letter, taken_at: Instant, posting: &mut Posting) -> OutcomeState {
         let mut attempt = 1;
         loop {
-            let (why, asked) = match self.attempt(letter).await {
+            let (why, asked) = match self.attempt(letter, posting).await {
                 Verdict::Arrived => return OutcomeState::Sent,
                 Verdict::Never { why } => return OutcomeState::GaveUp { why },
                 Verdict::Unclear { why } => return OutcomeState::Unknown { why },
+                Verdict::Stopped => return stopped(letter, posting),
                 Verdict::Later { why, asked } => (why, asked),
             };
             let Some(wait) = schedule::next(&letter.notice.key, attempt, taken_at.elapsed(), asked) else {
                 return OutcomeState::GaveUp { why: format!("{why}; gave up after {attempt} attempts") };
             };
             tracing::debug!(destination = letter.destination.name, attempt, why, "trying again later");
-            tokio::time::sleep(wait).await;
+            tokio::select! {
+                biased;
+                _ = self.closing() => return stopped(letter, posting),
+                () = tokio::time::sleep(wait) => {}
+            }
             attempt += 1;
         }
     }
 
-    async fn attempt(&self, letter: &Letter) -> Verdict {
-        let _turn = self.attempts.acquire().await.expect("the semaphore is owned here and never closed");
+    async fn attempt(&self, letter: &Letter, posting: &mut Posting) -> Verdict {
+        let _turn = tokio::select! {
+            biased;
+            _ = self.closing() => return Verdict::Stopped,
+            turn = self.attempts.acquire() => turn.expect("the semaphore is owned here and never closed"),
+        };
+        if !(self.may_send)() {
+            self.closing().await;
+            return Verdict::Stopped;
+        }
+        let cut = async { tokio::time::sleep_until(self.closing().await).await };
+        if letter.destination.kind == DestinationKind::SlackApp {
+            let (transport, timeout) = (&*self.transport, self.policy.attempt_timeout);
+            let web = Web { transport, destination: &letter.destination, timeout };
+            tokio::select! {
+                verdict = posting.attempt(&web, letter) => verdict,
+                () = cut => Verdict::Stopped,
+            }
+        } else {
+            tokio::select! {
+                verdict = self.send(letter) => verdict,
+                () = cut => answer::of_cut(&letter.destination),
+            }
+        }
+    }
+
+    /// Sends the one request that tells it.
+    async fn send(&self, letter: &Letter) -> Verdict {
         let request = match letter.destination.request(&letter.notice, (self.now)()) {
             Ok(request) => request,
             Err(error) => return Verdict::Never { why: error.to_string() },
@@ -202,5 +265,13 @@ impl Shared {
         let status = head.status.as_u16();
         tracing::info!(destination = destination.name, status, ?words, "a message was refused");
         answer::of_refusal(destination, head.status, retry_after(&head.headers), &said)
+    }
+}
+
+/// What a closing sender makes of a letter that it no longer sends.
+fn stopped(letter: &Letter, posting: &Posting) -> OutcomeState {
+    match letter.destination.kind {
+        DestinationKind::SlackApp if posting.begun => OutcomeState::ToLookUp,
+        _ => OutcomeState::Deferred,
     }
 }

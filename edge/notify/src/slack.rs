@@ -1,4 +1,4 @@
-//! A notice as a Slack message, for an incoming webhook.
+//! A notice as a Slack message.
 //!
 //! The first line tells the outcome, the second how the service is now and why, then what the rules counted,
 //! then the one command that tells more. Slack refuses a whole message for one text that is too long, so each
@@ -52,7 +52,7 @@ pub(crate) fn refusal_word(body: &[u8]) -> Option<&'static str> {
     REFUSAL_WORDS.into_iter().find(|word| word.as_bytes() == body.trim_ascii())
 }
 
-/// The JSON body for the incoming webhook's URL.
+/// The JSON body of the message.
 #[must_use]
 pub fn payload(notice: &Notice) -> Value {
     let headline = format!("{} {}", words::glyph(notice), words::headline(notice));
@@ -75,6 +75,12 @@ pub fn payload(notice: &Notice) -> Value {
         "unfurl_links": false,
         "unfurl_media": false,
     })
+}
+
+/// The outcome in one line, as Slack reads it.
+#[must_use]
+pub fn headline(notice: &Notice) -> String {
+    fit(&format!("{} {}", words::glyph(notice), words::headline(notice)), HEADER_CHARACTERS)
 }
 
 /// A section of text that is already escaped and short enough.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// An address that is neither a pod's nor loopback: Trimtab tells nobody on loopback.
 const ADDRESS: &str = "10.64.0.2:0";
@@ -25,6 +26,8 @@ pub struct Received {
     pub path: String,
     /// Headers.
     pub headers: HeaderMap,
+    /// When it came.
+    pub at: Instant,
     /// The bytes of the body as they came.
     pub body: Bytes,
 }
@@ -115,7 +118,7 @@ async fn receive(State(served): State<Served>, uri: Uri, headers: HeaderMap, bod
         if all.len() >= MOST_REQUESTS {
             return StatusCode::INSUFFICIENT_STORAGE;
         }
-        all.push(Received { path: uri.path().to_owned(), headers, body });
+        all.push(Received { path: uri.path().to_owned(), headers, at: Instant::now(), body });
     }
     // An error means that the receiver was dropped, and nobody wants to know.
     let _dropped = holds.wait_for(|held| !held).await;

@@ -14,7 +14,7 @@ use trimtab_workload::{AdmissionHold, Target};
 
 pub use deployment::{Change, freed, put_back, returned};
 pub use pods::label;
-pub use records::{outbox, release_status};
+pub use records::{outbox, release_status, told};
 pub use status::{RATIO_MAX, service_status, verdict_word};
 
 use crate::decision::{Pause, Plan, Write};

@@ -141,6 +141,30 @@ pub fn outbox(snapshot: &Snapshot<'_>, release: &Release, told: &[OutboxEntry]) 
     status_patch(snapshot, release, &json!({"notifications": entries}))
 }
 
+/// Says what became of one message about `release`, as its place in the outbox was read. It changes nothing else and does not
+/// care for what else was written meanwhile, so that nothing delays it; where somebody has said more since, that stands.
+#[must_use]
+pub fn told(snapshot: &Snapshot<'_>, release: &Release, place: usize, after: &OutboxEntry) -> plan::Write {
+    let before = &release.status.outbox[place];
+    let at = |member: &str| format!("/status/notifications/{place}/{member}");
+    let mut operations = vec![
+        json!({"op": "test", "path": at("event"), "value": before.event.word()}),
+        json!({"op": "test", "path": at("destination"), "value": before.destination}),
+        json!({"op": "test", "path": at("state"), "value": before.state}),
+        json!({"op": "replace", "path": at("state"), "value": after.state}),
+    ];
+    let card = after.card.iter().filter(|_| after.card != before.card);
+    operations.extend(card.map(|card| json!({"op": "add", "path": at("card"), "value": card})));
+    plan::Write::Patch {
+        object: record(snapshot.app, release.number),
+        part: Part::Status,
+        patch: Patch::Json(operations),
+        copy: None,
+        when: Precondition::uid(release.uid.clone()),
+        if_absent: IfAbsent::Done,
+    }
+}
+
 /// A patch of a record's status, made on the version that was read.
 fn status_patch(snapshot: &Snapshot<'_>, release: &Release, status: &Value) -> plan::Write {
     plan::Write::Patch {
@@ -181,10 +205,14 @@ fn fields(status: &ReleaseStatus) -> Map<String, Value> {
 }
 
 fn told_value(told: &OutboxEntry) -> Value {
-    json!({
+    let mut value = json!({
         "event": told.event.word(),
         "destination": told.destination,
         "state": told.state,
         "at": told.at.map(|at| at.to_string()),
-    })
+    });
+    if let Some(card) = &told.card {
+        value["card"] = json!(card);
+    }
+    value
 }

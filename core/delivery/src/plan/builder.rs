@@ -133,6 +133,7 @@ pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, event: Re
                 destination: destination.clone(),
                 state: String::new(),
                 at: Some(snapshot.now),
+                card: None,
             });
         }
     }

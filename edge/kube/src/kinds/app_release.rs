@@ -47,7 +47,7 @@ enum Record {
         template_hash: Option<TemplateHash>,
         target_uid: Option<Arc<Uid>>,
         superseded: bool,
-        unsure: Option<Unsure>,
+        unsure: Option<Box<Unsure>>,
     },
     /// Over, and everybody was told; its status may be written again.
     Over(Box<Over>),
@@ -87,6 +87,30 @@ struct Told {
     destination: Arc<str>,
     state: Arc<str>,
     at: Option<Timestamp>,
+    card: Option<Box<str>>,
+}
+
+impl Told {
+    fn all(status: &ReleaseStatus, interner: &Interner) -> Box<[Self]> {
+        let told = |entry: &OutboxEntry| Self {
+            event: entry.event,
+            destination: interner.text(&entry.destination),
+            state: interner.text(&entry.state),
+            at: entry.at,
+            card: entry.card.as_deref().map(Box::from),
+        };
+        status.outbox.iter().map(told).collect()
+    }
+
+    fn entry(&self) -> OutboxEntry {
+        OutboxEntry {
+            event: self.event,
+            destination: self.destination.to_string(),
+            state: self.state.to_string(),
+            at: self.at,
+            card: self.card.as_deref().map(str::to_owned),
+        }
+    }
 }
 
 impl Over {
@@ -97,12 +121,7 @@ impl Over {
         interner: &Interner,
     ) -> Self {
         let Release { number, author, image, rollback_to, created_at, decision, status, .. } = release;
-        let told = |entry: &OutboxEntry| Told {
-            event: entry.event,
-            destination: interner.text(&entry.destination),
-            state: interner.text(&entry.state),
-            at: entry.at,
-        };
+        let told = Told::all(&status, interner);
         Self {
             number,
             template_hash,
@@ -124,17 +143,11 @@ impl Over {
             decided_at: status.decided_at,
             recovered_at: status.recovered_at,
             harmed: status.harmed,
-            told: status.outbox.iter().map(told).collect(),
+            told,
         }
     }
 
     fn status(&self) -> ReleaseStatus {
-        let entry = |told: &Told| OutboxEntry {
-            event: told.event,
-            destination: told.destination.to_string(),
-            state: told.state.to_string(),
-            at: told.at,
-        };
         ReleaseStatus {
             phase: self.phase,
             summary: self.summary.to_string(),
@@ -150,23 +163,26 @@ impl Over {
             // An empty list leaves the record's own as they are.
             findings: Vec::new(),
             harmed: self.harmed,
-            outbox: self.told.iter().map(entry).collect(),
+            outbox: self.told.iter().map(Told::entry).collect(),
         }
     }
 }
 
-/// What is kept of a release that the evidence could not tell about: it is watched on.
-#[derive(Clone, Copy, Debug)]
+/// What is kept of a release that the evidence could not tell about: it is watched on, and may be rolled back yet. Then what
+/// was told is told no second time.
+#[derive(Clone, Debug)]
 struct Unsure {
     started_at: Moment,
     decided_at: Moment,
+    told: Box<[Told]>,
 }
 
 impl Unsure {
-    fn of(release: &Release) -> Option<Self> {
+    fn of(release: &Release, interner: &Interner) -> Option<Box<Self>> {
         let times = release.status.started_at.zip(release.status.decided_at);
         let (started_at, decided_at) = times.filter(|_| release.is_kept_unsure())?;
-        Some(Self { started_at: started_at.into(), decided_at: decided_at.into() })
+        let told = Told::all(&release.status, interner);
+        Some(Box::new(Self { started_at: started_at.into(), decided_at: decided_at.into(), told }))
     }
 }
 
@@ -197,10 +213,11 @@ impl ReleaseFacts {
                 template_hash: template_hash.as_ref().map(ToString::to_string),
                 status: ReleaseStatus {
                     phase: if *superseded { ReleasePhase::Superseded } else { ReleasePhase::Kept },
-                    verdict: unsure.map(|_| Verdict::Undecided),
+                    verdict: unsure.as_ref().map(|_| Verdict::Undecided),
                     low_evidence: unsure.is_some(),
-                    started_at: unsure.map(|unsure| unsure.started_at.timestamp()),
-                    decided_at: unsure.map(|unsure| unsure.decided_at.timestamp()),
+                    started_at: unsure.as_ref().map(|unsure| unsure.started_at.timestamp()),
+                    decided_at: unsure.as_ref().map(|unsure| unsure.decided_at.timestamp()),
+                    outbox: unsure.iter().flat_map(|unsure| unsure.told.iter().map(Told::entry)).collect(),
                     ..ReleaseStatus::default()
                 },
                 ..Release::default()
@@ -274,7 +291,7 @@ fn record(release: Release, interner: &Interner) -> Record {
     let kept = status.phase == ReleasePhase::Kept;
     let superseded = status.phase == ReleasePhase::Superseded;
     let over = kept || superseded || status.phase == ReleasePhase::RolledBack;
-    let told = status.outbox.iter().all(|told| is_over(&told.state));
+    let told = status.outbox.iter().all(OutboxEntry::is_over);
     // Where they are not written as the manager writes them, the record is kept as it is.
     let template_hash = release.template_hash.as_deref().map(str::parse).transpose();
     let target_uid = release.target_uid.as_deref().map(str::parse::<Uid>).transpose();
@@ -284,17 +301,10 @@ fn record(release: Release, interner: &Interner) -> Record {
     // All releases of a service were released to one Deployment, nearly always.
     let target_uid = target_uid.map(|uid| interner.uid(uid));
     if release.author == Author::Manager && (kept || superseded) && !status.held && !status.needs_human {
-        let unsure = Unsure::of(&release);
+        let unsure = Unsure::of(&release, interner);
         return Record::Ended { number: release.number, template_hash, target_uid, superseded, unsure };
     }
     Record::Over(Box::new(Over::new(release, template_hash, target_uid, interner)))
-}
-
-/// Whether nothing more will become of an outbox entry in that state. An empty word is pending; what this version does not
-/// know is left alone.
-#[must_use]
-pub fn is_over(state: &str) -> bool {
-    !matches!(state.split(':').next().unwrap_or_default(), "" | "Pending" | "Sending")
 }
 
 fn author(wire: &AppRelease, trust: &Trust) -> Author {
@@ -396,5 +406,6 @@ fn told(wire: &Value) -> Option<OutboxEntry> {
         destination: text("destination").to_owned(),
         state: text("state").to_owned(),
         at: text("at").parse().ok(),
+        card: wire.get("card").and_then(Value::as_str).map(str::to_owned),
     })
 }

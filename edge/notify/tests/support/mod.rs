@@ -135,6 +135,7 @@ pub fn slack() -> Destination {
         kind: DestinationKind::Slack,
         url: SecretText::new(format!("https://hooks.slack.example/services/T0/B0/{TOKEN}")),
         channel: None,
+        token: None,
         signing_key: None,
     }
 }
@@ -145,6 +146,7 @@ pub fn webhook() -> Destination {
         kind: DestinationKind::Webhook,
         url: SecretText::new(format!("https://log.example/in?token={TOKEN}")),
         channel: None,
+        token: None,
         signing_key: Some(SecretText::new(SIGNING_KEY.to_owned())),
     }
 }

@@ -1,0 +1,87 @@
+//! Records what became of messages to people, as soon as it is known: until the record says so, the death of this process has
+//! the message sent again. So it reads nothing that it would have to wait for, and its writes meet no other's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use trimtab_kube::Key;
+use trimtab_kube::kinds::{Apps, Changed, Releases, Stores};
+use trimtab_kube::queue::Queue;
+use trimtab_plan::concern::{Concern, DELIVERY};
+use trimtab_plan::{Kind, Object, Plan, Report};
+
+use crate::context::Reads;
+use crate::controller::{Controller, Gathered};
+use crate::observed::{NOTHING_MEASURED, Observed};
+use crate::outbox::Outbox;
+
+/// Services recorded at one time: each takes one short write.
+const AT_ONCE: usize = 64;
+/// How long a process that is to stop waits until everything is recorded.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Records what became of messages.
+pub struct Messages {
+    /// What the cluster looks like.
+    pub stores: Stores,
+    /// Messages to people.
+    pub outbox: Arc<Outbox>,
+    /// Services with something to record; the queue of this controller.
+    pub queue: Queue<Key>,
+}
+
+impl Controller for Messages {
+    type Key = Key;
+    type Seen = (Observed, Timestamp);
+
+    /// It is a part of delivery that has turns of its own.
+    fn concern(&self) -> &'static Concern {
+        &DELIVERY
+    }
+
+    fn at_once(&self) -> usize {
+        AT_ONCE
+    }
+
+    fn concerned(&self, changed: Changed<'_>) -> Vec<Key> {
+        let services = changed.rows::<Releases>().map(|release| release.service());
+        services.filter(|service| self.outbox.knows_of(service)).collect()
+    }
+
+    fn all(&self) -> Vec<Key> {
+        self.outbox.unrecorded()
+    }
+
+    fn reads(&self, _service: &Key) -> Vec<Reads> {
+        Vec::new()
+    }
+
+    fn gather(&self, service: &Key, now: Timestamp) -> Gathered<Self::Seen> {
+        let Some(app) = self.stores.of::<Apps>().get(service) else { return Gathered::Nothing };
+        Gathered::Seen((Observed::gather(&self.stores, &app), now))
+    }
+
+    fn plan(&self, (observed, now): &Self::Seen) -> (Plan, Report) {
+        let snapshot = observed.snapshot(*now, &NOTHING_MEASURED);
+        let writes = self.outbox.record(observed, &snapshot);
+        let about = Object::new(Kind::MANAGED_APP, &observed.app.namespace, observed.app.name.clone());
+        let summary = format!("{} messages came to an end", writes.len());
+        (Plan { writes, wake_at: None }, Report { about, summary, steps: Vec::new() })
+    }
+
+    fn last_words(&self) -> BoxFuture<'_, ()> {
+        let recorded = async {
+            self.outbox.close().await;
+            while !self.queue.is_idle() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        // What is not recorded by then is left to the successor, as after a death.
+        tokio::time::timeout(LAST_RECORDS, recorded).map(drop).boxed()
+    }
+}

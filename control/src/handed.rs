@@ -1,0 +1,177 @@
+//! What this process handed to senders, and what became of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use trimtab_delivery::snapshot::{MessageState, Release, ReleaseEvent};
+use trimtab_kube::Key;
+use trimtab_kube::api::Term;
+use trimtab_notify::{Outcome, OutcomeState};
+
+/// How long an outcome is remembered after its record said so: a storage that lost its last seconds says less again.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// A message as its sender knows it: its key, and the lane of its destination.
+pub(crate) type MessageId = (String, String);
+
+/// Which entry of which outbox a message is.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) service: Key,
+    pub(crate) number: u64,
+    pub(crate) event: ReleaseEvent,
+    pub(crate) destination: String,
+}
+
+/// A message that was handed over.
+#[derive(Debug)]
+struct Handed {
+    entry: Entry,
+    /// The term of its sender.
+    term: Term,
+    outcome: Option<Became>,
+    /// Since when its record says so.
+    recorded: Option<Instant>,
+}
+
+/// What became of a message, in the words of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Became {
+    pub(crate) progress: MessageState,
+    pub(crate) state: String,
+    pub(crate) card: Option<String>,
+}
+
+impl Became {
+    /// `None` where whoever sends it next has to look whether it arrived.
+    pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
+        let (progress, why) = match &outcome.state {
+            OutcomeState::Sent => (MessageState::Sent, ""),
+            OutcomeState::GaveUp { why } => (MessageState::Failed, why.as_str()),
+            OutcomeState::Unknown { why } => (MessageState::Unknown, why.as_str()),
+            OutcomeState::Deferred => (MessageState::Pending, ""),
+            OutcomeState::ToLookUp => return None,
+        };
+        let card = outcome.card.as_ref().map(ToString::to_string);
+        Some(Self { progress, state: progress.because(why), card })
+    }
+}
+
+/// How far this process got with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has nothing to do with it.
+    NotOurs,
+    /// Its sender has it, or had it and its record does not say so yet.
+    Ours,
+    /// Its sender gave it back unsent.
+    GivenBack,
+}
+
+/// All messages that this process handed over and still has to know of.
+#[derive(Debug, Default)]
+pub(crate) struct AllHanded(Mutex<BTreeMap<MessageId, Handed>>);
+
+impl AllHanded {
+    /// A sender of `term` gets the message.
+    pub(crate) fn begin(&self, id: MessageId, entry: Entry, term: Term) {
+        let mut all = self.lock();
+        all.retain(|_, handed| handed.recorded.is_none_or(|since| since.elapsed() < REMEMBERED));
+        all.insert(id, Handed { entry, term, outcome: None, recorded: None });
+    }
+
+    pub(crate) fn standing(&self, id: &MessageId) -> Standing {
+        match self.lock().get(id).map(|handed| &handed.outcome) {
+            None => Standing::NotOurs,
+            Some(Some(became)) if became.progress == MessageState::Pending => Standing::GivenBack,
+            Some(_) => Standing::Ours,
+        }
+    }
+
+    /// Notes what became of a message that a sender of `term` had. Returns the service whose record is to say so; `None`
+    /// where nobody wants to know.
+    pub(crate) fn settle(&self, id: &MessageId, term: Term, became: Option<Became>) -> Option<Key> {
+        let mut all = self.lock();
+        let handed = all.get_mut(id).filter(|handed| handed.term == term)?;
+        let Some(became) = became else {
+            all.remove(id);
+            return None;
+        };
+        handed.outcome = Some(became);
+        Some(handed.entry.service.clone())
+    }
+
+    /// Another term begins. Where somebody may have led in between, only that a message arrived is true for good.
+    pub(crate) fn begin_term(&self, unbroken: bool) {
+        let sent = |handed: &Handed| {
+            handed.outcome.as_ref().is_some_and(|became| became.progress == MessageState::Sent)
+        };
+        self.lock().retain(|_, handed| unbroken || sent(handed));
+    }
+
+    pub(crate) fn forget(&self, service: &Key) {
+        self.lock().retain(|_, handed| handed.entry.service != *service);
+    }
+
+    /// Services whose records do not say yet what became of their messages.
+    pub(crate) fn unrecorded(&self) -> BTreeSet<Key> {
+        let all = self.lock();
+        let unrecorded = all.values().filter(|handed| handed.outcome.is_some() && handed.recorded.is_none());
+        unrecorded.map(|handed| handed.entry.service.clone()).collect()
+    }
+
+    /// Whether an outcome is known of a message of `service`.
+    pub(crate) fn has_outcome(&self, service: &Key) -> bool {
+        let all = self.lock();
+        all.values().any(|handed| handed.outcome.is_some() && handed.entry.service == *service)
+    }
+
+    /// What the records of `service` do not say yet: the release, the place in its outbox, and what became of it.
+    pub(crate) fn to_record<'a>(
+        &self,
+        service: &Key,
+        releases: &'a [Release],
+    ) -> Vec<(&'a Release, usize, Became)> {
+        let mut due = Vec::new();
+        self.lock().retain(|_, handed| {
+            let Some(became) = handed.outcome.as_ref().filter(|_| handed.entry.service == *service) else {
+                return true;
+            };
+            let Some((release, place)) = find(&handed.entry, releases) else { return true };
+            let entry = &release.status.outbox[place];
+            if became.progress == MessageState::Pending {
+                let given_back = entry.progress() != Some(MessageState::Sending);
+                if !given_back {
+                    due.push((release, place, became.clone()));
+                }
+                return !given_back;
+            }
+            if entry.is_over() {
+                handed.recorded.get_or_insert_with(Instant::now);
+            } else {
+                handed.recorded = None;
+                due.push((release, place, became.clone()));
+            }
+            true
+        });
+        due
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<MessageId, Handed>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn find<'a>(entry: &Entry, releases: &'a [Release]) -> Option<(&'a Release, usize)> {
+    let release = releases.iter().find(|release| release.number == entry.number)?;
+    let same = |told: &trimtab_delivery::snapshot::OutboxEntry| {
+        told.event == entry.event && told.destination == entry.destination
+    };
+    Some((release, release.status.outbox.iter().position(same)?))
+}
