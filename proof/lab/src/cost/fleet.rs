@@ -37,7 +37,7 @@ pub(super) fn shipping(plan: &CostPlan) -> Vec<Name> {
 pub(super) async fn deploy(lab: &Lab, plan: &CostPlan) -> Result<()> {
     let policy = json!({
         "apiVersion": "trimtab.dev/v1alpha1", "kind": "FleetPolicy", "metadata": {"name": "everyone"},
-        "spec": {"delivery": {"watch": plan.watch}},
+        "spec": {"defaults": {"delivery": {"watch": plan.watch}}},
     });
     create(lab, "/apis/trimtab.dev/v1alpha1/fleetpolicies", &policy).await?;
     for number in (0..plan.apps).step_by(PER_NAMESPACE) {

@@ -26,15 +26,15 @@ use crate::lab::{Lab, LabOptions, Pods};
 const CLAIM_LIMIT: Duration = Duration::from_secs(1_800);
 /// How long the releases may take.
 const SHIP_LIMIT: Duration = Duration::from_secs(900);
-/// Silence of the manager that counts as rest.
-const QUIET: Duration = Duration::from_secs(30);
+/// Silence of the manager that counts as rest: a minute after a claim it says whether its rules find their series.
+const QUIET: Duration = Duration::from_secs(90);
 /// How often the lab looks.
 const LOOK: Duration = Duration::from_secs(1);
 /// Pods for one node, of the 250 that it takes: the scheduler has room to choose.
 const PODS_PER_NODE: usize = 150;
 /// What the manager writes at rest: it says that it lives.
 const LEASES: &str = "coordination.k8s.io leases";
-/// How records of the services begin and end.
+/// Records of releases.
 const RECORDS: &str = "/apis/trimtab.dev/v1alpha1/appreleases?resourceVersion=0";
 
 /// What is measured.
