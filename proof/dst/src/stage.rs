@@ -22,7 +22,7 @@ use trimtab_world::{Clients, Storage, World, WorldConfig};
 
 use crate::fault::Ongoing;
 use crate::messages::Messages;
-use crate::planted::{self, Planted};
+use crate::planted::{self, Planted, Wrapped};
 
 /// Namespace of the scenarios' services.
 pub const NAMESPACE: &str = "shop";
@@ -188,13 +188,10 @@ impl Stage {
         config.limits = self.limits.clone();
         let prometheus = Prometheus::new(Arc::new(InProcess(self.world.prometheus().clone())), config)
             .expect("a constant address is valid");
-        let parts = Parts {
-            api: Api::new(planted::client(self.planted, &actor), MANAGER),
-            clock,
-            measure: Arc::new(PrometheusMeasure::new(Arc::new(prometheus))),
-            transport: planted::transport(self.planted, &self.messages),
-            host: Host::new(),
-        };
+        let measure = Arc::new(PrometheusMeasure::new(Arc::new(prometheus)));
+        let Wrapped { client, transport, measure } =
+            planted::wrap(self.planted, &actor, &self.messages, measure);
+        let parts = Parts { api: Api::new(client, MANAGER), clock, measure, transport, host: Host::new() };
         let options = ManagerOptions {
             namespace: OWN_NAMESPACE.to_owned(),
             identity: format!("manager-{}", self.started),

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use trimtab_kube::clock::Clock;
-use trimtab_world::kubelet::{Binding, Kubelet, KubeletConfig};
+use trimtab_world::kubelet::{Binding, Kubelet, KubeletConfig, Modelled};
 
 use crate::access::Access;
 use crate::cluster::{Component, ControlPlane, ControlPlaneOptions};
@@ -32,6 +32,8 @@ const PORTS_PER_LAB: u16 = 10;
 const MOST_LABS: u16 = 1_000;
 /// How long one kubectl or helm may take; both have waiting commands, with limits of their own below this.
 const COMMAND_LIMIT: Duration = Duration::from_secs(300);
+/// What modelled pods differ by from one another.
+const MODELLED_SEED: u64 = 1;
 /// How often [`Lab::wait_for`] asks.
 const WAIT_POLL: Duration = Duration::from_millis(200);
 
@@ -47,8 +49,19 @@ pub struct LabOptions {
     pub nodes: usize,
     /// A Prometheus, or none.
     pub prometheus: Option<PrometheusOptions>,
+    /// What pods are.
+    pub pods: Pods,
     /// What containers without a command run: a program that calls [`crate::service::run_if_asked`].
     pub program: PathBuf,
+}
+
+/// What runs when a pod is scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pods {
+    /// Its containers are processes.
+    Processes,
+    /// Nothing: its status says what the tags of its images ask for, see [`Modelled`].
+    Modelled,
 }
 
 impl LabOptions {
@@ -59,7 +72,7 @@ impl LabOptions {
     pub fn new() -> Result<Self> {
         let program = std::env::current_exe().context("cannot find this program's own file")?;
         let (control_plane, prometheus) = Default::default();
-        Ok(Self { control_plane, nodes: 3, prometheus: Some(prometheus), program })
+        Ok(Self { control_plane, nodes: 3, prometheus: Some(prometheus), pods: Pods::Processes, program })
     }
 
     /// The API server and the built-in controllers alone: no node, no Prometheus.
@@ -99,7 +112,7 @@ impl Lab {
             nodes::register(&client, name).await?;
         }
         let kubelet = (!names.is_empty())
-            .then(|| start_kubelet(&client, names, options.program, &directory))
+            .then(|| start_kubelet(&client, names, options.pods, options.program, &directory))
             .transpose()?;
         let prometheus = match &options.prometheus {
             Some(settings) => {
@@ -296,14 +309,23 @@ impl Drop for Task {
 fn start_kubelet(
     client: &kube::Client,
     nodes: Vec<String>,
+    pods: Pods,
     program: PathBuf,
     directory: &Path,
 ) -> Result<Task> {
-    let logs = logs(directory);
-    std::fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
     let config = KubeletConfig { binding: Binding::Scheduler, nodes };
-    let runtime = ProcessRuntime::new(program, logs);
-    Ok(Task(tokio::spawn(Kubelet::new(client.clone(), Clock::system(), config, runtime).run())))
+    let (client, clock) = (client.clone(), Clock::system());
+    let task = match pods {
+        Pods::Processes => {
+            let logs = logs(directory);
+            std::fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
+            tokio::spawn(Kubelet::new(client, clock, config, ProcessRuntime::new(program, logs)).run())
+        }
+        Pods::Modelled => {
+            tokio::spawn(Kubelet::new(client, clock, config, Modelled::new(MODELLED_SEED)).run())
+        }
+    };
+    Ok(Task(task))
 }
 
 fn logs(directory: &Path) -> PathBuf {

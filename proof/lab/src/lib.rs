@@ -34,6 +34,7 @@
 pub mod access;
 mod audit;
 pub mod cluster;
+pub mod cost;
 pub mod harness;
 pub mod judged;
 mod lab;
@@ -52,7 +53,7 @@ pub use self::access::{Access, User};
 pub use self::audit::AuditEvent;
 pub use self::cluster::{Component, ControlPlaneOptions};
 pub use self::harness::Case;
-pub use self::lab::{Lab, LabOptions};
+pub use self::lab::{Lab, LabOptions, Pods};
 pub use self::load::{Load, LoadPlan, LoadReport};
 pub use self::netns::{Namespace, reexec_in_namespace};
 pub use self::prometheus::{Prometheus, PrometheusOptions};

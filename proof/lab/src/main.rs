@@ -1,11 +1,13 @@
 //! `trimtab-lab`: the lab by hand.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use futures::future::{try_join, try_join_all};
 use tokio::process::Command;
+use trimtab_lab::cost::{self, CostPlan};
 use trimtab_lab::judged::{self, Kind, Round, RoundResult, Site};
 use trimtab_lab::{Lab, LabOptions, Tools, reexec_in_namespace, service};
 
@@ -34,6 +36,24 @@ enum Action {
         /// How long a release is judged after its last pod is ready
         #[arg(long, default_value = "30s")]
         watch: String,
+    },
+    /// Measure what a manager costs a large cluster: memory, CPU and API writes, at rest and while many services ship
+    Cost {
+        /// Services
+        #[arg(long, default_value_t = 2_000)]
+        apps: usize,
+        /// Services of them that ship a release, all at once
+        #[arg(long, default_value_t = 100)]
+        releases: usize,
+        /// Pods of each service; nothing runs in them
+        #[arg(long, default_value_t = 1)]
+        replicas: usize,
+        /// How long a release is judged after its last pod is ready
+        #[arg(long, default_value = "30s")]
+        watch: String,
+        /// How many seconds the manager is measured at rest
+        #[arg(long, default_value_t = 120)]
+        idle: u64,
     },
     /// Be the demo service that runs in the lab's pods
     Service(service::ServiceArguments),
@@ -78,6 +98,19 @@ fn act(action: Action) -> Result<ExitCode> {
                 let code = judge(&lab, runs, &watch).await?;
                 lab.stop().await?;
                 Ok(code)
+            })
+        }
+        Action::Cost { apps, releases, replicas, watch, idle } => {
+            let plan = CostPlan { apps, releases, replicas, watch, idle: Duration::from_secs(idle) };
+            let tools = Tools::ensure()?;
+            let namespace = reexec_in_namespace(&tools)?;
+            let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
+            runtime.block_on(async {
+                let lab = Lab::start(&tools, &namespace, cost::options(&plan)?).await?;
+                let cost = cost::measure(&lab, &plan).await?;
+                print!("{cost}");
+                lab.stop().await?;
+                Ok(if cost.keeps_promises() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             })
         }
         Action::Service(arguments) => {

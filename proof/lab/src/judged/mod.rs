@@ -148,6 +148,15 @@ impl Site {
         process.with_context(|| format!("{} does not run", identity(number)))?.kill().await
     }
 
+    /// Process id of a manager.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn manager_id(&self, number: u16) -> Result<u32> {
+        let process = self.managers.get(&number);
+        process.and_then(Process::id).with_context(|| format!("{} does not run", identity(number)))
+    }
+
     /// Whether no manager was left running.
     #[must_use]
     pub fn is_deserted(&self) -> bool {
