@@ -1,6 +1,6 @@
 //! `trimtab get`: services and how they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -82,11 +82,10 @@ async fn looked_after<'a>(
     session: &Session<'_>,
     apps: &'a [ManagedApp],
 ) -> BTreeMap<Option<&'a str>, Attended> {
+    let instances: BTreeSet<Option<&str>> = apps.iter().map(attended::instance).collect();
     let mut looked = BTreeMap::new();
-    for instance in apps.iter().map(attended::instance) {
-        if !looked.contains_key(&instance) {
-            looked.insert(instance, attended::attended(&session.api, instance, session.clock.now()).await);
-        }
+    for instance in instances {
+        looked.insert(instance, attended::attended(&session.api, instance, session.clock.now()).await);
     }
     looked
 }

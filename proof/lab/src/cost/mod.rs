@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
+use trimtab_kube::clock::Clock;
 
 pub use self::report::Cost;
 use self::report::{Claimed, Idle, Shipped};
@@ -158,7 +159,7 @@ async fn rest(meter: &Meter<'_>, plan: &CostPlan) -> Result<Idle> {
 async fn ship(meter: &Meter<'_>, plan: &CostPlan) -> Result<Shipped> {
     let (lab, names) = (meter.lab, fleet::shipping(plan));
     let (before, cpu) = (meter.asked()?.len(), meter.usage()?.cpu);
-    let (began, started) = (Timestamp::now(), Instant::now());
+    let (began, started) = (Clock::system().now(), Instant::now());
     fleet::ship(lab, &names).await?;
     let begun = lab
         .wait_for("every release is kept", SHIP_LIMIT, async || {
