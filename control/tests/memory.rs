@@ -147,7 +147,8 @@ fn release(app: usize, index: usize) -> Value {
         json!({"name": name, "verdict": "Pass", "summary": summary, "canaryBad": 0, "canaryTotal": 14634.0, "stableBad": 0,
             "stableTotal": 14192.0, "ratio": [256.0, 11.094, 1_000_000.0], "evidence": [6.749, 3.505]})
     };
-    let told = |event: &str| json!({"event": event, "destination": "slack", "state": "Sent", "at": "2026-01-01T00:18:30.595123456Z"});
+    let told =
+        |event: &str, at: &str| json!({"event": event, "destination": "slack", "state": "Sent", "at": at});
     let record = json!({
         "apiVersion": trimtab_api::API_VERSION, "kind": "AppRelease", "metadata": metadata,
         "spec": {"app": service(app), "number": number, "previous": number - 1, "actor": "argocd-controller",
@@ -157,7 +158,7 @@ fn release(app: usize, index: usize) -> Value {
             "phase": phase(index), "verdict": verdict(index), "summary": summary, "harmed": 0.0,
             "startedAt": "2026-01-01T00:13:25.010123456Z", "readyAt": "2026-01-01T00:13:30.595123456Z", "decidedAt": "2026-01-01T00:18:30.595123456Z",
             "rules": [rule("rpc-errors"), rule("panics-and-crashes"), rule("database-errors")],
-            "notifications": [told("Started"), told("Kept")],
+            "notifications": [told("Started", "2026-01-01T00:13:25.010123456Z"), told("Kept", "2026-01-01T00:18:30.595123456Z")],
         },
     });
     sealed(app, number, record)

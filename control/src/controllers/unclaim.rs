@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use trimtab_delivery::command;
 use trimtab_delivery::lower::{freed, label, put_back, returned};
 use trimtab_delivery::names::CLAIM_ANNOTATION;
 use trimtab_delivery::seal::Author;
@@ -94,7 +95,8 @@ impl Controller for Unclaim {
         }
         // Whom it claims is unknown, and may be this one.
         if let Some(app) = apps.undecodable_in(&target.namespace).next() {
-            tracing::warn!(deployment = %target, managed_app = %app, "keeps a claim that no ManagedApp names: one of its namespace cannot be read; `kubectl get managedapp -o yaml` shows it");
+            let shows = command::kubectl(&format!("get managedapp {} -o yaml", app.name), &app.namespace);
+            tracing::warn!(deployment = %target, managed_app = %app, "keeps a claim that no ManagedApp names: one of its namespace cannot be read; `{shows}` shows it");
             return now.checked_add(UNDECODABLE_AGAIN).map_or(Gathered::Nothing, Gathered::Later);
         }
         drop(apps);

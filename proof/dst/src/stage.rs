@@ -1,5 +1,6 @@
 //! A whole cluster in one process: simulated API server, modelled world, and the real manager on top.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,10 +134,12 @@ impl Stage {
             narrow(&mut objects, watched);
         }
         objects.extend(rights_of_the_world());
-        let namespaces = [NAMESPACE, OWN_NAMESPACE];
-        let spaces = namespaces
-            .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
-        sim.load(spaces.into_iter().chain(objects).chain([seal_key()]).collect())
+        let mut namespaces = BTreeSet::from([NAMESPACE, OWN_NAMESPACE]);
+        if let Namespaces::These(watched) = &options.watched {
+            namespaces.extend(watched.iter().map(|name| &**name));
+        }
+        let space = |name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        sim.load(namespaces.into_iter().map(space).chain(objects).chain([seal_key()]).collect())
             .expect("the manifests that ship with Trimtab are valid");
         let storage = Storage {
             load: &|objects| sim.load(objects),

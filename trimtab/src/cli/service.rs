@@ -190,10 +190,10 @@ impl Service {
         self.releases.iter().find(|release| release.spec.number == number).ok_or_else(|| {
             if let Some(refused) = self.refused.iter().find(|refused| refused.number == number) {
                 let message = format!("not counted, and never brought back: {}", refused.why);
-                return Failure::refused(message).hint(format!(
-                    "`kubectl get apprelease {} -o yaml` shows it; delete it if nobody needs it",
-                    release_object(&self.name, number)
-                ));
+                let get = format!("get apprelease {} -o yaml", release_object(&self.name, number));
+                let get = command::kubectl(&get, &self.namespace);
+                return Failure::refused(message)
+                    .hint(format!("`{get}` shows it; delete it if nobody needs it"));
             }
             Failure::refused(format!("{} has no release {}", self.name, release_word(number)))
                 .hint(format!("`{}` lists what is remembered", self.command("history")))

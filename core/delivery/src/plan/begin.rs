@@ -33,12 +33,16 @@ pub(super) fn adopt_baseline(builder: &mut PlanBuilder<'_>, target: &Target) {
     }
     if target.held_by_admission() && target.held_images.contains(&target.image) {
         // What runs is not in the spec: its record is gone, or counts no more.
+        let namespace = &builder.snapshot.app.namespace;
+        let unclaim = format!("annotate deployment {} {CLAIM_ANNOTATION}-", target.name);
+        let (unclaim, resume) =
+            (command::kubectl(&unclaim, namespace), command::resume(&target.name, namespace));
         return builder.waits(
             Reason::HeldUnrecorded,
             builder.deployment(),
             "a rejected template is held, and no release that counts tells what runs instead",
             "leaves it held",
-            format!("another pod template; to let this one pass, `kubectl annotate deployment {} -n {} {CLAIM_ANNOTATION}-` and `kubectl rollout resume`", target.name, builder.snapshot.app.namespace),
+            format!("another pod template; to let this one pass, `{unclaim}` and `{resume}`"),
         );
     }
     let number = builder.snapshot.free_number(target.revision.unwrap_or(1));

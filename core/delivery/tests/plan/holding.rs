@@ -264,6 +264,6 @@ fn what_is_held_is_never_taken_for_what_runs() {
     unrecorded.releases.clear();
     check("its records are gone, or count no more", &unrecorded, "
         = Unclaimed: Claiming
-        why a rejected template is held, and no release that counts tells what runs instead -> leaves it held; waits for another pod template; to let this one pass, `kubectl annotate deployment pay -n shop trimtab.dev/claim-` and `kubectl rollout resume`
+        why a rejected template is held, and no release that counts tells what runs instead -> leaves it held; waits for another pod template; to let this one pass, `kubectl annotate deployment pay trimtab.dev/claim- -n shop` and `kubectl rollout resume deployment/pay -n shop`
     ");
 }

@@ -4,7 +4,6 @@ mod wire;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use trimtab_api::AppRelease;
 use trimtab_delivery::seal::Author;
 use trimtab_delivery::snapshot::{Decision, OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
@@ -51,7 +50,7 @@ enum Record {
 }
 
 /// What is kept of a release that is over: what its template is held by, and everything that a write of its status says
-/// again.
+/// again. Times to the second: those that did not change are not written again.
 #[derive(Clone, Debug)]
 struct Over {
     number: u64,
@@ -69,10 +68,10 @@ struct Over {
     needs_human: bool,
     restores: u32,
     summary: Box<str>,
-    started_at: Option<Timestamp>,
-    ready_at: Option<Timestamp>,
-    decided_at: Option<Timestamp>,
-    recovered_at: Option<Timestamp>,
+    started_at: Option<Moment>,
+    ready_at: Option<Moment>,
+    decided_at: Option<Moment>,
+    recovered_at: Option<Moment>,
     harmed: Option<f64>,
     told: Box<[Told]>,
 }
@@ -81,9 +80,9 @@ struct Over {
 #[derive(Clone, Debug)]
 struct Told {
     event: ReleaseEvent,
-    destination: Arc<str>,
-    state: Arc<str>,
-    at: Option<Timestamp>,
+    /// Destination and state, with a tab between them: a fleet has few such pairs.
+    words: Arc<str>,
+    at: Option<Moment>,
     card: Option<Box<str>>,
 }
 
@@ -91,20 +90,20 @@ impl Told {
     fn all(status: &ReleaseStatus, interner: &Interner) -> Box<[Self]> {
         let told = |entry: &OutboxEntry| Self {
             event: entry.event,
-            destination: interner.text(&entry.destination),
-            state: interner.text(&entry.state),
-            at: entry.at,
+            words: interner.text(&format!("{}\t{}", entry.destination.replace('\t', " "), entry.state)),
+            at: entry.at.map(Moment::from),
             card: entry.card.as_deref().map(Box::from),
         };
         status.outbox.iter().map(told).collect()
     }
 
     fn entry(&self) -> OutboxEntry {
+        let (destination, state) = self.words.split_once('\t').unwrap_or_default();
         OutboxEntry {
             event: self.event,
-            destination: self.destination.to_string(),
-            state: self.state.to_string(),
-            at: self.at,
+            destination: destination.to_owned(),
+            state: state.to_owned(),
+            at: self.at.map(Moment::timestamp),
             card: self.card.as_deref().map(str::to_owned),
         }
     }
@@ -135,10 +134,10 @@ impl Over {
             needs_human: status.needs_human,
             restores: status.restores,
             summary: status.summary.into(),
-            started_at: status.started_at,
-            ready_at: status.ready_at,
-            decided_at: status.decided_at,
-            recovered_at: status.recovered_at,
+            started_at: status.started_at.map(Moment::from),
+            ready_at: status.ready_at.map(Moment::from),
+            decided_at: status.decided_at.map(Moment::from),
+            recovered_at: status.recovered_at.map(Moment::from),
             harmed: status.harmed,
             told,
         }
@@ -151,10 +150,10 @@ impl Over {
             verdict: self.verdict,
             low_evidence: self.low_evidence,
             held: self.held,
-            started_at: self.started_at,
-            ready_at: self.ready_at,
-            decided_at: self.decided_at,
-            recovered_at: self.recovered_at,
+            started_at: self.started_at.map(Moment::timestamp),
+            ready_at: self.ready_at.map(Moment::timestamp),
+            decided_at: self.decided_at.map(Moment::timestamp),
+            recovered_at: self.recovered_at.map(Moment::timestamp),
             restores: self.restores,
             needs_human: self.needs_human,
             // An empty list leaves the record's own as they are.
@@ -171,15 +170,42 @@ impl Over {
 struct Unsure {
     started_at: Moment,
     decided_at: Moment,
-    told: Box<[Told]>,
+    /// A line for each message that was told: event, destination and state, with tabs between them. Nearly all releases of
+    /// a fleet share a few such texts, because a message is owed when its release starts or is decided.
+    told: Arc<str>,
 }
 
 impl Unsure {
+    /// `None` where that is not all there is to keep.
     fn of(release: &Release, interner: &Interner) -> Option<Box<Self>> {
-        let times = release.status.started_at.zip(release.status.decided_at);
-        let (started_at, decided_at) = times.filter(|_| release.is_kept_unsure())?;
-        let told = Told::all(&release.status, interner);
-        Some(Box::new(Self { started_at: started_at.into(), decided_at: decided_at.into(), told }))
+        let status = &release.status;
+        let (started_at, decided_at) = status.started_at.zip(status.decided_at)?;
+        let unsure = Self { started_at: started_at.into(), decided_at: decided_at.into(), told: "".into() };
+        let mut told = String::new();
+        for OutboxEntry { event, destination, state, at, card } in &status.outbox {
+            let is_plain = |text: &str| !text.contains(['\t', '\n']);
+            let usual = at.map(Moment::from) == Some(unsure.at(*event));
+            if card.is_some() || !usual || !is_plain(destination) || !is_plain(state) {
+                return None;
+            }
+            told += &format!("{}\t{destination}\t{state}\n", event.word());
+        }
+        Some(Box::new(Self { told: interner.text(&told), ..unsure }))
+    }
+
+    /// When a message about `event` was owed.
+    fn at(&self, event: ReleaseEvent) -> Moment {
+        if event == ReleaseEvent::Started { self.started_at } else { self.decided_at }
+    }
+
+    fn outbox(&self) -> Vec<OutboxEntry> {
+        let entry = |line: &str| {
+            let mut parts = line.splitn(3, '\t').map(str::to_owned);
+            let event = ReleaseEvent::parse(&parts.next()?)?;
+            let (destination, state) = parts.next().zip(parts.next())?;
+            Some(OutboxEntry { event, destination, state, at: Some(self.at(event).timestamp()), card: None })
+        };
+        self.told.lines().filter_map(entry).collect()
     }
 }
 
@@ -214,7 +240,7 @@ impl ReleaseFacts {
                     low_evidence: unsure.is_some(),
                     started_at: unsure.as_ref().map(|unsure| unsure.started_at.timestamp()),
                     decided_at: unsure.as_ref().map(|unsure| unsure.decided_at.timestamp()),
-                    outbox: unsure.iter().flat_map(|unsure| unsure.told.iter().map(Told::entry)).collect(),
+                    outbox: unsure.as_ref().map(|unsure| unsure.outbox()).unwrap_or_default(),
                     ..ReleaseStatus::default()
                 },
                 ..Release::default()
@@ -297,8 +323,10 @@ fn record(release: Release, interner: &Interner) -> Record {
     };
     // All releases of a service were released to one Deployment, nearly always.
     let target_uid = target_uid.map(|uid| interner.uid(uid));
-    if release.author == Author::Manager && (kept || superseded) && !status.held && !status.needs_human {
-        let unsure = Unsure::of(&release, interner);
+    let watched = release.is_kept_unsure();
+    let unsure = watched.then(|| Unsure::of(&release, interner)).flatten();
+    let is_all = (kept || superseded) && !status.held && !status.needs_human && watched == unsure.is_some();
+    if release.author == Author::Manager && is_all {
         return Record::Ended { number: release.number, template_hash, target_uid, superseded, unsure };
     }
     Record::Over(Box::new(Over::new(release, template_hash, target_uid, interner)))
