@@ -13,16 +13,13 @@ use super::attended;
 use super::deploy::NewRecord;
 use super::exit::{Exit, Failure};
 use super::put_back::{NOT_ROLLED_BACK, native, put_back, put_back_numbered, template_of};
-use super::service::{Service, Standing, phase};
+use super::service::{PLACEHOLDER, Service, Standing, phase};
 use super::session::Session;
 
 /// How often a decision is written again because the release's record changed meanwhile.
 const ATTEMPTS_MAX: usize = 5;
 /// Longest reason that a record keeps, in characters.
 const BECAUSE_CHARS_MAX: usize = 1024;
-
-/// What printed commands say where a person has to write something.
-pub(super) const PLACEHOLDER: &str = "...";
 
 /// What a person decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

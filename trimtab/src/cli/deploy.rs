@@ -11,9 +11,8 @@ use trimtab_kube::{Api, ApiError};
 use trimtab_units::template_hash;
 
 use super::args::DeployArgs;
-use super::decide::PLACEHOLDER;
 use super::exit::{Exit, Failure};
-use super::service::{Service, Standing, text, typed};
+use super::service::{PLACEHOLDER, Service, Standing, text, typed};
 use super::session::Session;
 use super::{attended, wait};
 

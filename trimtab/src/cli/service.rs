@@ -19,6 +19,9 @@ use trimtab_workload::service_image;
 use super::exit::Failure;
 use super::whereabouts;
 
+/// What printed commands say where a person has to write something.
+pub(super) const PLACEHOLDER: &str = "...";
+
 /// A service.
 pub struct Service {
     /// Namespace.
