@@ -8,7 +8,6 @@ use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_kube::{Api, Resource};
 
 use super::exit::Failure;
-use super::service::text;
 
 /// Namespaces that are named at most.
 const NAMED_MAX: usize = 3;
@@ -62,8 +61,8 @@ fn listed(namespaces: &[String], there: impl Fn(&str) -> String) -> String {
 async fn namespaces(api: &Api, resource: &Resource, name: &str) -> Option<Vec<String>> {
     let named = Selector::all().fields(format!("metadata.name={name}"));
     let found = api.list(resource, None, &named).await.ok()?;
-    let of = |object: &Value| text(object, "/metadata/namespace").to_owned();
-    let mut namespaces: Vec<String> = found.iter().map(of).collect();
+    let of = |object: &Value| object["metadata"]["namespace"].as_str().map(str::to_owned);
+    let mut namespaces: Vec<String> = found.iter().filter_map(of).collect();
     namespaces.sort();
     Some(namespaces)
 }
