@@ -277,7 +277,7 @@ mod tests {
         );
         check(
             json!({"observedGeneration": 2, "updatedReplicas": 3, "replicas": 4}),
-            waits("1 old pods are left"),
+            waits("old pods left: 1"),
         );
         check(
             json!({"observedGeneration": 2, "updatedReplicas": 3, "replicas": 3, "availableReplicas": 2}),
