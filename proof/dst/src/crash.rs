@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use trimtab_delivery::seal::{SEAL_ANNOTATION, Seal};
 
 use crate::script;
 use crate::stage::{LEASES, MANAGER_USER, Stage, StageOptions};
@@ -94,6 +95,11 @@ fn mask(object: &mut Value) {
             for (name, member) in members.iter_mut() {
                 if name == "summary" || name == "note" || name == "message" {
                     *member = Value::from(without_numbers(member.as_str().unwrap_or_default()));
+                } else if name == SEAL_ANNOTATION {
+                    // It vouches for the uid of the Deployment, which is another one in every run. That it holds is told by
+                    // the service's condition about its records, which is compared.
+                    let is_seal = member.as_str().is_some_and(|text| text.parse::<Seal>().is_ok());
+                    *member = Value::from(is_seal);
                 } else {
                     mask(member);
                 }
