@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use trimtab_kube::api::{Leadership, Term};
-use trimtab_kube::kinds::{Stores, WatchPart};
+use trimtab_kube::kinds::Stores;
+use trimtab_kube::watch::WatchPart;
 
 /// How long a decision that is held waits for the watches to come back.
 pub const HELD_AGAIN: Duration = Duration::from_secs(5);
@@ -52,7 +53,7 @@ impl Standing {
     pub fn may_decide(&self, namespaces: &[&str]) -> Result<Term, Hold> {
         let term = self.leadership.term().ok_or(Hold::Elsewhere)?;
         let concerned = |part: &WatchPart| part.as_ref().is_none_or(|name| namespaces.contains(&&**name));
-        for part in self.stores.parts().iter().filter(|part| concerned(part)) {
+        for part in self.stores.parts().filter(|part| concerned(part)) {
             if self.lock().get(part) != Some(&term) {
                 return Err(Hold::Elsewhere);
             }
@@ -67,11 +68,14 @@ impl Standing {
     /// wrote last. Decisions of `term` are made from here on; `more` is told each time that there is more to decide about. A
     /// namespace that cannot be listed is waited for without an end, and holds up no other.
     pub async fn read_anew(&self, term: Term, more: impl Fn()) {
-        let read = |part: WatchPart| async move {
-            self.stores.resync(&part).await;
-            part
+        let read = |part: &WatchPart| {
+            let part = part.clone();
+            async move {
+                self.stores.resync(&part).await;
+                part
+            }
         };
-        let mut reading: FuturesUnordered<_> = self.stores.parts().into_iter().map(read).collect();
+        let mut reading: FuturesUnordered<_> = self.stores.parts().map(read).collect();
         while let Some(part) = reading.next().await {
             self.lock().insert(part, term);
             // Those that are ready at one time are told at one time.
@@ -85,9 +89,8 @@ impl Standing {
     /// What the whole process stands on and cannot be relied on, and why; `None` while at least a part can be decided about.
     #[must_use]
     pub fn unready(&self) -> Option<String> {
-        let (namespaces, whole): (Vec<_>, Vec<_>) =
-            self.stores.parts().into_iter().partition(WatchPart::is_some);
-        let found = |parts: &[WatchPart]| -> Vec<String> {
+        let (namespaces, whole): (Vec<_>, Vec<_>) = self.stores.parts().partition(|part| part.is_some());
+        let found = |parts: &[&WatchPart]| -> Vec<String> {
             parts.iter().filter_map(|part| self.stores.unhealthy(part)).collect()
         };
         let (whole, in_namespaces) = (found(&whole), found(&namespaces));

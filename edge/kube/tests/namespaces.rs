@@ -12,8 +12,9 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use trimtab_kube::expectations::Expectations;
-use trimtab_kube::kinds::{self, Apps, Changed, MANAGED_APPS, Namespaces, Pods, Policies, Stores, WatchPart};
+use trimtab_kube::kinds::{self, Apps, Changed, MANAGED_APPS, Namespaces, Pods, Policies, Stores};
 use trimtab_kube::resource::Key;
+use trimtab_kube::watch::WatchPart;
 
 /// What the server says: names by collection. A collection that is not here is empty.
 #[derive(Clone, Default)]

@@ -4,8 +4,10 @@
 //! looks for it before posting. An edited card notifies nobody. What people must act on is also said in a reply to it, which
 //! is shown in the channel.
 
+use std::fmt;
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::answer::Verdict;
@@ -20,6 +22,8 @@ const METADATA: &str = "trimtab_release";
 const PAGE: usize = 100;
 /// Pages that are looked through at most.
 const PAGES_MAX: usize = 10;
+/// All but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// How much earlier than the event a look begins, in seconds: Slack's clock is not ours.
 const LOOK_BACK_SECONDS: i64 = 300;
 
@@ -235,9 +239,6 @@ fn refused(web: &Web<'_>, failure: Failure) -> Verdict {
 }
 
 /// `text` as a part of a query.
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
+fn escaped(text: &str) -> impl fmt::Display + '_ {
+    utf8_percent_encode(text, RESERVED)
 }

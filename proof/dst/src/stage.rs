@@ -7,13 +7,15 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use trimtab_control::manager::{ManagerOptions, Parts};
+use trimtab_control::context::Context;
+use trimtab_control::manager::{ManagerOptions, Parts, stand};
 use trimtab_control::measure::PrometheusMeasure;
 use trimtab_control::seals::SEAL_SECRET;
 use trimtab_delivery::names::MANAGER;
 use trimtab_kube::entropy::Entropy;
 use trimtab_kube::host::Host;
-use trimtab_kube::kinds::Namespaces;
+use trimtab_kube::kinds::{Namespaces, Stores};
+use trimtab_kube::lease::Elector;
 use trimtab_kube::{Api, CancellationToken, Clock};
 use trimtab_providers::prometheus::{Limits, Prometheus, PrometheusConfig};
 use trimtab_sim::{Actor, Rbac, Sim, SimConfig};
@@ -168,6 +170,18 @@ impl Stage {
             seed: options.seed,
             faults: Ongoing::default(),
         }
+    }
+
+    /// What the controllers of a test of its own stand on, with the rights of the manager.
+    #[must_use]
+    pub fn stand(&self, stores: Stores) -> (Context, Elector) {
+        let api = Api::new(self.sim.client(MANAGER_USER).client, MANAGER);
+        let options = ManagerOptions {
+            namespace: OWN_NAMESPACE.to_owned(),
+            identity: "manager".to_owned(),
+            ..ManagerOptions::default()
+        };
+        stand(&options, &api, self.clock.clone(), stores)
     }
 
     /// Starts a manager; several compete for one lease.

@@ -8,17 +8,16 @@ use trimtab_control::bindings::Bindings;
 use trimtab_control::controllers::delivery::Delivery;
 use trimtab_control::controllers::messages::Messages;
 use trimtab_control::host::Controllers;
-use trimtab_control::manager::{ManagerOptions, stand};
 use trimtab_control::measure::PrometheusMeasure;
 use trimtab_control::measurements::{Measure, Measurements};
 use trimtab_control::outbox::Outbox;
 use trimtab_dst::messages::Answers;
-use trimtab_dst::stage::{MANAGER_USER, OWN_NAMESPACE};
+use trimtab_dst::stage::OWN_NAMESPACE;
 use trimtab_dst::{Stage, StageOptions, script};
 use trimtab_kube::host::Host;
 use trimtab_kube::kinds::{self, Namespaces};
 use trimtab_kube::queue::Queue;
-use trimtab_kube::{Api, CancellationToken, Key};
+use trimtab_kube::{CancellationToken, Key};
 use trimtab_providers::prometheus::{Prometheus, PrometheusConfig};
 use trimtab_world::prometheus::InProcess;
 
@@ -42,13 +41,7 @@ async fn play(stage: &mut Stage, commands: &str) {
 #[tokio::test(start_paused = true)]
 async fn nothing_of_deleted_services_stays_in_memory() {
     let mut stage = Stage::set(&StageOptions::seeded(7));
-    let api = Api::new(stage.sim.client(MANAGER_USER).client, "trimtab-delivery");
-    let options = ManagerOptions {
-        namespace: OWN_NAMESPACE.to_owned(),
-        identity: "manager".to_owned(),
-        ..ManagerOptions::default()
-    };
-    let (context, elector) = stand(&options, &api, stage.clock.clone(), kinds::all());
+    let (context, elector) = stage.stand(kinds::all());
     let queue = |name| -> Queue<Key> { Queue::new(name, context.clock.clone()) };
     let (services, asked, told) = (queue("services"), queue("measurements"), queue("messages"));
     let transport = Arc::new(InProcess(stage.world.prometheus().clone()));

@@ -12,14 +12,13 @@ use trimtab_control::context::Reads;
 use trimtab_control::controller::{Controller, Gathered};
 use trimtab_control::controllers::policy::Policy;
 use trimtab_control::host::Controllers;
-use trimtab_control::manager::{ManagerOptions, stand};
-use trimtab_dst::stage::{LEASES, MANAGER_USER, OWN_NAMESPACE};
+use trimtab_dst::stage::{LEASES, OWN_NAMESPACE};
 use trimtab_dst::{Stage, StageOptions};
 use trimtab_kube::host::Host;
 use trimtab_kube::kinds::{self, Changed, FLEET_POLICIES, Namespaces, Policies, Stores};
 use trimtab_kube::queue::Queue;
 use trimtab_kube::watch::Row;
-use trimtab_kube::{Api, CancellationToken, Key};
+use trimtab_kube::{CancellationToken, Key};
 use trimtab_plan::concern::{Concern, UNCLAIM};
 use trimtab_plan::{Kind, Object, Plan, Report};
 
@@ -90,13 +89,7 @@ fn version(stage: &Stage, resource: &str, namespace: &str, name: &str) -> Value 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_plan_that_computes_costs_nobody_else_a_turn() {
     let stage = Stage::set(&StageOptions::seeded(1));
-    let api = Api::new(stage.sim.client(MANAGER_USER).client, "trimtab-delivery");
-    let options = ManagerOptions {
-        namespace: OWN_NAMESPACE.to_owned(),
-        identity: "manager".to_owned(),
-        ..ManagerOptions::default()
-    };
-    let (context, elector) = stand(&options, &api, stage.clock.clone(), kinds::all());
+    let (context, elector) = stage.stand(kinds::all());
     let (began, ended) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
     let mut controllers = Controllers::new(context.clone());
     let slow = Slow { stores: context.stores.clone(), began: began.clone(), ended: ended.clone() };

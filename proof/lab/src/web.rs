@@ -7,6 +7,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -14,6 +15,8 @@ use tokio::time::timeout;
 /// A client that keeps connections between requests.
 pub(crate) type HttpClient = Client<HttpConnector, Full<Bytes>>;
 
+/// All but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// The longest answer that is read, in bytes: a range of every sample of a lab run is a few MB.
 const LONGEST_ANSWER_BYTES: usize = 256 << 20;
 /// How long an answer may take.
@@ -45,7 +48,7 @@ pub(crate) async fn fetch(
     form: &[(&str, &str)],
 ) -> Result<(StatusCode, Bytes)> {
     let body: Vec<String> =
-        form.iter().map(|(key, value)| format!("{key}={}", percent_encode(value))).collect();
+        form.iter().map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, RESERVED))).collect();
     let request = Request::builder()
         .method(method)
         .uri(url)
@@ -71,27 +74,16 @@ pub(crate) async fn fetch_json(client: &HttpClient, url: &str, form: &[(&str, &s
     serde_json::from_slice(&body).with_context(|| format!("{url} did not answer with JSON: {}", said()))
 }
 
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn everything_but_unreserved_characters_is_encoded() {
         for (text, expect) in
             [("", ""), ("aZ09-._~", "aZ09-._~"), ("a{b=\"c d\"}+é", "a%7Bb%3D%22c%20d%22%7D%2B%C3%A9")]
         {
-            assert_eq!(super::percent_encode(text), expect);
+            assert_eq!(utf8_percent_encode(text, RESERVED).to_string(), expect);
         }
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use trimtab_api::app_release::RuleEvidence;
 use trimtab_api::{AppRelease, ManagedApp};
-use trimtab_control::{Measured, NOTHING_MEASURED, Observed, convert, observe};
+use trimtab_control::{Measured, NOTHING_MEASURED, convert, observe};
 use trimtab_delivery::Report;
 use trimtab_delivery::command;
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
@@ -69,7 +69,8 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
     let attended = attended::attended(&session.api, instance, now).await;
     if matches!(session.form, Form::Json | Form::Yaml) {
         let mut value = report_value(&plan, &report);
-        value["attended"] = json!(!attended.by_nobody());
+        let is_known = !matches!(attended, Attended::Unknown(_));
+        value["attended"] = json!(is_known.then(|| !attended.by_nobody()));
         objects(session.out, session.form, &value)?;
         return Ok(Exit::Done);
     }
@@ -91,8 +92,10 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
     if matches!(attended, Attended::Unknown(_)) {
         attended.words(instance, now).iter().for_each(|words| session.tell(words));
     }
-    if let Some(message) = uncounted(&observed, &plan) {
-        writeln!(session.out, "note: {message}")?;
+    // A command cannot check a seal. What it sees by itself is among the steps.
+    let is_seen = plan.status.conditions.iter().any(|condition| condition.kind == "RecordsCounted");
+    if let Some(told) = service::uncounted(&observed.wire).filter(|_| !is_seen) {
+        writeln!(session.out, "note: {}", told.message)?;
     }
     Ok(Exit::Done)
 }
@@ -115,15 +118,6 @@ async fn unattended(
     };
     let next = attended.next(instance, namespace, name).unwrap_or_default();
     Ok(Some(Unattended { words, written, next }))
-}
-
-/// What the manager says of records that do not count, where a command, which has no key, cannot tell.
-fn uncounted<'a>(observed: &'a Observed, plan: &Plan) -> Option<&'a str> {
-    const KIND: &str = "RecordsCounted";
-    let here = plan.status.conditions.iter().any(|condition| condition.kind == KIND);
-    let mut told = observed.wire.status.conditions.iter();
-    let told = told.find(|condition| condition.kind == KIND && condition.status == "False");
-    told.filter(|_| !here).map(|condition| condition.message.as_str())
 }
 
 fn report_value(plan: &Plan, report: &Report) -> serde_json::Value {

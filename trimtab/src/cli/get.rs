@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trimtab_api::ManagedApp;
-use trimtab_api::condition::Condition;
 use trimtab_api::managed_app::ManagedAppStatus;
 use trimtab_delivery::command;
 use trimtab_delivery::names::release_word;
@@ -17,7 +16,7 @@ use super::args::GetArgs;
 use super::attended::{self, Attended};
 use super::exit::{Exit, Failure};
 use super::output::{Cell, Form, Mood, Paint, age, objects, table};
-use super::service::{text, typed};
+use super::service::{text, typed, uncounted};
 use super::session::Session;
 use super::whereabouts;
 
@@ -146,8 +145,7 @@ pub struct ServiceLine {
 fn claimed(app: &ManagedApp, attended: &Attended) -> ServiceLine {
     let status = &app.status;
     let (mood, mut summary) = state(status, attended);
-    let uncounted = |condition: &Condition| condition.kind == "RecordsCounted" && condition.status == "False";
-    if status.conditions.iter().any(uncounted) {
+    if uncounted(app).is_some() {
         summary.push_str("; has records that do not count");
     }
     ServiceLine {

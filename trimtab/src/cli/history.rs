@@ -32,11 +32,11 @@ pub async fn history(session: &mut Session<'_>, name: &str) -> Result<Exit, Fail
         return Ok(Exit::Done);
     }
     let app = session.api.get(MANAGED_APPS, Some(&session.namespace), name).await?;
-    let told = app.and_then(|app| app["status"]["lastRelease"].as_u64()).unwrap_or_default();
+    let told = app.as_ref().and_then(|app| app["status"]["lastRelease"].as_u64()).unwrap_or_default();
     let Records { counted: found, refused } =
         service::records(&session.api, &session.namespace, name, told).await?;
     if found.is_empty() && refused.is_empty() {
-        return Err(nothing(session, name).await?);
+        return Err(nothing(session, name, app.is_some()).await);
     }
     let text = releases(&found, session.clock.now(), session.form, session.paint);
     session.out.write_all(text.as_bytes())?;
@@ -49,13 +49,13 @@ pub async fn history(session: &mut Session<'_>, name: &str) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-async fn nothing(session: &Session<'_>, name: &str) -> Result<Failure, Failure> {
+async fn nothing(session: &Session<'_>, name: &str, is_claimed: bool) -> Failure {
     let namespace = session.namespace.as_str();
-    if session.api.get(MANAGED_APPS, Some(namespace), name).await?.is_none() {
-        return Ok(whereabouts::unclaimed(&session.api, namespace, name, "history").await);
+    if !is_claimed {
+        return whereabouts::unclaimed(&session.api, namespace, name, "history").await;
     }
-    Ok(Failure::error(format!("{namespace}/{name} has no recorded release yet"))
-        .hint(format!("`{}`", command::trimtab(&format!("explain {name}"), namespace))))
+    Failure::error(format!("{namespace}/{name} has no recorded release yet"))
+        .hint(format!("`{}`", command::trimtab(&format!("explain {name}"), namespace)))
 }
 
 /// What became of a release, in a few words.

@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use trimtab_api::condition::Condition;
 use trimtab_api::resolve::Policies;
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
 use trimtab_control::convert;
@@ -21,6 +22,13 @@ use super::whereabouts;
 
 /// What printed commands say where a person has to write something.
 pub(super) const PLACEHOLDER: &str = "...";
+
+/// What the manager says of records of a service that do not count; only it has the key that tells.
+#[must_use]
+pub fn uncounted(app: &ManagedApp) -> Option<&Condition> {
+    let mut conditions = app.status.conditions.iter();
+    conditions.find(|condition| condition.kind == "RecordsCounted" && condition.status == "False")
+}
 
 /// A service.
 pub struct Service {

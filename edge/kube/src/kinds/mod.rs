@@ -32,7 +32,7 @@ pub use self::own::OwnRow;
 pub use self::pod::{PodRow, Pods};
 pub use self::replica_set::{ReplicaSetRow, ReplicaSets};
 pub use self::scope::Namespaces;
-pub use self::stores::{Stores, WatchPart};
+pub use self::stores::Stores;
 pub use self::trusted::Trusted;
 pub use self::watches::Watches;
 pub use self::workload::{Identity, OUR_PREFIX, ReplicaCounts, Strategy};

@@ -1,7 +1,7 @@
 //! One store a kind, and the watches that keep them up to date.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -18,10 +18,7 @@ use crate::api::{Api, ApiError, Selector};
 use crate::intern::Interner;
 use crate::resource::{Key, Resource};
 use crate::store::Store;
-use crate::watch::{Event, Row, WatchHealth, WatchStatus};
-
-/// A namespace that is watched by itself; `None` for what is watched in the whole cluster.
-pub type WatchPart = Option<Arc<str>>;
+use crate::watch::{Event, Row, WatchHealth, WatchPart, WatchStatus};
 
 /// Takes every change, once it can be read.
 pub(super) type OnChange = Arc<dyn Fn(Changed<'_>) + Send + Sync>;
@@ -33,7 +30,8 @@ pub(super) type OnChange = Arc<dyn Fn(Changed<'_>) + Send + Sync>;
 pub struct Stores {
     kinds: Vec<Arc<dyn Stored>>,
     trust: Trusted,
-    statuses: Arc<OnceLock<Vec<WatchStatus>>>,
+    /// What the watches say of themselves; empty before [`Stores::watch`].
+    watched: Arc<OnceLock<BTreeMap<WatchPart, Vec<WatchStatus>>>>,
 }
 
 /// A store whose kind is not spelled out.
@@ -185,7 +183,11 @@ impl Stores {
         for stored in &self.kinds {
             stored.watch(api, &shared, namespaces, &on_change, &mut watches);
         }
-        let _ = self.statuses.set(watches.statuses.clone());
+        let mut watched: BTreeMap<WatchPart, Vec<WatchStatus>> = BTreeMap::new();
+        for status in &watches.statuses {
+            watched.entry(status.part().clone()).or_default().push(status.clone());
+        }
+        let _ = self.watched.set(watched);
         watches
     }
 
@@ -205,14 +207,13 @@ impl Stores {
     }
 
     /// What the watches say of themselves; none before [`Stores::watch`].
-    pub fn statuses(&self) -> &[WatchStatus] {
-        self.statuses.get().map(Vec::as_slice).unwrap_or_default()
+    pub fn statuses(&self) -> impl Iterator<Item = &WatchStatus> {
+        self.watched.get().into_iter().flat_map(BTreeMap::values).flatten()
     }
 
     /// The parts of the cluster that are watched by themselves.
-    #[must_use]
-    pub fn parts(&self) -> BTreeSet<WatchPart> {
-        self.statuses().iter().map(|watch| watch.namespace().map(Arc::from)).collect()
+    pub fn parts(&self) -> impl Iterator<Item = &WatchPart> {
+        self.watched.get().into_iter().flat_map(BTreeMap::keys)
     }
 
     /// The first kind of `part` that may not be decided on now, and why.
@@ -234,8 +235,8 @@ impl Stores {
         join_all(self.in_part(part).map(WatchStatus::resync)).await;
     }
 
-    fn in_part<'a>(&'a self, part: &'a WatchPart) -> impl Iterator<Item = &'a WatchStatus> {
-        self.statuses().iter().filter(|watch| watch.namespace() == part.as_deref())
+    fn in_part(&self, part: &WatchPart) -> impl Iterator<Item = &WatchStatus> {
+        self.watched.get().and_then(|watched| watched.get(part)).into_iter().flatten()
     }
 }
 

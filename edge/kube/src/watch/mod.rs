@@ -23,7 +23,7 @@ use futures::Stream;
 use futures::stream::BoxStream;
 
 pub use self::row::{Event, Project, ProjectError, Row};
-pub use self::scope::Scope;
+pub use self::scope::{Scope, WatchPart};
 pub use self::status::{HEALTHY_WITHIN, WatchCounts, WatchHealth, WatchStatus};
 use crate::api::Api;
 use crate::resource::Resource;

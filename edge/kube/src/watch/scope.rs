@@ -1,6 +1,11 @@
 //! Which part of a kind is watched.
 
+use std::sync::Arc;
+
 use crate::api::Selector;
+
+/// A namespace that is watched by itself; `None` for what is watched in the whole cluster.
+pub type WatchPart = Option<Arc<str>>;
 
 /// Which part of a kind to watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

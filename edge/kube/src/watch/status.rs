@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::scope::WatchPart;
 use crate::resource::Resource;
 use crate::sync::locked;
 
@@ -81,8 +82,7 @@ struct Resyncs {
 #[derive(Clone)]
 pub struct WatchStatus {
     resource: &'static Resource,
-    /// The namespace that is watched; none where all are.
-    namespace: Option<Arc<str>>,
+    part: WatchPart,
     state: Arc<Mutex<State>>,
     resyncs: Arc<Resyncs>,
 }
@@ -99,8 +99,8 @@ impl WatchStatus {
             heard: None,
         };
         let resyncs = Resyncs { wanted: watch::channel(0).0, fulfilled: watch::channel(0).0 };
-        let namespace = namespace.map(Arc::from);
-        WatchStatus { resource, namespace, state: Arc::new(Mutex::new(state)), resyncs: Arc::new(resyncs) }
+        let part = namespace.map(Arc::from);
+        WatchStatus { resource, part, state: Arc::new(Mutex::new(state)), resyncs: Arc::new(resyncs) }
     }
 
     /// What is watched.
@@ -108,9 +108,9 @@ impl WatchStatus {
         self.resource
     }
 
-    /// The namespace that is watched; `None` where all are, or the kind has none.
-    pub fn namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
+    /// The part of the cluster that is watched.
+    pub fn part(&self) -> &WatchPart {
+        &self.part
     }
 
     /// Whether a complete listing has been delivered and the watch after it is not failing.
@@ -280,7 +280,7 @@ impl Collector for WatchStatus {
         ];
         let resource = self.resource.to_string();
         let labels: Vec<(&str, &str)> = std::iter::once(("resource", resource.as_str()))
-            .chain(self.namespace().map(|namespace| ("namespace", namespace)))
+            .chain(self.part.as_deref().map(|namespace| ("namespace", namespace)))
             .collect();
         for (name, help, count) in series {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;

@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use trimtab_control::host::Controllers;
-use trimtab_control::manager::{ManagerOptions, stand};
-use trimtab_dst::stage::{MANAGER_USER, NAMESPACE, OWN_NAMESPACE};
+use trimtab_dst::stage::{NAMESPACE, OWN_NAMESPACE};
 use trimtab_dst::{Stage, StageOptions, script};
 use trimtab_kube::host::Host;
 use trimtab_kube::kinds::{self, Namespaces};
 use trimtab_kube::queue::Queue;
-use trimtab_kube::{Api, CancellationToken, Resource};
+use trimtab_kube::{CancellationToken, Resource};
 use trimtab_plan::Kind;
 
 use crate::controller::Floors;
@@ -66,14 +65,8 @@ async fn three_files_make_a_controller() {
     stage.sim.load(installed()).unwrap();
     script::run("service payments replicas=3 rps=10 image=shop/payments:v1\nadvance 5m\n", &mut stage).await;
 
-    let api = Api::new(stage.sim.client(MANAGER_USER).client, FLOOR.manager);
-    let options = ManagerOptions {
-        namespace: OWN_NAMESPACE.to_owned(),
-        identity: "manager".to_owned(),
-        ..ManagerOptions::default()
-    };
     // The kind is one line: `.with::<PodFloors>()`; the controller is another one.
-    let (context, elector) = stand(&options, &api, stage.clock.clone(), kinds::all().with::<PodFloors>());
+    let (context, elector) = stage.stand(kinds::all().with::<PodFloors>());
     let mut controllers = Controllers::new(context.clone());
     controllers.add(Floors { stores: context.stores.clone() }, Queue::new(FLOOR.name, context.clock.clone()));
     let (stop, host) = (CancellationToken::new(), Host::new());
