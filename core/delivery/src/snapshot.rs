@@ -62,6 +62,11 @@ fn forgotten_at(release: &Release) -> Option<Timestamp> {
 }
 
 impl<'a> Snapshot<'a> {
+    /// Now, as it is written down: in whole seconds, which is how finely Kubernetes tells time and how records are read back.
+    pub fn recorded_at(&self) -> Timestamp {
+        Timestamp::from_second(self.now.as_second()).expect("a whole second of a time that is in range")
+    }
+
     /// Releases of the Deployment as it is. What was released to another one (it was deleted and made again, or the service
     /// names another) says nothing about this one, and is never restored on it.
     pub fn own_releases(&self) -> impl DoubleEndedIterator<Item = &'a Release> + use<'a> {
@@ -133,15 +138,19 @@ impl<'a> Snapshot<'a> {
         if release.status.phase != ReleasePhase::RolledBack {
             return false;
         }
+        let over = forgotten_at(release).is_some_and(|at| at <= self.now);
+        !self.is_lifted(release) && (release.status.held || !over)
+    }
+
+    /// Whether a later release was kept that lifts the rejection of `release`.
+    pub(crate) fn is_lifted(&self, release: &Release) -> bool {
         let wanted = release.decision.as_ref().is_some_and(|decision| decision.keep == Keep::Keep);
         let mut kept = self
             .own_releases()
             .filter(|other| other.status.phase == ReleasePhase::Kept && other.number > release.number);
-        let lifted = kept.any(|other| {
+        kept.any(|other| {
             wanted || (other.template_hash.is_some() && other.template_hash == release.template_hash)
-        });
-        let over = forgotten_at(release).is_some_and(|at| at <= self.now);
-        !lifted && (release.status.held || !over)
+        })
     }
 
     /// When the next rejection is forgotten.

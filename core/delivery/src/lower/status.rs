@@ -22,7 +22,7 @@ pub(super) fn of_service(snapshot: &Snapshot<'_>, status: &AppStatus) -> Option<
         "apiVersion": object.kind.api_version(),
         "kind": object.kind.word,
         "metadata": {"name": app.name, "namespace": app.namespace},
-        "status": service_status(app, status, snapshot.now),
+        "status": service_status(app, status, snapshot.recorded_at()),
     });
     Some(plan::Write::Patch {
         object,

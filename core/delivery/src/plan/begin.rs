@@ -115,7 +115,7 @@ pub(super) fn begin(builder: &mut PlanBuilder<'_>, target: &Target) {
 fn supersede(builder: &mut PlanBuilder<'_>, target: &Target, old: &Release, by: u64) {
     let (phase, summary) = overtaken(old, &release_word(by));
     let mut status = moved_to(old, phase, summary);
-    status.decided_at = status.decided_at.or(Some(builder.snapshot.now));
+    status.decided_at = status.decided_at.or(Some(builder.snapshot.recorded_at()));
     if phase == ReleasePhase::RolledBack {
         if old.status.phase == ReleasePhase::Judging {
             status.verdict = Some(Verdict::Fail);

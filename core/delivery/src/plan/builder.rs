@@ -90,7 +90,7 @@ impl<'a> PlanBuilder<'a> {
 
     /// Replaces the status of `release` and counts it from here on as standing where the new status says.
     pub(super) fn release_status(&mut self, release: &Release, status: ReleaseStatus) {
-        self.standing.moved(release, &status);
+        self.standing.moved(self.snapshot, release, &status);
         if status != release.status {
             self.writes.push(Write::ReleaseStatus { number: release.number, status: Box::new(status) });
         }
@@ -132,7 +132,7 @@ pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, event: Re
                 event,
                 destination: destination.clone(),
                 state: String::new(),
-                at: Some(snapshot.now),
+                at: Some(snapshot.recorded_at()),
                 card: None,
             });
         }

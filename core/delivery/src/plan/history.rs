@@ -23,7 +23,7 @@ pub(super) fn close_foreign(builder: &mut PlanBuilder<'_>, target: &Target) {
             _ => format!("ended without a verdict: {gone}"),
         };
         let mut status = moved_to(release, ReleasePhase::Superseded, summary.clone());
-        status.decided_at = status.decided_at.or(Some(builder.snapshot.now));
+        status.decided_at = status.decided_at.or(Some(builder.snapshot.recorded_at()));
         builder.release_status(release, status);
         let (subject, saw) =
             (builder.record(release.number), format!("{} is under way", release_word(release.number)));

@@ -59,7 +59,7 @@ fn start(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
     let back = snapshot.current().map(|current| release_word(current.number)).unwrap_or_default();
     let note = format!("{word} by {} begins: {}", release.actor, target.image);
     let mut status = moved_to(release, ReleasePhase::Judging, format!("judged against {back}"));
-    status.started_at = Some(snapshot.now);
+    status.started_at = Some(snapshot.recorded_at());
     owe(&mut status, snapshot, ReleaseEvent::Started);
     builder.event(release.number, ReleaseEvent::Started, note);
     builder.release_status(release, status);
@@ -71,7 +71,7 @@ fn start(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
 fn out(builder: &mut PlanBuilder<'_>, release: &Release, saw: String) {
     let snapshot = builder.snapshot;
     let mut status = release.status.clone();
-    status.ready_at = Some(snapshot.now);
+    status.ready_at = Some(snapshot.recorded_at());
     status.findings = snapshot.findings.to_vec();
     builder.release_status(release, status);
     builder.wake_at(after(snapshot.now, snapshot.settings.watch));

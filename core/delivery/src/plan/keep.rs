@@ -45,7 +45,7 @@ pub(super) fn keep_by_decision(builder: &mut PlanBuilder<'_>, release: &Release,
 /// The verdict fell: what was found so far goes on record.
 pub(super) fn close(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>) {
     let findings = snapshot.findings;
-    status.decided_at = Some(snapshot.now);
+    status.decided_at = Some(snapshot.recorded_at());
     if !findings.is_empty() {
         status.findings = findings.to_vec();
     }

@@ -1,5 +1,9 @@
 //! Arm labels on pods: `canary` on the new ones and `stable` on the old ones while a release is judged, and back.
+//!
+//! Where a rule tells the arms apart by this label, pods at rest carry `stable` as well: otherwise the first release of a
+//! service, and every one after its pods were made anew, would have nothing to be compared with.
 
+use trimtab_judge::rule::ArmLabel;
 use trimtab_workload::{Arm, Pod};
 
 use super::builder::PlanBuilder;
@@ -10,14 +14,22 @@ use crate::snapshot::ReleasePhase;
 const LABELS_PER_PLAN_MAX: usize = 50;
 
 /// Moves the labels that are out of date. A pod is labelled at most twice in a release: when it is first judged, and when
-/// its release is kept.
+/// its release is kept; and at rest where a rule needs it.
 pub(super) fn label(builder: &mut PlanBuilder<'_>) {
     let snapshot = builder.snapshot;
     let judged = snapshot.in_flight().filter(|_| snapshot.settings.strategy.judges());
+    let settings = snapshot.settings;
+    let is_asked_for = settings.rules.iter().any(|rule| matches!(rule.arms, ArmLabel::Arm(_)));
+    let rests = snapshot.current().filter(|_| settings.strategy.judges() && is_asked_for);
     let wanted = |pod: &Pod| match (judged, builder.phase_in_flight()) {
         (Some(release), Some(ReleasePhase::Judging)) => Some(snapshot.arm(pod, release)),
         (Some(_), Some(_)) => None,
-        _ => pod.arm.filter(|arm| *arm == Arm::Canary).map(|_| Arm::Stable),
+        _ if pod.arm == Some(Arm::Canary) => Some(Arm::Stable),
+        // A pod of another template than the current release may belong to one that is not recorded yet.
+        _ => {
+            let current = rests.filter(|_| pod.arm.is_none());
+            current.filter(|current| snapshot.arm(pod, current) == Arm::Canary).map(|_| Arm::Stable)
+        }
     };
     let mut due: Vec<(&Pod, Arm)> = snapshot
         .pods

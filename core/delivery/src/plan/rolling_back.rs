@@ -49,7 +49,7 @@ pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &
     let seen = target.observed_generation >= target.generation;
     if seen && left == 0 && available >= target.replicas {
         status.phase = ReleasePhase::RolledBack;
-        status.recovered_at = Some(snapshot.now);
+        status.recovered_at = Some(snapshot.recorded_at());
         owe(&mut status, snapshot, ReleaseEvent::RolledBack);
         hold_changes(builder, target, release);
         builder.event(release.number, ReleaseEvent::RolledBack, status.summary.clone());

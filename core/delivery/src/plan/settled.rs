@@ -61,7 +61,7 @@ pub(super) fn hold(builder: &mut PlanBuilder<'_>, target: &Target, release: &Rel
         let decided = "restores the previous template: nothing held this one at admission";
         builder.decided(Reason::RejectedTemplateOut, builder.record(release.number), saw, decided);
         // The previous release has as long to come back as it had the first time.
-        let decided_at = Some(builder.snapshot.now);
+        let decided_at = Some(builder.snapshot.recorded_at());
         let status = moved_to(release, ReleasePhase::RollingBack, release.status.summary.clone());
         let status = ReleaseStatus { held: false, recovered_at: None, decided_at, ..status };
         return restore::restore_with(builder, target, release, status);

@@ -43,7 +43,7 @@ impl Standing {
     }
 
     /// Counts a release as moved to where `status` says.
-    pub(super) fn moved(&mut self, release: &Release, status: &ReleaseStatus) {
+    pub(super) fn moved(&mut self, snapshot: &Snapshot<'_>, release: &Release, status: &ReleaseStatus) {
         if self.in_flight.is_some_and(|(number, _)| number == release.number) {
             self.in_flight = None;
         }
@@ -63,7 +63,7 @@ impl Standing {
             }
             ReleasePhase::RolledBack => {
                 let known = self.rejected.iter().any(|rejected| rejected.number == release.number);
-                if !known {
+                if !known && !snapshot.is_lifted(release) {
                     self.rejected.push(Rejected { at: status.decided_at, ..remember(release) });
                     self.rejected.sort_by_key(|rejected| rejected.number);
                 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use trimtab_delivery::plan::Pause;
-use trimtab_delivery::snapshot::{Decision, Keep, Release, ReleaseEvent, ReleasePhase};
+use trimtab_delivery::snapshot::{Decision, Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
 use trimtab_delivery::{Plan, Write, lower, plan};
 use trimtab_judge::finding::FindingState;
 use trimtab_plan::check;
@@ -21,6 +21,21 @@ const ROUNDS_MAX: usize = 150;
 /// A story that has nothing to do for as long as this is over.
 const QUIET_AFTER: SignedDuration = SignedDuration::from_hours(24);
 const PROGRESS_DEADLINE: SignedDuration = SignedDuration::from_secs(600);
+
+/// A status as a manager finds it again: of a release that is over, moments are kept in whole seconds.
+fn read_back(status: &ReleaseStatus) -> ReleaseStatus {
+    if status.phase.in_flight() {
+        return status.clone();
+    }
+    let cut = |at: Option<Timestamp>| at.and_then(|at| Timestamp::from_second(at.as_second()).ok());
+    ReleaseStatus {
+        started_at: cut(status.started_at),
+        ready_at: cut(status.ready_at),
+        decided_at: cut(status.decided_at),
+        recovered_at: cut(status.recovered_at),
+        ..status.clone()
+    }
+}
 
 /// One service in a cluster.
 #[derive(Clone, Debug)]
@@ -40,8 +55,11 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new() -> Self {
+        let mut service = unclaimed();
+        // Nothing happens on the stroke of a second.
+        service.now = service.now.checked_add(SignedDuration::from_millis(12)).expect("a moment");
         Self {
-            service: unclaimed(),
+            service,
             admission: true,
             verdicts: BTreeMap::new(),
             events: BTreeSet::new(),
@@ -97,7 +115,7 @@ impl Cluster {
                 self.give_template(new.number, &new.template_hash);
             }
             Write::AdoptRelease { number, template_hash, .. } => self.give_template(*number, template_hash),
-            Write::ReleaseStatus { number, status } => self.release(*number).status = (**status).clone(),
+            Write::ReleaseStatus { number, status } => self.release(*number).status = read_back(status),
             Write::Hold { hold, images, pause } => {
                 let target = self.service.target.as_mut().expect("a claim is on a Deployment");
                 (target.hold, target.held_images) = (Some(*hold), images.clone());
@@ -374,6 +392,14 @@ impl Cluster {
         for _ in 0..ROUNDS_MAX {
             let plan = self.plan();
             self.execute(&plan, usize::MAX);
+            let next = self.plan();
+            if next.writes.is_empty() {
+                assert_eq!(
+                    next.status, self.service.app.status,
+                    "the status is written again after {:#?}",
+                    plan.writes
+                );
+            }
             let moved = self.progress();
             if !plan.writes.is_empty() || moved {
                 continue;
