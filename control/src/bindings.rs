@@ -20,6 +20,9 @@ use crate::measurements::Measure;
 const UNBOUND_AGAIN: Duration = Duration::from_secs(3600);
 /// The next looks of a fleet that was looked at in one moment are spread over this.
 const SPREAD: Duration = Duration::from_secs(900);
+/// A rule that finds no series is asked about once more after this before anybody is told: pods that have just been labelled
+/// have to be scraped, and a scrape may be missed.
+const UNBOUND_SURE: Duration = Duration::from_secs(120);
 /// How long to wait for a metrics server that did not answer.
 const UNANSWERED_AGAIN: Duration = Duration::from_secs(60);
 
@@ -35,8 +38,10 @@ pub struct Bindings {
 struct Checked {
     /// Fingerprint of what was asked about.
     about: u64,
-    /// `None` where nobody answered.
+    /// `None` where nobody answered, or where it is not sure yet.
     found: Option<Box<Bound>>,
+    /// Whether a rule found no series.
+    missed: bool,
 }
 
 impl Bindings {
@@ -75,16 +80,20 @@ impl Bindings {
         let answers = self.measure.ask_all(&service.namespace, queries).await;
         let answers: Vec<_> = asked.into_iter().zip(answers).collect();
         let found = bound(rules, &answers);
-        let again_in = match &found {
-            Err(_) => Some(UNANSWERED_AGAIN),
-            Ok(found) => (*found != Bound::default()).then(|| UNBOUND_AGAIN + spread(about)),
-        };
         if let Err(why) = &found {
             tracing::debug!(%service, why, "cannot tell whether its rules find their series");
         }
-        let found = found.ok().map(Box::new);
+        let missed = found.as_ref().is_ok_and(|found| !found.unbound.is_empty());
+        let is_sure =
+            !missed || self.lock().get(service).is_some_and(|known| known.about == about && known.missed);
+        let again_in = match &found {
+            Err(_) => Some(UNANSWERED_AGAIN),
+            Ok(_) if !is_sure => Some(UNBOUND_SURE),
+            Ok(found) => (*found != Bound::default()).then(|| UNBOUND_AGAIN + spread(about)),
+        };
+        let found = found.ok().filter(|_| is_sure).map(Box::new);
         let known = found.is_some();
-        self.lock().insert(service.clone(), Checked { about, found });
+        self.lock().insert(service.clone(), Checked { about, found, missed });
         (known, again_in.and_then(|wait| now.checked_add(wait).ok()))
     }
 

@@ -108,10 +108,14 @@ async fn run(script: Vec<Answer>) -> (Vec<String>, WatchCounts, Option<String>) 
     };
     let _ = tokio::time::timeout(SCRIPT_TIME, collect).await;
     let short = |line: String| {
-        line.replace("/api/v1/pods?watch=true&allowWatchBookmarks=true&resourceVersion=", "watch ")
+        format!("{line}\n")
+            .replace("/api/v1/pods?watch=true&allowWatchBookmarks=true&resourceVersion=", "watch ")
             .replace("&timeoutSeconds=290", "")
             .replace("/api/v1/pods?limit=500", "list")
+            .replace("/api/v1/pods?limit=1\n", "version\n")
             .replace("GET ", "")
+            .trim_end()
+            .to_owned()
     };
     (trace.lines().into_iter().map(short).collect(), status.counts(), status.last_error())
 }
@@ -135,6 +139,7 @@ async fn lists_pages_then_watches_from_their_version() {
             line(&event("DELETED", &object("a", 11, ""))),
             wait(600),
         ]),
+        page(11, "", &[]),
     ];
     let expect = "
         0 list
@@ -146,6 +151,7 @@ async fn lists_pages_then_watches_from_their_version() {
         0 watch 9
         0 Apply c@10
         0 Delete a
+        150200 version
         150200 watch 11
     ";
     let counts = check("pages", script, expect).await;
@@ -159,18 +165,18 @@ async fn a_connection_that_ends_is_resumed_where_it_stopped() {
         (
             "clean end after an event",
             vec![line(&event("MODIFIED", &object("a", 6, "")))],
-            "0 Apply a@6\n200 watch 6",
+            "0 Apply a@6\n200 version\n200 watch 6",
         ),
-        ("bookmark moves the version", vec![line(&bookmark(40))], "200 watch 40"),
+        ("bookmark moves the version", vec![line(&bookmark(40))], "200 version\n200 watch 40"),
         (
             "reset mid-line loses only the cut line",
             vec![line(&event("ADDED", &object("a", 6, ""))), data(r#"{"type":"ADDED","obj"#), Piece::Reset],
-            "0 Apply a@6\n200 watch 6",
+            "0 Apply a@6\n200 version\n200 watch 6",
         ),
         (
             "end mid-line is the same",
             vec![line(&event("ADDED", &object("a", 6, ""))), data(r#"{"type":"ADDED","object":{}}"#)],
-            "0 Apply a@6\n200 watch 6",
+            "0 Apply a@6\n200 version\n200 watch 6",
         ),
         (
             "a line may come in many pieces, slowly",
@@ -181,14 +187,41 @@ async fn a_connection_that_ends_is_resumed_where_it_stopped() {
                 wait(100),
                 data("}\n\n  \n"),
             ],
-            "200000 Apply a@6\n200200 watch 6",
+            "200000 Apply a@6\n200200 version\n200200 watch 6",
         ),
-        ("silence is a dead connection", vec![wait(1_000)], "150200 watch 5"),
+        ("silence is a dead connection", vec![wait(1_000)], "150200 version\n150200 watch 5"),
     ];
     for (name, pieces, expect) in cases {
-        let script = vec![start.clone(), ok(pieces)];
+        let script = vec![start.clone(), ok(pieces), page(50, "", &[])];
         check(name, script, &format!("0 list\n0 Reset\n0 Ready\n0 watch 5\n{expect}")).await;
     }
+}
+
+/// A server accepts a version that its storage has yet to reach, and leaves out what happens until then.
+#[tokio::test(start_paused = true)]
+async fn storage_that_went_back_is_listed_anew() {
+    let restored = [object("a", 4, "")];
+    let script = vec![
+        page(9, "", &[object("a", 4, ""), object("b", 9, "")]),
+        ok([line(&bookmark(12))]),
+        page(7, "", &restored),
+        page(8, "", &restored),
+    ];
+    let expect = "
+        0 list
+        0 Reset
+        0 Init a@4
+        0 Init b@9
+        0 Ready
+        0 watch 9
+        200 version
+        600 list
+        600 Reset
+        600 Init a@4
+        600 Ready
+        600 watch 8
+    ";
+    check("went back", script, expect).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,6 +270,7 @@ async fn undecodable_objects_are_skipped_and_named() {
             line(&event("MODIFIED", r#"{"metadata":7}"#)),
             line(&event("ADDED", &object("d", 11, ""))),
         ]),
+        page(11, "", &[]),
     ];
     let expect = "
         0 list
@@ -247,6 +281,7 @@ async fn undecodable_objects_are_skipped_and_named() {
         0 watch 9
         0 Undecodable c
         0 Apply d@11
+        200 version
         200 watch 11
     ";
     let counts = check("undecodable", script, expect).await;
@@ -265,27 +300,36 @@ async fn what_is_not_understood_may_have_been_a_change() {
 
 #[tokio::test(start_paused = true)]
 async fn failures_back_off_without_chance_and_start_over_after_success() {
+    let now = page(9, "", &[]);
     let script = vec![
         page(5, "", &[]),
         refuse(500, ""),
         unreachable(),
+        now.clone(),
         ok([line(r#"{"type":"ERROR","object":{"code":500,"message":"etcd"}}"#)]),
         ok([]),
         Answer { retry_after: Some(9), ..refuse(429, "") },
+        now.clone(),
         ok([line(&bookmark(7))]),
+        now.clone(),
         refuse(403, r#"{"reason":"Forbidden"}"#),
+        now,
     ];
     let expect = "
         0 list
         0 Reset
         0 Ready
         0 watch 5
-        200 watch 5
+        200 version
+        600 version
         600 watch 5
         1400 watch 5
-        3000 watch 5
+        3000 version
+        12000 version
         12000 watch 5
+        12200 version
         12200 watch 7
+        12600 version
         12600 watch 7
     ";
     check("backoff", script, expect).await;
@@ -384,9 +428,9 @@ proptest! {
             pieces.push(Piece::Data(bytes[from..cut].to_vec()));
             from = cut;
         }
-        let (lines, ..) = in_virtual_time(run(vec![page(5, "", &[]), ok(pieces)]));
-        let applied: Vec<&str> = lines.iter().skip(4).take(5).map(String::as_str).collect();
-        prop_assert_eq!(applied, ["0 Apply a@10", "0 Apply a@11", "0 Apply b@13", "0 Delete a", "200 watch 14"]);
+        let (lines, ..) = in_virtual_time(run(vec![page(5, "", &[]), ok(pieces), page(14, "", &[])]));
+        let applied: Vec<&str> = lines.iter().skip(4).take(6).map(String::as_str).collect();
+        prop_assert_eq!(applied, ["0 Apply a@10", "0 Apply a@11", "0 Apply b@13", "0 Delete a", "200 version", "200 watch 14"]);
     }
 }
 

@@ -26,6 +26,11 @@ const CONTROLLER_REQUESTS_PER_SECOND: u32 = 500;
 /// Controllers that would declare nodes dead, or give them networks, where no cloud and no real node is.
 const CONTROLLERS: &str = "*,-node-lifecycle-controller,-node-ipam-controller,-taint-eviction-controller";
 
+/// Where etcd keeps its data, in the folder of the control plane.
+const ETCD_DATA: &str = "etcd";
+/// Where a copy of it is kept.
+const ETCD_REMEMBERED: &str = "etcd-remembered";
+
 /// One of the programs of the control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Component {
@@ -181,6 +186,33 @@ impl ControlPlane {
         self.wait_until_ready(component).await
     }
 
+    /// Copies what etcd has on disk at one moment: what a machine would find that lost its power then. See
+    /// [`ControlPlane::lose_what_followed`].
+    ///
+    /// # Errors
+    /// When etcd does not run, or its data cannot be copied.
+    pub fn remember(&self) -> Result<()> {
+        let etcd = self.processes.get(&Component::Etcd).context("etcd is not running")?;
+        etcd.frozen(|| copy_folder(&self.directory.join(ETCD_DATA), &self.directory.join(ETCD_REMEMBERED)))
+    }
+
+    /// Kills all four, takes from etcd what was written since [`ControlPlane::remember`], and starts them again.
+    ///
+    /// # Errors
+    /// When nothing is remembered, or a component does not become ready.
+    pub async fn lose_what_followed(&mut self) -> Result<()> {
+        for component in Component::ALL.into_iter().rev() {
+            self.kill(component).await?;
+        }
+        let data = self.directory.join(ETCD_DATA);
+        fs::remove_dir_all(&data).context("cannot remove etcd's data")?;
+        fs::rename(self.directory.join(ETCD_REMEMBERED), &data).context("cannot put etcd's data back")?;
+        for component in Component::ALL {
+            self.revive(component).await?;
+        }
+        Ok(())
+    }
+
     /// Ends the components, clients before servers.
     ///
     /// # Errors
@@ -236,7 +268,7 @@ impl ControlPlane {
         let client = format!("http://127.0.0.1:{}", self.ports.etcd());
         let peer = format!("http://127.0.0.1:{}", self.ports.etcd_peer());
         vec![
-            "--data-dir=etcd".to_owned(),
+            format!("--data-dir={ETCD_DATA}"),
             format!("--listen-client-urls={client}"),
             format!("--advertise-client-urls={client}"),
             format!("--listen-peer-urls={peer}"),
@@ -339,4 +371,18 @@ async fn is_ready(access: &Access) -> bool {
         }
     }
     true
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let path = entry?.path();
+        let copy = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy_folder(&path, &copy)?;
+        } else {
+            fs::copy(&path, &copy).with_context(|| format!("cannot copy {}", path.display()))?;
+        }
+    }
+    Ok(())
 }

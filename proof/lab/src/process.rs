@@ -93,6 +93,21 @@ impl Process {
         Ok(())
     }
 
+    /// Does `work` while the program stands still (SIGSTOP).
+    ///
+    /// # Errors
+    /// When it does not run, or `work` fails.
+    pub(crate) fn frozen<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let signal = |signal| match pid(&self.child) {
+            Some(id) => kill_process(id, signal).with_context(|| format!("cannot signal {}", self.name)),
+            None => bail!("{} has ended", self.name),
+        };
+        signal(Signal::STOP)?;
+        let done = work();
+        signal(Signal::CONT)?;
+        done
+    }
+
     /// Kills it (SIGKILL) and waits for its end.
     ///
     /// # Errors
@@ -104,11 +119,14 @@ impl Process {
 
 /// Sends SIGTERM to a child that has not been waited for, whose id therefore cannot belong to anybody else.
 pub(crate) fn terminate(child: &Child) {
-    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    if let Some(id) = id {
+    if let Some(id) = pid(child) {
         // A failure means that the process has ended already, which is what was asked for.
         let _ended = kill_process(id, Signal::TERM);
     }
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
 }
 
 fn tail(path: &Path, lines: usize) -> String {

@@ -185,6 +185,9 @@ pub struct RollbackArgs {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub because: Option<String>,
+    /// Wait for what becomes of it, at most this long; the exit code tells it
+    #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    pub wait: Option<GoDuration>,
 }
 
 /// Arguments of `promote`.

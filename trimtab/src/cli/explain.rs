@@ -215,8 +215,12 @@ fn due(explained: &Explained<'_>) -> String {
     let mut text = String::new();
     if let Some(wake_at) = plan.wake_at.filter(|_| unattended.is_none()) {
         let in_seconds = wake_at.duration_since(*now).as_secs().max(0).unsigned_abs();
-        let words = duration_words(std::time::Duration::from_secs(in_seconds));
-        let _ = writeln!(text, "  looks again in {words} whatever happens");
+        // A rejection is remembered for weeks: nobody counts them in seconds.
+        let words = match in_seconds {
+            0..172_800 => duration_words(std::time::Duration::from_secs(in_seconds)),
+            _ => format!("{} days", in_seconds / 86_400),
+        };
+        let _ = writeln!(text, "  looks again in {words}, or earlier when something changes");
     }
     let when = match unattended {
         Some(_) => "no manager is there to make",

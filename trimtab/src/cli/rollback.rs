@@ -14,6 +14,7 @@ use super::exit::{Exit, Failure};
 use super::put_back::{NOT_ROLLED_BACK, native, put_back_numbered, template_of};
 use super::service::{Service, Standing, phase};
 use super::session::Session;
+use super::wait;
 
 /// Brings back an earlier release.
 ///
@@ -27,10 +28,18 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
             let hint = format!("`{} --to-revision N`", service.rollout("undo"));
             return Err(Failure::refused(message).hint(hint));
         }
-        return native(session, &service).await;
+        native(session, &service).await?;
+        return match args.wait {
+            Some(timeout) => wait::rolled_out(session, service.target(), timeout).await,
+            None => Ok(Exit::Done),
+        };
     }
-    if args.to.is_none() && service.in_flight().is_some() {
-        return decide::abort_release(session, &service, args.because.as_deref()).await;
+    if let Some(under_way) = service.in_flight().filter(|_| args.to.is_none()) {
+        let done = decide::abort_release(session, &service, args.because.as_deref()).await?;
+        return match args.wait {
+            Some(timeout) => wait::verdict(session, &service.name, under_way.spec.number, timeout).await,
+            None => Ok(done),
+        };
     }
     let back = destination(&service, args.to.as_deref())?;
     let template = template_of(&service, back)?;
@@ -48,7 +57,10 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
     session.tell(&format!("{word} brings back {} ({})", release_word(back.spec.number), record.image));
     session.tell(NOT_ROLLED_BACK);
     attended::warn(session, service.app.as_ref()).await;
-    Ok(Exit::Done)
+    match args.wait {
+        Some(timeout) => wait::verdict(session, &service.name, release.spec.number, timeout).await,
+        None => Ok(Exit::Done),
+    }
 }
 
 /// The release to go back to.

@@ -21,6 +21,9 @@ use crate::resource::Resource;
 /// After how many seconds the server is asked to end a watch connection; below the five minutes many proxies allow.
 const CONNECTION_SECONDS: u64 = 290;
 
+/// A connection that ends before this was not ended because its time was up.
+const CONNECTION_MIN: Duration = Duration::from_secs(CONNECTION_SECONDS - 10);
+
 /// A connection that the server has not ended after this is cut: nobody may be left at its other end.
 const CONNECTION_MAX: Duration = Duration::from_secs(CONNECTION_SECONDS + 60);
 
@@ -91,6 +94,8 @@ struct Machine<P: Project> {
 enum Phase {
     /// Ask for the page after `token`; the first if empty.
     List { token: String },
+    /// The server may not be the one it was: see whether its storage is behind `version`.
+    Doubt { version: String },
     /// Watch from `version`.
     Connect { version: String },
     /// Read events that follow `version`.
@@ -122,6 +127,7 @@ impl<P: Project> Machine<P> {
     async fn step(&mut self, phase: Phase) -> Phase {
         match phase {
             Phase::List { token } => self.list(token).await,
+            Phase::Doubt { version } => self.doubt(version).await,
             Phase::Connect { version } => self.connect(version).await,
             Phase::Follow { version, connection } => self.follow(version, connection).await,
         }
@@ -174,6 +180,30 @@ impl<P: Project> Machine<P> {
         Ok(Phase::Connect { version: page.metadata.resource_version.into_owned() })
     }
 
+    /// A storage that lost its last seconds, or was restored from a copy, is watched from a version that it has yet to reach:
+    /// the server says nothing of it, and leaves out whatever happens until then. Only a broken connection tells that this may
+    /// be so.
+    async fn doubt(&mut self, version: String) -> Phase {
+        let namespace = self.scope.namespace.as_deref();
+        let call = list_call(self.resource, namespace, &self.scope.selector, 1, "");
+        let page = match self.api.bytes(Call { attempts: Attempts::Once, ..call }).await {
+            Ok(body) => Page::read(&body).map(|page| page.metadata.resource_version.into_owned()),
+            Err(error) => {
+                self.pause(error.to_string(), error.retry_after()).await;
+                return Phase::Doubt { version };
+            }
+        };
+        let number = |version: &str| version.parse::<u64>().ok();
+        match page {
+            Ok(latest) if number(&latest) < number(&version) => {
+                let problem = format!("storage is at version {latest} and was at {version}: it went back");
+                self.distrust(problem).await
+            }
+            Ok(_) => Phase::Connect { version },
+            Err(problem) => self.distrust(problem).await,
+        }
+    }
+
     async fn connect(&mut self, version: String) -> Phase {
         match self.api.stream(&self.watch_call(&version)).await {
             Ok(body) => {
@@ -184,7 +214,7 @@ impl<P: Project> Machine<P> {
             Err(ApiError::Gone { .. }) => self.relist().await,
             Err(error) => {
                 self.pause(error.to_string(), error.retry_after()).await;
-                Phase::Connect { version }
+                Phase::Doubt { version }
             }
         }
     }
@@ -223,11 +253,13 @@ impl<P: Project> Machine<P> {
                 self.status.disconnected();
                 let delay = self.backoff.delay(None);
                 tokio::time::sleep(delay).await;
-                Phase::Connect { version }
+                // One that ends it earlier than it was asked to goes away.
+                let early = connection.since.elapsed() < CONNECTION_MIN;
+                if early { Phase::Doubt { version } } else { Phase::Connect { version } }
             }
             Line::Broken(problem) => {
                 self.pause(problem, None).await;
-                Phase::Connect { version }
+                Phase::Doubt { version }
             }
             Line::TooLong => self.distrust("watch line exceeds the limit".to_owned()).await,
         }

@@ -112,6 +112,9 @@ impl<R: PodRuntime> Kubelet<R> {
             Event::Init(row) => {
                 self.relisted.get_or_insert_default().insert(row.key.clone());
                 self.observe(&row);
+                let uid = object::uid(&row.object);
+                self.pods.get_mut(&uid).into_iter().for_each(|tracked| tracked.listed(&row.object));
+                self.settle(&uid);
             }
             Event::Apply(row) => self.observe(&row),
             Event::Delete(key) => self.lost(&key),

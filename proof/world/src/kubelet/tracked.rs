@@ -70,15 +70,15 @@ impl Tracked {
     /// A pod that goes on. What its status in the API says already is not reported again.
     pub(super) fn recovered(who: PodIdentity, pod: Pod, known: &Value) -> Self {
         let status = pod.status();
-        let says = |field: &str, value: &Value| match field {
-            // Others have conditions there too.
-            "conditions" => list(value, "").iter().all(|ours| list(known, "/conditions").contains(ours)),
-            _ => known.get(field) == Some(value),
-        };
-        let all_known =
-            status.as_object().is_some_and(|fields| fields.iter().all(|(field, value)| says(field, value)));
-        let reported = if all_known { status } else { json!({}) };
+        let reported = if says_all(known, &status) { status } else { json!({}) };
         Tracked { reported, ..Tracked::new(who, Life::Bound(Box::new(pod))) }
+    }
+
+    /// The pod was listed anew: what the API server has forgotten is reported again.
+    pub(super) fn listed(&mut self, pod: &Value) {
+        if !self.asking && !says_all(&pod["status"], &self.reported) {
+            self.reported = json!({});
+        }
     }
 
     /// Takes in the pod as the API has it now.
@@ -138,6 +138,16 @@ impl Tracked {
             None => (self.deleting && self.is_over() && !self.accepted).then_some(Say::Remove),
         }
     }
+}
+
+/// Whether the status `known` to the API says all that `ours` does.
+fn says_all(known: &Value, ours: &Value) -> bool {
+    let says = |field: &str, value: &Value| match field {
+        // Others have conditions there too.
+        "conditions" => list(value, "").iter().all(|ours| list(known, "/conditions").contains(ours)),
+        _ => known.get(field) == Some(value),
+    };
+    ours.as_object().is_some_and(|fields| fields.iter().all(|(field, value)| says(field, value)))
 }
 
 /// The change from what was reported to `status`. Conditions merge by their type, so that those of others stay; what a

@@ -6,7 +6,7 @@ mod records;
 mod rest;
 mod told;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use trimtab_sim::StoreChange;
 
@@ -45,7 +45,7 @@ pub enum Oracle {
     QuietAtRest,
     /// What a person decided is what happens.
     DecisionsCount,
-    /// Only the holder of the lease writes.
+    /// Only the holder of the lease writes, and only until it runs out.
     OneWriter,
     /// A template is only written over one that was judged and failed.
     NothingUnjudgedIsReplaced,
@@ -90,6 +90,8 @@ struct Traits {
 struct Leader {
     holder: String,
     actor: u64,
+    /// When the lease runs out, unless it is renewed: counted from when the server wrote it, by its own clock.
+    ends_at: Option<Timestamp>,
 }
 
 impl Oracles {
@@ -165,21 +167,29 @@ impl Oracles {
 
 impl Leader {
     fn see(&mut self, change: &StoreChange) -> Vec<Violation> {
-        let holder = change.after().map(|lease| text(lease, "/spec/holderIdentity")).unwrap_or_default();
+        let lease = change.after().unwrap_or(&Value::Null);
+        let holder = text(lease, "/spec/holderIdentity");
         if holder != self.holder {
             self.actor = change.actor();
             holder.clone_into(&mut self.holder);
         }
+        let lasts = lease["spec"]["leaseDurationSeconds"].as_i64().map(SignedDuration::from_secs);
+        self.ends_at = lasts.and_then(|lasts| change.at.checked_add(lasts).ok());
         Vec::new()
     }
 
     fn check(&self, change: &StoreChange) -> Option<Violation> {
-        let ours = change.by() == MANAGER_USER && change.resource() != LEASES;
-        let other = ours && !self.holder.is_empty() && change.actor() != self.actor;
-        other.then(|| {
-            let what = format!("{} was written while {} held the lease", subject(change), self.holder);
-            violation(Oracle::OneWriter, change, what)
-        })
+        if change.by() != MANAGER_USER || change.resource() == LEASES || self.holder.is_empty() {
+            return None;
+        }
+        let what = if change.actor() != self.actor {
+            format!("{} was written while {} held the lease", subject(change), self.holder)
+        } else if let Some(ends_at) = self.ends_at.filter(|ends_at| change.at > *ends_at) {
+            format!("{} was written after the lease of {} ran out at {ends_at}", subject(change), self.holder)
+        } else {
+            return None;
+        };
+        Some(violation(Oracle::OneWriter, change, what))
     }
 }
 
