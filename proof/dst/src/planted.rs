@@ -22,7 +22,7 @@ pub enum Planted {
     NoPreconditions,
     /// The lease is granted to whoever asks: two managers lead.
     EverybodyLeads,
-    /// A write may be sent long after it was decided, whoever leads by then.
+    /// A write that nobody answers is tried again long after it was decided, whoever leads by then.
     WritesOutliveTheLease,
     /// A message is sent again although the first one arrived.
     TellsTwice,

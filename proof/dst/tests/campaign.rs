@@ -68,10 +68,11 @@ fn a_seed_gives_the_same_bytes_and_a_script_the_same_story() {
 }
 
 /// Bugs, the promise that each breaks, and the first seed that shows it.
-const PLANTED: [(Planted, Oracle, u64); 7] = [
+const PLANTED: [(Planted, Oracle, u64); 8] = [
     (Planted::TellsTwice, Oracle::ToldOnce, 1),
     (Planted::Restless, Oracle::QuietAtRest, 1),
     (Planted::DeafToDecisions, Oracle::DecisionsCount, 1),
+    (Planted::WritesOutliveTheLease, Oracle::OneWriter, 7),
     (Planted::DecidesOnOldLists, Oracle::QuietAtRest, 17),
     (Planted::LosesEarlyDecisions, Oracle::EveryReleaseEnds, 1),
     (Planted::ForgetsTheJudged, Oracle::EveryReleaseEnds, 4),

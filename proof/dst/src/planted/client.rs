@@ -21,10 +21,10 @@ use tower::Service;
 
 use super::{Planted, locked};
 
-/// How long a write lies around before it is sent: longer than the lease lasts.
-const LYING_AROUND: Duration = Duration::from_secs(25);
-/// One write in so many lies around.
-const LIES_AROUND_EVERY: u64 = 2;
+/// How long a write is waited for, and how long until it is tried again.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long it is tried: longer than the lease lasts.
+const TRIED_FOR: Duration = Duration::from_secs(120);
 /// After how long an old status is written again.
 const AGAIN_AFTER: Duration = Duration::from_secs(120);
 /// From this age on, a list that was kept is "long ago".
@@ -116,13 +116,9 @@ impl Bugged {
                 self.send(parts, nothing_held(&body)).await
             }
             Planted::EverybodyLeads if is_lease => Ok(self.own_lease(&parts.method, &body)),
-            Planted::WritesOutliveTheLease if writes && !is_lease && self.every(LIES_AROUND_EVERY) => {
+            Planted::WritesOutliveTheLease if writes && !is_lease => {
                 // A task of its own: whoever stops waiting for it does not stop it.
-                let this = self.clone();
-                let sent = tokio::spawn(async move {
-                    tokio::time::sleep(LYING_AROUND).await;
-                    this.send(parts, body).await
-                });
+                let sent = tokio::spawn(self.clone().send_until_answered(parts, body));
                 sent.await.expect("nothing ends it but the end of the run")
             }
             Planted::OldStatusAgain
@@ -157,6 +153,19 @@ impl Bugged {
         parts.headers.remove(http::header::CONTENT_LENGTH);
         let request = Request::from_parts(parts, Body::from(body));
         Ok(self.inner.send(request).await?.map(BodyExt::boxed_unsync))
+    }
+
+    /// Tries again for as long as nobody answers.
+    async fn send_until_answered(self, parts: Parts, body: Bytes) -> Result<Answered, kube::Error> {
+        let start = Instant::now();
+        loop {
+            let tried = tokio::time::timeout(TRIED_AGAIN_AFTER, self.send(parts.clone(), body.clone())).await;
+            match tried {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) if start.elapsed() > TRIED_FOR => return Err(error),
+                Ok(Err(_)) | Err(_) => tokio::time::sleep(TRIED_AGAIN_AFTER).await,
+            }
+        }
     }
 
     /// Answers a list as it was answered the first time, once that is long ago; what happened since is heard late.
