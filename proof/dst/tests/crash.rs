@@ -96,7 +96,6 @@ fn every_crash_point_comes_to_the_same_end() {
                     let mut spent = spent.lock().expect("no panic");
                     let (count, seconds) = spent.entry(name).or_insert((0, 0.0));
                     (*count, *seconds) = (*count + 1, *seconds + start.elapsed().as_secs_f64());
-                    eprintln!("{name} {point} {:.1}", start.elapsed().as_secs_f64());
                 }
             });
         }
