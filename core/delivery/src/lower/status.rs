@@ -105,7 +105,7 @@ pub(super) fn rule_evidence(finding: &Finding) -> Value {
     set("verdict", json!(verdict_word(finding.verdict)));
     set("summary", json!(finding.summary));
     if let Some(reason) = finding.state.reason() {
-        set("reason", json!(reason));
+        set("reason", json!(reason.code()));
     }
     set("canaryBad", json!(finding.counts.canary_bad));
     set("canaryTotal", json!(rounded(finding.counts.canary_total)));
