@@ -40,7 +40,10 @@ async fn a_bad_release_beside_it_is_not_held_against_a_good_one() {
          settle\nshow payments\nshow cart\n",
     )
     .await;
-    assert!(shown.contains("Healthy on v1 (v2 rejected)"), "the bad one, with the first release of all: {shown}");
+    assert!(
+        shown.contains("Healthy on v1 (v2 rejected)"),
+        "the bad one, with the first release of all: {shown}"
+    );
     assert!(
         shown.contains("v2 shop/payments:v2 Kept: rpc-errors: canary 0/"),
         "the good one, by its rule: {shown}"
@@ -52,7 +55,8 @@ async fn a_bad_release_beside_it_is_not_held_against_a_good_one() {
 #[tokio::test(start_paused = true)]
 async fn pods_at_rest_carry_their_phase_where_a_rule_asks_for_it() {
     let shown = play("show pods payments\nscale payments 5\nadvance 1m\nshow pods payments\n").await;
-    let carried: Vec<&str> = shown.lines().filter(|line| line.contains(" x shop/payments:v1 ready")).collect();
+    let carried: Vec<&str> =
+        shown.lines().filter(|line| line.contains(" x shop/payments:v1 ready")).collect();
     assert_eq!(
         carried,
         ["  3 x shop/payments:v1 ready stable", "  5 x shop/payments:v1 ready stable"],
