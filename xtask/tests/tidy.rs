@@ -132,7 +132,8 @@ fn nothing_that_ships_chooses_by_chance() {
             match lines.next() {
                 Some((_, next)) if next.trim() == "biased;" => biased += 1,
                 _ => {
-                    complaints.push(format!("{file}:{number}: `select!` without `biased;` in its first line"))
+                    complaints
+                        .push(format!("{file}:{number}: `select!` without `biased;` in its first line"));
                 }
             }
         }
