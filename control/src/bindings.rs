@@ -14,7 +14,7 @@ use trimtab_judge::binding::{Bound, askable_at, bound, questions};
 use trimtab_kube::Key;
 use trimtab_kube::queue::Queue;
 
-use crate::measurements::Measure;
+use crate::measurements::{Answers, Measure};
 
 /// How long a rule that found no series waits for the next look: somebody has to add a metric meanwhile.
 const UNBOUND_AGAIN: Duration = Duration::from_secs(3600);
@@ -77,7 +77,7 @@ impl Bindings {
         let asked =
             arms.map(|arms| questions(rules, &arms, self.measure.sums_max(), now)).unwrap_or_default();
         let queries = asked.iter().map(|question| &question.query).collect();
-        let answers = self.measure.ask_all(&service.namespace, queries).await;
+        let Answers { answers, room: _room } = self.measure.ask_all(&service.namespace, queries).await;
         let answers: Vec<_> = asked.into_iter().zip(answers).collect();
         let found = bound(rules, &answers);
         if let Err(why) = &found {

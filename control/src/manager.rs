@@ -68,7 +68,8 @@ pub async fn run(options: ManagerOptions, parts: Parts, stop: CancellationToken)
     let mut controllers = Controllers::new(context.clone());
     add_delivery(&mut controllers, &context, &options, measure, transport);
     let queue = |name| Queue::new(name, context.clock.clone());
-    controllers.add(Unclaim { stores: context.stores.clone() }, queue("unclaim"));
+    let unclaim = Unclaim { stores: context.stores.clone(), instance: options.instance.clone() };
+    controllers.add(unclaim, queue("unclaim"));
     // Whether a policy is valid is said by whoever looks after the whole cluster, once.
     if options.watched == Namespaces::All && options.instance.is_none() {
         controllers.add(Policy { stores: context.stores.clone() }, queue("policy"));
@@ -135,8 +136,8 @@ fn add_delivery(
         let measurements = measurements.clone();
         async move { measurements.ask(service).await }
     });
-    let context = context.clone();
+    let (context, instance) = (context.clone(), options.instance.clone());
     controllers.add_worker(unasked, CHECKS_AT_ONCE, move |service| {
-        check_bindings(context.clone(), bindings.clone(), service, services.clone()).boxed()
+        check_bindings(context.clone(), instance.clone(), bindings.clone(), service, services.clone()).boxed()
     });
 }

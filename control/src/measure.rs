@@ -5,84 +5,137 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use trimtab_judge::{Answer, Failure, Query};
 use trimtab_providers::ProviderError;
 use trimtab_providers::prometheus::Prometheus;
 
-use crate::measurements::Measure;
+use crate::measurements::{Answers, Measure};
+
+/// Answers that the process holds at one time, until they are judged: so many as large as allowed, and more where they are
+/// smaller. With the questions being asked, this bounds the memory that a metrics server can fill: (4 + 2) times
+/// `--prometheus-max-answer-bytes` of JSON.
+const HELD_ANSWERS_MAX: usize = 2;
+/// Held answers are counted in pieces of so many bytes: there is a largest number of permits.
+const ROOM_BYTES: usize = 1024;
 
 /// Asks a Prometheus server.
 pub struct PrometheusMeasure {
     prometheus: Arc<Prometheus>,
-    /// Turns by namespace, while any question of it waits for one.
-    turns: Mutex<BTreeMap<String, Weak<Semaphore>>>,
+    /// Room for answers that wait for their judge.
+    room: Arc<Semaphore>,
+    /// Shares by namespace, while any question of it is open.
+    shares: Mutex<BTreeMap<String, Weak<Share>>>,
+}
+
+/// What one namespace may have: a quarter of all is never its own, so that one whose questions are slow, or whose answers are
+/// large, leaves something for others.
+struct Share {
+    turns: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 impl PrometheusMeasure {
     /// Asks `prometheus`.
     #[must_use]
     pub fn new(prometheus: Arc<Prometheus>) -> Self {
-        Self { prometheus, turns: Mutex::default() }
+        let room = Arc::new(Semaphore::new(room(&prometheus)));
+        Self { prometheus, room, shares: Mutex::default() }
     }
 
-    /// The turns of a namespace: a quarter of all is never its own, so that one whose questions are slow leaves room for others.
-    fn turns(&self, namespace: &str) -> Arc<Semaphore> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = turns.get(namespace).and_then(Weak::upgrade) {
+    fn share(&self, namespace: &str) -> Arc<Share> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = shares.get(namespace).and_then(Weak::upgrade) {
             return known;
         }
-        turns.retain(|_, turns| turns.strong_count() > 0);
-        let all = self.prometheus.limits().concurrent_queries;
-        let own = Arc::new(Semaphore::new((all - all.div_ceil(4)).clamp(1, Semaphore::MAX_PERMITS)));
-        turns.insert(namespace.to_owned(), Arc::downgrade(&own));
+        shares.retain(|_, share| share.strong_count() > 0);
+        let of = |all: usize| Semaphore::new((all - all.div_ceil(4)).clamp(1, Semaphore::MAX_PERMITS));
+        let turns = of(self.prometheus.limits().concurrent_queries);
+        let own = Arc::new(Share { turns, room: Arc::new(of(room(&self.prometheus))) });
+        shares.insert(namespace.to_owned(), Arc::downgrade(&own));
         own
     }
+
+    /// Takes room for an answer that came as so many bytes of JSON. Never waits: whoever holds an answer while it waits for
+    /// room would wait for others that do the same.
+    fn hold(&self, share: &Share, json_bytes: usize) -> Option<[OwnedSemaphorePermit; 2]> {
+        let pieces = u32::try_from(json_bytes.div_ceil(ROOM_BYTES)).ok()?;
+        let own = Arc::clone(&share.room).try_acquire_many_owned(pieces).ok()?;
+        Some([own, Arc::clone(&self.room).try_acquire_many_owned(pieces).ok()?])
+    }
+
+    /// An answer, and the bytes of JSON that it came as; none where little is left of them.
+    async fn answer(&self, query: &Query) -> (Answer, usize) {
+        let found = match query {
+            Query::Samples { selector, from_ms, to_ms } => {
+                self.prometheus.raw_samples(selector, *from_ms, *to_ms).await.map_err(|error| failure(&error))
+            }
+            Query::Sums { selector, by, from_ms, to_ms, step_ms } => {
+                let sums = self.prometheus.sums(selector, by, (*from_ms, *to_ms), *step_ms).await;
+                sums.map_err(|error| match error {
+                    ProviderError::TooLarge { .. } => Failure::TooLarge(format!(
+                        "{error}, or raise --prometheus-max-sums and --prometheus-max-answer-bytes of the manager"
+                    )),
+                    _ => failure(&error),
+                })
+            }
+            Query::Instant { expr, at_ms } => {
+                return match self.prometheus.instant(expr, *at_ms).await {
+                    Ok(answer) => (Answer::Returned(answer.value.len()), 0),
+                    Err(error) => (Answer::Failed(failure(&error)), 0),
+                };
+            }
+        };
+        match found {
+            Ok(answer) => (Answer::Samples(answer.value), answer.json_bytes),
+            Err(why) => (Answer::Failed(why), 0),
+        }
+    }
+}
+
+/// Room for the answers of all namespaces.
+fn room(prometheus: &Prometheus) -> usize {
+    let bytes = prometheus.limits().response_bytes.saturating_mul(HELD_ANSWERS_MAX);
+    bytes.div_ceil(ROOM_BYTES).min(Semaphore::MAX_PERMITS)
 }
 
 impl Measure for PrometheusMeasure {
     fn ask<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Answer> {
-        async move {
-            match query {
-                Query::Samples { selector, from_ms, to_ms } => {
-                    match self.prometheus.raw_samples(selector, *from_ms, *to_ms).await {
-                        Ok(answer) => Answer::Samples(answer.value),
-                        Err(error) => Answer::Failed(failure(&error)),
-                    }
-                }
-                Query::Sums { selector, by, from_ms, to_ms, step_ms } => {
-                    match self.prometheus.sums(selector, by, (*from_ms, *to_ms), *step_ms).await {
-                        Ok(answer) => Answer::Samples(answer.value),
-                        Err(error @ ProviderError::TooLarge { .. }) => Answer::Failed(Failure::TooLarge(format!(
-                            "{error}, or raise --prometheus-max-sums and --prometheus-max-answer-bytes of the manager"
-                        ))),
-                        Err(error) => Answer::Failed(failure(&error)),
-                    }
-                }
-                Query::Instant { expr, at_ms } => match self.prometheus.instant(expr, *at_ms).await {
-                    Ok(answer) => Answer::Returned(answer.value.len()),
-                    Err(error) => Answer::Failed(failure(&error)),
-                },
-            }
-        }
-        .boxed()
+        self.answer(query).map(|(answer, _)| answer).boxed()
     }
 
-    fn ask_all<'a>(&'a self, namespace: &'a str, queries: Vec<&'a Query>) -> BoxFuture<'a, Vec<Answer>> {
-        let turns = self.turns(namespace);
+    fn ask_all<'a>(&'a self, namespace: &'a str, queries: Vec<&'a Query>) -> BoxFuture<'a, Answers> {
+        let share = self.share(namespace);
         let in_turn = move |query| {
-            let turns = Arc::clone(&turns);
+            let share = Arc::clone(&share);
             async move {
-                let _turn = turns.acquire().await.expect("the semaphore is never closed");
-                self.ask(query).await
+                let _turn = share.turns.acquire().await.expect("the semaphore is never closed");
+                let (answer, json_bytes) = self.answer(query).await;
+                match self.hold(&share, json_bytes) {
+                    Some(room) => (answer, Some(room)),
+                    None => (Answer::Failed(no_room(json_bytes)), None),
+                }
             }
         };
-        join_all(queries.into_iter().map(in_turn)).boxed()
+        let all = join_all(queries.into_iter().map(in_turn));
+        all.map(|found| {
+            let (answers, room): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+            Answers { answers, room: room.into_iter().flatten().flatten().collect() }
+        })
+        .boxed()
     }
 
     fn sums_max(&self) -> usize {
         self.prometheus.limits().max_sums
     }
+}
+
+/// What was found is judged within moments, so there is room for the answer when it is asked again.
+fn no_room(json_bytes: usize) -> Failure {
+    Failure::Passing(format!(
+        "its answer of {} KiB was dropped: the answers that wait to be judged take as much memory as they may; raise --prometheus-max-answer-bytes of the manager where this lasts",
+        json_bytes.div_ceil(1024)
+    ))
 }
 
 /// A question that the server calls wrong stays wrong; everything else somebody may put right meanwhile.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::OwnedSemaphorePermit;
 use trimtab_delivery::arms;
 use trimtab_delivery::snapshot::{Release, ReleasePhase, Snapshot};
 use trimtab_judge::finding::Finding;
@@ -38,14 +39,24 @@ pub trait Measure: Send + Sync {
     fn ask<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Answer>;
 
     /// The answers to questions about services of one namespace, in their order. No namespace keeps another one waiting.
-    fn ask_all<'a>(&'a self, _namespace: &'a str, queries: Vec<&'a Query>) -> BoxFuture<'a, Vec<Answer>> {
-        join_all(queries.into_iter().map(|query| self.ask(query))).boxed()
+    fn ask_all<'a>(&'a self, _namespace: &'a str, queries: Vec<&'a Query>) -> BoxFuture<'a, Answers> {
+        let all = join_all(queries.into_iter().map(|query| self.ask(query)));
+        all.map(|answers| Answers { answers, room: Vec::new() }).boxed()
     }
 
     /// How many series of one selector can be read once they are summed up by pod.
     fn sums_max(&self) -> usize {
         usize::MAX
     }
+}
+
+/// Answers, and the room in memory that is taken for them until this is dropped.
+#[derive(Debug)]
+pub struct Answers {
+    /// The answers, in the order of their questions.
+    pub answers: Vec<Answer>,
+    /// What was taken for them.
+    pub room: Vec<OwnedSemaphorePermit>,
 }
 
 /// What is known about a release.
@@ -131,7 +142,7 @@ impl Measurements {
             self.lock().get(&service).map(|held| (held.number, held.open_since, held.judge.needs(now)));
         let (number, open_since, needs) = asked?;
         let queries = needs.iter().map(|need| &need.query).collect();
-        let answers = self.measure.ask_all(&service.namespace, queries).await;
+        let Answers { answers, room: _room } = self.measure.ask_all(&service.namespace, queries).await;
         let answers = needs.into_iter().zip(answers).collect();
         let mut judges = self.lock();
         // Another judge has taken its place meanwhile: it asks its own questions.

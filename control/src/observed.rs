@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use trimtab_api::ManagedApp;
 use trimtab_api::resolve::{Policies, Reach, reaches, settings};
 use trimtab_delivery::names::{
-    CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, claimed_images, parse_release_word, release_object,
+    CLAIM_ANNOTATION, INSTANCE_ANNOTATION, MANAGER, RELEASE_ANNOTATION, claimed_images, parse_release_word,
+    release_object,
 };
 use trimtab_delivery::records::{Sifted, sift, taken_from};
 use trimtab_delivery::seal::Trust;
@@ -146,6 +147,7 @@ fn app_and_settings(
         namespace: wire.metadata.namespace.clone(),
         name: wire.metadata.name.clone(),
         generation: wire.metadata.generation,
+        instance: row.object.instance.as_deref().map(str::to_owned),
         problems,
         claimed_by,
         status: convert::app_status(&wire.status),
@@ -186,6 +188,7 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
         paused_by: row.paused_manager.as_deref().filter(|manager| *manager != MANAGER).map(str::to_owned),
         hold: identity.annotation(CLAIM_ANNOTATION).map(AdmissionHold::parse),
         held_images: identity.annotation(CLAIM_ANNOTATION).map(claimed_images).unwrap_or_default(),
+        instance: identity.annotation(INSTANCE_ANNOTATION).map(str::to_owned),
         release_annotation: identity.annotation(RELEASE_ANNOTATION).and_then(parse_release_word),
         has_release_annotation: identity.annotation(RELEASE_ANNOTATION).is_some(),
         has_annotations: identity.has_annotations,

@@ -4,7 +4,11 @@ mod support;
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use trimtab::cli::exit::Exit;
+use trimtab_kube::Api;
+use trimtab_kube::api::{Preconditions, Propagation};
+use trimtab_kube::kinds::MANAGED_APPS;
 use trimtab_sim::{Effect, Fault};
 
 use support::{PERSON, SHOP, Shop};
@@ -131,4 +135,20 @@ async fn an_instance_is_removed_alone() {
     );
     assert!(shop.sim.get("deployments.apps", "trimtab-system", "trimtab").is_some());
     assert!(shop.sim.get("managedapps.trimtab.dev", SHOP, "payments").is_some());
+}
+
+/// Its `ManagedApp` is gone, and the manager that would have let go of it as well.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_no_service_names_goes_with_its_instance() {
+    let shop = Shop::claimed().await;
+    shop.merge("payments", json!({"metadata": {"annotations": {"trimtab.dev/instance": "team-a"}}})).await;
+    let admin = Api::new(shop.sim.client("system:admin").client, "test");
+    let (all, background) = (Preconditions::default(), Propagation::Background);
+    admin.delete(MANAGED_APPS, Some(SHOP), "payments", &all, background).await.expect("it is there");
+    for (id, claim) in [("team-b", json!("open")), ("team-a", Value::Null)] {
+        let said = shop.run(&format!("uninstall --instance {id} --yes")).await;
+        assert_eq!(said.exit, Exit::Done, "{}", said.err);
+        let annotations = &shop.deployment()["metadata"]["annotations"];
+        assert_eq!(annotations.get("trimtab.dev/claim").cloned().unwrap_or_default(), claim, "{id}");
+    }
 }

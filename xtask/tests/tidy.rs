@@ -1,6 +1,6 @@
 //! What the tree must look like.
 
-use xtask::{markdown, workspace};
+use xtask::{markdown, source, workspace};
 
 /// Lines of a file below a `src/`, its tests included.
 const MODULE_LINES_MAX: usize = 400;
@@ -110,4 +110,34 @@ fn scenarios_have_transcripts() {
     };
     let lonely = here.iter().filter(|file| partner(file).is_some_and(|partner| !here.contains(&partner)));
     check(&lonely.map(|file| format!("{file} has no partner")).collect::<Vec<_>>());
+}
+
+/// Of several branches that are ready, one is taken by chance: what ships must do the same under the same seed.
+#[test]
+fn nothing_that_ships_chooses_by_chance() {
+    let ships = |file: &str| {
+        let proof = ["proof/", "fuzz/", "xtask/"];
+        file.ends_with(".rs")
+            && !source::is_test_file(file)
+            && !proof.iter().any(|folder| file.starts_with(folder))
+    };
+    let (mut complaints, mut biased) = (Vec::new(), 0);
+    for file in files(ships) {
+        let text = read(&file);
+        let mut lines = source::code_lines(source::without_tests(&text));
+        while let Some((number, line)) = lines.next() {
+            if !line.contains("select!") {
+                continue;
+            }
+            match lines.next() {
+                Some((_, next)) if next.trim() == "biased;" => biased += 1,
+                _ => {
+                    complaints
+                        .push(format!("{file}:{number}: `select!` without `biased;` in its first line"));
+                }
+            }
+        }
+    }
+    check(&complaints);
+    assert!(biased > 0, "there is something to look at");
 }

@@ -104,8 +104,7 @@ impl Controller for Delivery {
     }
 
     fn gather(&self, service: &Key, now: Timestamp) -> Gathered<Seen> {
-        let found = self.stores.of::<Apps>().get(service);
-        let Some(app) = found.filter(|app| app.object.instance.as_deref() == self.instance.as_deref()) else {
+        let Some(app) = looked_after(&self.stores, self.instance.as_deref(), service) else {
             self.measurements.forget(service);
             self.bindings.forget(service);
             self.outbox.forget(service);
@@ -139,6 +138,11 @@ impl Controller for Delivery {
     }
 }
 
+/// The service, if it is one of `instance`.
+fn looked_after(stores: &Stores, instance: Option<&str>, service: &Key) -> Option<Arc<AppRow>> {
+    stores.of::<Apps>().get(service).filter(|app| app.object.instance.as_deref() == instance)
+}
+
 impl Delivery {
     /// The services that name the Deployment `target`.
     fn services_of(&self, target: &Key) -> Vec<Key> {
@@ -158,21 +162,22 @@ impl Delivery {
     }
 }
 
-/// Asks whether the rules of a service find their series, and has it decided anew when that is known. Returns when to ask
-/// again.
+/// Asks whether the rules of a service of `instance` find their series, and has it decided anew when that is known. Returns
+/// when to ask again.
 pub async fn check_bindings(
     context: Context,
+    instance: Option<String>,
     bindings: Arc<Bindings>,
     service: Key,
     due: Queue<Key>,
 ) -> Option<Timestamp> {
     // Whoever leads next, perhaps this process again, asks anew.
     context.standing.may_decide(&[&service.namespace]).ok()?;
-    let app = context.stores.of::<Apps>().get(&service)?;
+    let app = looked_after(&context.stores, instance.as_deref(), &service)?;
     let observed = Observed::gather(&context.stores, &app);
     let now = context.clock.now();
     let (known, again_at) = bindings.check(&service, &observed.snapshot(now, &NOTHING_MEASURED)).await;
-    if context.stores.of::<Apps>().get(&service).is_none() {
+    if looked_after(&context.stores, instance.as_deref(), &service).is_none() {
         bindings.forget(&service);
         return None;
     }

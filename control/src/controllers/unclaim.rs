@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use trimtab_delivery::command;
 use trimtab_delivery::lower::{freed, label, put_back, returned};
-use trimtab_delivery::names::CLAIM_ANNOTATION;
+use trimtab_delivery::names::{CLAIM_ANNOTATION, INSTANCE_ANNOTATION};
 use trimtab_delivery::seal::Author;
 use trimtab_delivery::snapshot::{Release, ReleasePhase};
 use trimtab_delivery::unclaim::{Leaving, OldSet, Step, next_step};
@@ -42,6 +42,16 @@ const DEPLOYMENTS_AT_ONCE: usize = 4;
 pub struct Unclaim {
     /// What the cluster looks like.
     pub stores: Stores,
+    /// Whose claims they are: a claim of another instance may be that of a service which this one has not heard of yet.
+    pub instance: Option<String>,
+}
+
+impl Unclaim {
+    /// Whether it is a claim of this instance.
+    fn claims(&self, row: &DeploymentRow) -> bool {
+        let annotation = |name| row.identity.annotation(name);
+        annotation(CLAIM_ANNOTATION).is_some() && annotation(INSTANCE_ANNOTATION) == self.instance.as_deref()
+    }
 }
 
 /// A Deployment to let go of, as it was seen.
@@ -77,7 +87,7 @@ impl Controller for Unclaim {
 
     fn all(&self) -> Vec<Key> {
         let deployments = self.stores.of::<Deployments>().read();
-        let claimed = deployments.iter().filter(|row| row.identity.annotation(CLAIM_ANNOTATION).is_some());
+        let claimed = deployments.iter().filter(|row| self.claims(row));
         claimed.map(|row| row.key().clone()).collect()
     }
 
@@ -87,8 +97,7 @@ impl Controller for Unclaim {
 
     fn gather(&self, target: &Key, now: Timestamp) -> Gathered<Seen> {
         let claimed = self.stores.of::<Deployments>().get(target);
-        let claimed = claimed.filter(|row| row.identity.annotation(CLAIM_ANNOTATION).is_some());
-        let Some(deployment) = claimed else { return Gathered::Nothing };
+        let Some(deployment) = claimed.filter(|row| self.claims(row)) else { return Gathered::Nothing };
         let apps = self.stores.of::<Apps>().read();
         if apps.at(target).next().is_some() {
             return Gathered::Nothing;

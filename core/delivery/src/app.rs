@@ -14,6 +14,8 @@ pub struct App {
     pub generation: i64,
     /// What is wrong with its spec, with field and cause. The settings are what is left without it.
     pub problems: Vec<String>,
+    /// The manager that looks after it, where several share a cluster.
+    pub instance: Option<String>,
     /// The `ManagedApp` that claims the same Deployment and comes first.
     pub claimed_by: Option<String>,
     /// Its status as it stands in the API.

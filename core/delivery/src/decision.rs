@@ -48,6 +48,9 @@ pub enum Write {
         /// Whether `spec.paused` is cleared in the same write.
         pause: Pause,
     },
+    /// Says in the claim which instance looks after the service from here on. The service's status comes first, as it stands
+    /// and under the version that was seen: whoever sees an old label loses there, and takes nothing back.
+    TakeOver,
     /// Puts the template of a release back on the Deployment, clears `paused`, and holds later changes at admission.
     Restore {
         /// The release whose template is restored.

@@ -8,6 +8,8 @@ pub const GROUP: &str = "trimtab.dev";
 pub const MANAGER: &str = "trimtab-delivery";
 /// Label of a `ManagedApp`: the manager that looks after it, where several share a cluster.
 pub const INSTANCE_LABEL: &str = "trimtab.dev/instance";
+/// Annotation on a claimed Deployment: the instance whose claim it is; absent where that has no name.
+pub const INSTANCE_ANNOTATION: &str = INSTANCE_LABEL;
 /// Name of the lease of the manager that looks after a whole cluster.
 const LEASE: &str = "trimtab-manager";
 /// Annotation on a claimed Deployment: one of the words of [`AdmissionHold`], and the images that it holds: see

@@ -1,5 +1,6 @@
 //! What a rule found out about a release.
 
+use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 
 /// What one rule knows about the release at one instant.
@@ -39,12 +40,12 @@ pub enum FindingState {
 impl FindingState {
     /// One word for machines.
     #[must_use]
-    pub fn reason(&self) -> Option<&'static str> {
+    pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Judged => None,
-            Self::Unbound(_) => Some("RuleUnbound"),
-            Self::TelemetryLost(_) => Some("TelemetryLost"),
-            Self::NoTraffic => Some("NoTraffic"),
+            Self::Unbound(_) => Some(Reason::RuleUnbound),
+            Self::TelemetryLost(_) => Some(Reason::TelemetryLost),
+            Self::NoTraffic => Some(Reason::NoTraffic),
         }
     }
 }
@@ -89,7 +90,7 @@ pub fn finding_line(finding: &Finding) -> String {
         (FindingState::Judged, Verdict::Fail) => "FAIL",
         (FindingState::Judged, Verdict::Pass) => "PASS",
         (FindingState::Judged, Verdict::Undecided) => "undecided",
-        (state, _) => state.reason().unwrap_or("undecided"),
+        (state, _) => state.reason().map_or("undecided", Reason::code),
     };
     format!("{} {word}: {}", finding.rule, finding.summary)
 }

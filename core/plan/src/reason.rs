@@ -67,6 +67,8 @@ reasons! {
     MeasurementPending,
     /// Trimtab stopped, and a person must decide
     NeedsHuman,
+    /// new pods are scraped and get no requests: the rule cannot be judged
+    NoTraffic,
     /// a field is valid, and this version does not act on it
     NotInThisVersion,
     /// a release failed, and no earlier one is recorded to go back to
@@ -109,6 +111,8 @@ reasons! {
     TargetOwned,
     /// the Deployment is not the one that the release went to
     TargetReplaced,
+    /// new pods are ready and their series are missing or late, or the metrics server does not answer
+    TelemetryLost,
     /// the pod template is too large to be recorded, and ships without being judged
     TemplateTooLarge,
     /// a rule finds more series than may be read, even summed up by pod

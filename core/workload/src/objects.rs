@@ -41,6 +41,8 @@ pub struct Target {
     pub hold: Option<AdmissionHold>,
     /// The images that the claim tells admission to hold.
     pub held_images: Vec<String>,
+    /// The instance that the claim names as its owner.
+    pub instance: Option<String>,
     /// Release number that a person gave to the template in the spec.
     pub release_annotation: Option<u64>,
     /// Whether there is such an annotation, whatever it says.

@@ -224,11 +224,13 @@ impl Shared {
             let (transport, timeout) = (&*self.transport, self.policy.attempt_timeout);
             let web = Web { transport, destination: &letter.destination, timeout };
             tokio::select! {
+                biased;
                 verdict = posting.attempt(&web, letter) => verdict,
                 () = cut => Verdict::Stopped,
             }
         } else {
             tokio::select! {
+                biased;
                 verdict = self.send(letter) => verdict,
                 () = cut => answer::of_cut(&letter.destination),
             }

@@ -3,7 +3,8 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use support::{config, form, json, scripted};
 use trimtab_promql::Series;
@@ -105,4 +106,37 @@ async fn sums_have_limits_of_their_own() {
         assert!(matches!(error, ProviderError::TooLarge { .. }), "{error}");
         assert!(error.to_string().contains(says), "{error}");
     }
+}
+
+/// What came for the first query of a question is in memory until the second one is answered: whoever waits in between would
+/// hold it for as long as others like.
+#[tokio::test(start_paused = true)]
+async fn no_more_questions_are_half_answered_than_are_asked_at_one_time() {
+    let half: Arc<Mutex<(BTreeSet<usize>, usize)>> = Arc::default();
+    let seen = Arc::clone(&half);
+    let transport = scripted(move |request| {
+        let query = form(request.body())["query"].clone();
+        let number = (0..20).find(|number| query.contains(&format!("metric{number}x"))).unwrap();
+        let (open, most) = &mut *seen.lock().unwrap();
+        if query.contains("timestamp(") {
+            open.remove(&number);
+        } else {
+            open.insert(number);
+        }
+        *most = open.len().max(*most);
+        async {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            json(r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#.to_owned())
+        }
+    });
+    let mut config = config();
+    config.limits.concurrent_queries = 2;
+    let provider = Prometheus::new(transport, config).unwrap();
+    let by = ["pod".to_owned()];
+    let selectors: Vec<String> = (0..20).map(|number| format!("metric{number}x")).collect();
+    let all = selectors.iter().map(|selector| provider.sums(selector, &by, (0, 60_000), 5_000));
+    for answer in futures::future::join_all(all).await {
+        answer.unwrap();
+    }
+    assert_eq!(half.lock().unwrap().1, 2);
 }

@@ -61,7 +61,7 @@ pub struct StageOptions {
     pub planted: Option<Planted>,
     /// Namespaces that managers look after and have rights in.
     pub watched: Namespaces,
-    /// Which instance every manager is.
+    /// Which instance every manager is that is not started as another one.
     pub instance: Option<String>,
     /// What one question of a manager to Prometheus may cost.
     pub limits: Limits,
@@ -190,6 +190,14 @@ impl Stage {
     /// Never: the address of the modelled Prometheus is a constant.
     pub fn start_manager(&mut self) -> Actor {
         self.start_manager_skewed(SignedDuration::ZERO)
+    }
+
+    /// Starts a manager of another instance than the stage's.
+    pub fn start_manager_of(&mut self, instance: Option<&str>) -> Actor {
+        let usual = std::mem::replace(&mut self.instance, instance.map(str::to_owned));
+        let actor = self.start_manager();
+        self.instance = usual;
+        actor
     }
 
     /// Starts a manager whose wall clock is ahead of everybody else's by `skew`, or behind.

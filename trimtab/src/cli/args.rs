@@ -360,7 +360,8 @@ pub struct ManagerArgs {
     /// Sums in one answer of Prometheus: at least twice the pods of the largest service
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().max_sums)]
     pub prometheus_max_sums: usize,
-    /// Bytes of one answer of Prometheus; each of four queries at a time needs about twice as much memory
+    /// Bytes of one answer of Prometheus; four are read at a time, as much as two is held until it is judged, and each
+    /// needs about twice as much memory
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().response_bytes)]
     pub prometheus_max_answer_bytes: usize,
     /// Addresses inside the cluster that messages may be sent to, such as 10.96.7.1/32; may be given several times

@@ -6,7 +6,7 @@ use serde_json::Value;
 use trimtab_api::ManagedApp;
 use trimtab_control::controllers::unclaim::{NotLetGo, Progress, is_held, unclaim};
 use trimtab_delivery::command;
-use trimtab_delivery::names::{CLAIM_ANNOTATION, INSTANCE_LABEL};
+use trimtab_delivery::names::{CLAIM_ANNOTATION, INSTANCE_ANNOTATION, INSTANCE_LABEL};
 use trimtab_kube::api::{Preconditions, Propagation, Selector};
 use trimtab_kube::intern::Interner;
 use trimtab_kube::kinds::Deployments;
@@ -213,7 +213,8 @@ fn done(mode: Mode, past: &'static str, would: &'static str) -> &'static str {
 /// Lets go of every claimed Deployment, or of those of one instance.
 async fn let_go_of_all(session: &mut Session<'_>, mode: Mode, instance: Option<&str>) -> Result<(), Failure> {
     let deployments = session.api.list(DEPLOYMENTS, None, &Selector::all()).await?;
-    let claim = format!("/metadata/annotations/{}", pointer_segment(CLAIM_ANNOTATION));
+    let annotation = |name| format!("/metadata/annotations/{}", pointer_segment(name));
+    let (claim, claimed_by) = (annotation(CLAIM_ANNOTATION), annotation(INSTANCE_ANNOTATION));
     let apps = match list::<ManagedApp>(&session.api, MANAGED_APPS, None, &Selector::all()).await {
         Ok(apps) => apps,
         // The definitions may be gone already: an interrupted removal is finished by the next one.
@@ -226,7 +227,12 @@ async fn let_go_of_all(session: &mut Session<'_>, mode: Mode, instance: Option<&
             let target = app.spec.target.as_ref().map_or(&app.metadata.name, |target| &target.name);
             app.metadata.namespace == namespace && target == name
         });
-        if instance.is_some() && app.and_then(attended::instance) != instance {
+        // Where no service names the Deployment any more, the claim tells whose it was.
+        let of = match app {
+            Some(app) => attended::instance(app),
+            None => deployment.pointer(&claimed_by).and_then(Value::as_str),
+        };
+        if instance.is_some() && of != instance {
             continue;
         }
         let restored = let_go(session, namespace, name, app, mode).await?;

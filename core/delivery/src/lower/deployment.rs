@@ -7,7 +7,7 @@ use trimtab_plan::{Copied, IfAbsent, Kind, Object, Part, Patch, Precondition, es
 
 use trimtab_workload::{AdmissionHold, Target};
 
-use crate::names::{CLAIM_ANNOTATION, MANAGER, RELEASE_ANNOTATION, claim_text};
+use crate::names::{CLAIM_ANNOTATION, INSTANCE_ANNOTATION, MANAGER, RELEASE_ANNOTATION, claim_text};
 use crate::snapshot::Snapshot;
 
 /// What is written.
@@ -22,7 +22,7 @@ pub struct Change {
 }
 
 pub(super) fn change(snapshot: &Snapshot<'_>, target: &Target, change: &Change) -> plan::Write {
-    patch(&snapshot.app.namespace, target, change)
+    patch(&snapshot.app.namespace, target, snapshot.app.instance.as_deref(), change)
 }
 
 /// Puts a template back on a Deployment that is to be let go of, or leaves the one in its spec where there is none to copy,
@@ -30,13 +30,13 @@ pub(super) fn change(snapshot: &Snapshot<'_>, target: &Target, change: &Change) 
 #[must_use]
 pub fn put_back(namespace: &str, target: &Target, restore: Option<Copied>) -> plan::Write {
     let claim = Some(claim_text(AdmissionHold::HoldChanges, &target.held_images));
-    patch(namespace, target, &Change { claim, restore, unpause: true })
+    patch(namespace, target, target.instance.as_deref(), &Change { claim, restore, unpause: true })
 }
 
 /// Removes the claim from a Deployment, and nothing else.
 #[must_use]
 pub fn freed(namespace: &str, target: &Target) -> plan::Write {
-    patch(namespace, target, &Change { claim: None, restore: None, unpause: false })
+    patch(namespace, target, None, &Change { claim: None, restore: None, unpause: false })
 }
 
 /// Gives up what our field manager owns of a Deployment's spec. The values stay: whoever applies them next owns them.
@@ -49,26 +49,31 @@ pub fn returned(namespace: &str, target: &Target) -> plan::Write {
     }
 }
 
-/// The patch, which fails when anybody changed the spec since the Deployment was read. Its status is written several times
-/// a second while pods come and go, so the generation is looked at and not the version.
-fn patch(namespace: &str, target: &Target, change: &Change) -> plan::Write {
+/// The patch of a claim of `instance`, which fails when anybody changed the spec since the Deployment was read. Its status is
+/// written several times a second while pods come and go, so the generation is looked at and not the version.
+fn patch(namespace: &str, target: &Target, instance: Option<&str>, change: &Change) -> plan::Write {
     let mut when =
         Precondition { generation: Some(target.generation), ..Precondition::uid(target.uid.clone()) };
     let mut operations = Vec::new();
     match &change.claim {
         Some(claim) if target.has_annotations => {
             operations.push(json!({"op": "add", "path": annotation(CLAIM_ANNOTATION), "value": claim}));
+            operations.extend(owner(target, instance));
         }
         // Seldom: one that was created paused, which the Deployment controller has not given a revision. Annotations do not
         // count as a generation, so the version is looked at, lest somebody's be lost.
         Some(claim) => {
             when.version = Some(target.version);
-            let all = json!({CLAIM_ANNOTATION: claim});
+            let all = match instance {
+                Some(instance) => json!({CLAIM_ANNOTATION: claim, INSTANCE_ANNOTATION: instance}),
+                None => json!({CLAIM_ANNOTATION: claim}),
+            };
             operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": all}));
         }
         None => {
             let ours = [
                 (CLAIM_ANNOTATION, target.hold.is_some()),
+                (INSTANCE_ANNOTATION, target.instance.is_some()),
                 (RELEASE_ANNOTATION, target.has_release_annotation),
             ];
             let there = ours.into_iter().filter(|(_, there)| *there);
@@ -89,6 +94,18 @@ fn patch(namespace: &str, target: &Target, change: &Change) -> plan::Write {
         when,
         if_absent: IfAbsent::Fail,
     }
+}
+
+/// What has the claim say that it is `instance`'s, where it does not say so.
+fn owner(target: &Target, instance: Option<&str>) -> Option<Value> {
+    if target.instance.as_deref() == instance {
+        return None;
+    }
+    let path = annotation(INSTANCE_ANNOTATION);
+    Some(match instance {
+        Some(id) => json!({"op": "add", "path": path, "value": id}),
+        None => json!({"op": "remove", "path": path}),
+    })
 }
 
 /// The JSON pointer of an annotation.

@@ -26,8 +26,11 @@ use crate::snapshot::{Release, Snapshot};
 #[must_use]
 pub fn lower(snapshot: &Snapshot<'_>, decided: &Plan) -> plan::Plan {
     let lowering = Lowering { snapshot };
-    let mut writes: Vec<plan::Write> =
-        decided.writes.iter().filter_map(|write| lowering.one(write)).collect();
+    let mut writes = Vec::new();
+    for write in &decided.writes {
+        writes.extend((*write == Write::TakeOver).then(|| status::unchanged(snapshot)));
+        writes.extend(lowering.one(write));
+    }
     writes.extend(status::of_service(snapshot, &decided.status));
     plan::Plan { writes, wake_at: decided.wake_at }
 }
@@ -53,6 +56,11 @@ impl Lowering<'_> {
                 let unpause = *pause == Pause::Clear;
                 let text = Some(claim_text(*hold, images));
                 Some(claim(self.snapshot.target?, &Change { claim: text, restore: None, unpause }))
+            }
+            Write::TakeOver => {
+                let target = self.snapshot.target?;
+                let text = Some(claim_text(target.hold?, &target.held_images));
+                Some(claim(target, &Change { claim: text, restore: None, unpause: false }))
             }
             Write::Restore { number, images } => {
                 let restore = Some(records::template_of(self.snapshot, self.release(*number)?));

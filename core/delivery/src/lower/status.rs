@@ -13,10 +13,16 @@ use trimtab_judge::finding::Finding;
 
 /// Applies the service's status, if it is not what it should be.
 pub(super) fn of_service(snapshot: &Snapshot<'_>, status: &AppStatus) -> Option<plan::Write> {
+    (*status != snapshot.app.status).then(|| apply(snapshot, status, IfAbsent::Done))
+}
+
+/// Writes nothing new of the service, and ends the plan there where the service is no longer as it was seen.
+pub(super) fn unchanged(snapshot: &Snapshot<'_>) -> plan::Write {
+    apply(snapshot, &snapshot.app.status, IfAbsent::Fail)
+}
+
+fn apply(snapshot: &Snapshot<'_>, status: &AppStatus, if_absent: IfAbsent) -> plan::Write {
     let app = snapshot.app;
-    if *status == app.status {
-        return None;
-    }
     let object = objects::service(app);
     let body = json!({
         "apiVersion": object.kind.api_version(),
@@ -24,14 +30,14 @@ pub(super) fn of_service(snapshot: &Snapshot<'_>, status: &AppStatus) -> Option<
         "metadata": {"name": app.name, "namespace": app.namespace},
         "status": service_status(app, status, snapshot.recorded_at()),
     });
-    Some(plan::Write::Patch {
+    plan::Write::Patch {
         object,
         part: Part::Status,
         patch: Patch::Apply(body),
         copy: None,
         when: Precondition { uid: None, version: Some(app.version), generation: None },
-        if_absent: IfAbsent::Done,
-    })
+        if_absent,
+    }
 }
 
 /// The status of `app` as it is applied: what is left out is removed.
@@ -105,7 +111,7 @@ pub(super) fn rule_evidence(finding: &Finding) -> Value {
     set("verdict", json!(verdict_word(finding.verdict)));
     set("summary", json!(finding.summary));
     if let Some(reason) = finding.state.reason() {
-        set("reason", json!(reason));
+        set("reason", json!(reason.code()));
     }
     set("canaryBad", json!(finding.counts.canary_bad));
     set("canaryTotal", json!(rounded(finding.counts.canary_total)));

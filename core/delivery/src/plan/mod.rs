@@ -14,6 +14,7 @@ mod rolling_back;
 mod settled;
 mod situation;
 mod status;
+mod take_over;
 
 use trimtab_plan::Report;
 
@@ -31,6 +32,9 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
     let mut builder = PlanBuilder::new(snapshot);
     match claim::claimable(snapshot) {
         Err(refusal) => builder.refuse(refusal),
+        Ok(target) if take_over::is_of_another(snapshot, target) => {
+            take_over::take_over(&mut builder, target);
+        }
         Ok(target) if target.template_bytes > TEMPLATE_BYTES_MAX => hold::pass_unjudged(&mut builder, target),
         Ok(target) => {
             history::close_foreign(&mut builder, target);

@@ -1,12 +1,15 @@
 //! Which Deployments are looked after, and how a service is taken over.
 
+use serde_json::json;
 use trimtab_delivery::plan::TEMPLATE_BYTES_MAX;
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_delivery::strategy::Rolling;
+use trimtab_delivery::{Write, lower, plan};
+use trimtab_plan::{IfAbsent, Patch, Write as Lowered};
 use trimtab_workload::AdmissionHold;
 
 use crate::check;
-use crate::service::{held, judging, settled, unclaimed};
+use crate::service::{held, judging, out, settled, unclaimed};
 
 #[test]
 fn left_alone() {
@@ -273,4 +276,40 @@ fn a_template_too_large_to_record() {
         why the pod template of Deployment shop/pay is 1025 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back -> leaves the Deployment alone; waits for a smaller template; a ConfigMap holds what is large
         wake +720h
     ");
+}
+
+/// Whatever else is due, the claim comes first, and alone: under way, held or settled.
+#[test]
+fn a_claim_of_another_instance_is_taken_over_first() {
+    for (name, mut service) in [("settled", settled()), ("under way", out()), ("held", held())] {
+        service.app.instance = Some("team-b".into());
+        service = service.target(|target| {
+            (target.instance, target.has_annotations) = (Some("team-a".into()), true);
+        });
+        let snapshot = service.snapshot();
+        let (decided, report) = plan(&snapshot);
+        assert_eq!(decided.writes, [Write::TakeOver], "{name}");
+        assert_eq!(report.steps[0].saw, "the claim is that of instance team-a", "{name}");
+        let lowered = lower(&snapshot, &decided).writes;
+        let Some(Lowered::Patch { when, if_absent: IfAbsent::Fail, .. }) = lowered.first() else {
+            panic!("{name}: {lowered:?}")
+        };
+        assert_eq!(lowered[0].object().map(|object| object.kind.word), Some("ManagedApp"), "{name}");
+        assert_eq!(when.version, Some(service.app.version), "{name}: whoever sees an old label loses here");
+        let Some(Lowered::Patch { patch: Patch::Json(operations), .. }) = lowered.get(1) else {
+            panic!("{name}: {lowered:?}")
+        };
+        let owner =
+            json!({"op": "add", "path": "/metadata/annotations/trimtab.dev~1instance", "value": "team-b"});
+        assert!(operations.contains(&owner), "{name}: {operations:?}");
+        let mut own = service.clone().target(|target| target.instance = Some("team-b".into()));
+        assert!(!plan(&own.snapshot()).0.writes.contains(&Write::TakeOver), "{name}: it is its own now");
+        own.app.instance = None;
+        let taken = lower(&own.snapshot(), &plan(&own.snapshot()).0).writes;
+        let Some(Lowered::Patch { patch: Patch::Json(operations), .. }) = taken.get(1) else {
+            panic!("{name}: {taken:?}")
+        };
+        let nobody = json!({"op": "remove", "path": "/metadata/annotations/trimtab.dev~1instance"});
+        assert!(operations.contains(&nobody), "{name}: {operations:?}");
+    }
 }

@@ -123,6 +123,10 @@ impl Cluster {
                     (target.paused, target.paused_by) = (false, None);
                 }
             }
+            Write::TakeOver => {
+                let target = self.service.target.as_mut().expect("a claim is on a Deployment");
+                target.instance.clone_from(&self.service.app.instance);
+            }
             Write::Restore { number, images } => {
                 let release = self.release(*number).clone();
                 let template = release.template_hash.expect("what is restored has a template");

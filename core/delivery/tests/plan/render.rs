@@ -68,6 +68,7 @@ fn line(write: &Write) -> String {
             let unpause = if *pause == Pause::Clear { ", unpause" } else { "" };
             format!("claim {}{unpause}", claim_text(*hold, images))
         }
+        Write::TakeOver => "take the claim over".to_owned(),
         Write::Restore { number, .. } => format!("restore v{number}"),
         Write::ReturnFields => "return fields".to_owned(),
         Write::LabelPod { pod, arm, .. } => format!("label {pod} {}", arm.as_str()),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use trimtab_promql::Matcher;
 
 use super::config::{Limits, PrometheusConfig};
@@ -17,7 +17,7 @@ use crate::error::{Asked, ProviderError};
 use crate::http::{BodyStream, Collected, HttpTransport, TransportError, collect, retry_after};
 use crate::secret::{SecretText, printable};
 
-/// How long a query waits for its turn while the provider's other queries run.
+/// How long a question waits for its turn while others are asked.
 const TURN_WAIT: Duration = Duration::from_secs(30);
 /// How much of an error's body is read, in bytes.
 const ERROR_BODY_BYTES: usize = 64 * 1024;
@@ -92,16 +92,21 @@ impl Client {
         &self.limits
     }
 
+    /// A turn to ask a whole question: what came for its first query is in memory until its last one is answered.
+    pub(super) async fn turn(&self, question: &str) -> Result<SemaphorePermit<'_>, ProviderError> {
+        let Ok(turn) = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await else {
+            let asked = Asked::new(&self.name, &self.redact(question));
+            let cause =
+                format!("its {} query slots stayed taken for {TURN_WAIT:?}", self.limits.concurrent_queries);
+            return Err(ProviderError::Overloaded { asked, cause, retry_after: None });
+        };
+        Ok(turn.expect("the semaphore is owned here and never closed"))
+    }
+
     /// Evaluates `query` at `at_ms`, reading no more of the answer than `room` has place for.
     pub(super) async fn ask(&self, query: &str, at_ms: i64, room: Room) -> Result<Reply, ProviderError> {
         let query = &*self.scoped(query)?;
         let asked = || Asked::new(&self.name, &self.redact(query));
-        let Ok(turn) = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await else {
-            let cause =
-                format!("its {} query slots stayed taken for {TURN_WAIT:?}", self.limits.concurrent_queries);
-            return Err(ProviderError::Overloaded { asked: asked(), cause, retry_after: None });
-        };
-        let _turn = turn.expect("the semaphore is owned here and never closed");
         let timeout = self.limits.timeout;
         tokio::time::timeout(timeout, self.exchange(query, at_ms, room))
             .await

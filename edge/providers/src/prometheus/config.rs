@@ -19,7 +19,7 @@ pub struct Limits {
     pub response_bytes: usize,
     /// Samples per series in one query.
     pub points_per_query: u32,
-    /// HTTP queries in flight at one time.
+    /// Questions asked at one time; the HTTP queries of one are sent one after the other.
     pub concurrent_queries: usize,
     /// Series in one answer.
     pub max_series: usize,

@@ -38,6 +38,8 @@ pub struct Answer<T> {
     pub value: T,
     /// The server's warnings, each once, redacted.
     pub warnings: Vec<String>,
+    /// Bytes of JSON that it came as.
+    pub json_bytes: usize,
 }
 
 /// How much of a metric carries a label.
@@ -95,6 +97,7 @@ impl Prometheus {
             |what: String| ProviderError::TooLarge { asked: Asked::new(self.client.name(), selector), what };
         let pieces = cut(from_ms, to_ms, self.piece_ms, QUERIES_PER_WINDOW)
             .ok_or_else(|| too_large(format!("the window needs more than {QUERIES_PER_WINDOW} queries")))?;
+        let _turn = self.client.turn(selector).await?;
         let mut gathered = Gathered::default();
         let mut warnings = Vec::new();
         let mut budget_bytes = limits.response_bytes;
@@ -112,7 +115,8 @@ impl Prometheus {
             }
             keep_new(&mut warnings, reply.warnings);
         }
-        Ok(Answer { value: gathered.finish(), warnings })
+        let json_bytes = limits.response_bytes - budget_bytes;
+        Ok(Answer { value: gathered.finish(), warnings, json_bytes })
     }
 
     /// What [`Self::raw_samples`] would give, with the series that agree in the labels `by` summed up by the server at every
@@ -129,6 +133,7 @@ impl Prometheus {
         step_ms: i64,
     ) -> Result<Answer<Vec<Series>>, ProviderError> {
         let limits = self.client.limits();
+        let _turn = self.client.turn(selector).await?;
         let mut room = Room { bytes: limits.response_bytes, series: limits.max_sums };
         let mut warnings = Vec::new();
         let mut found = Vec::new();
@@ -141,7 +146,8 @@ impl Prometheus {
             found.push(series);
             keep_new(&mut warnings, reply.warnings);
         }
-        Ok(Answer { value: sums::joined(found, (from_ms, to_ms)), warnings })
+        let json_bytes = limits.response_bytes - room.bytes;
+        Ok(Answer { value: sums::joined(found, (from_ms, to_ms)), warnings, json_bytes })
     }
 
     /// The value of `expression` at `at_ms` (Unix milliseconds), one row per series; a scalar is one row
@@ -156,6 +162,7 @@ impl Prometheus {
         at_ms: i64,
     ) -> Result<Answer<Vec<(Labels, f64)>>, ProviderError> {
         let limits = self.client.limits();
+        let _turn = self.client.turn(expression).await?;
         let room = Room { bytes: limits.response_bytes, series: limits.max_series };
         let reply = self.client.ask(expression, at_ms, room).await?;
         let value = match reply.found {
@@ -170,7 +177,7 @@ impl Prometheus {
                 })
                 .collect::<Result<_, _>>()?,
         };
-        Ok(Answer { value, warnings: reply.warnings })
+        Ok(Answer { value, warnings: reply.warnings, json_bytes: reply.length_bytes })
     }
 
     /// Whether any series matched `selector` with a sample in the `window` before `at_ms` (Unix
@@ -187,7 +194,7 @@ impl Prometheus {
         let query = format!("count(last_over_time({selector}[{}ms]))", window.as_millis().max(1));
         let counts = self.instant(&query, at_ms).await?;
         let value = counts.value.iter().any(|(_, count)| *count > 0.0);
-        Ok(Answer { value, warnings: counts.warnings })
+        Ok(Answer { value, warnings: counts.warnings, json_bytes: counts.json_bytes })
     }
 
     /// How many of the series that matched `selector` in the `window` before `at_ms` carry `label` (a legal
@@ -214,7 +221,7 @@ impl Prometheus {
             (false, true) => LabelPresence::Nowhere,
             (false, false) => LabelPresence::NoSeries,
         };
-        Ok(Answer { value, warnings: counts.warnings })
+        Ok(Answer { value, warnings: counts.warnings, json_bytes: counts.json_bytes })
     }
 }
 

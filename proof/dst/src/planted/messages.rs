@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use trimtab_control::measurements::Measure;
+use trimtab_control::measurements::{Answers, Measure};
 use trimtab_judge::{Answer, Query};
 use trimtab_providers::http::{BodyStream, HttpTransport, TransportError, body_of};
 
@@ -77,7 +77,7 @@ impl Measure for Silent {
         if self.failed.is_failing() { std::future::pending().boxed() } else { self.inner.ask(query) }
     }
 
-    fn ask_all<'a>(&'a self, namespace: &'a str, queries: Vec<&'a Query>) -> BoxFuture<'a, Vec<Answer>> {
+    fn ask_all<'a>(&'a self, namespace: &'a str, queries: Vec<&'a Query>) -> BoxFuture<'a, Answers> {
         if self.failed.is_failing() {
             std::future::pending().boxed()
         } else {
