@@ -17,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 
 pub use self::manifest::{managed_app, workload};
 pub use self::round::{Expected, Kind, Round, RoundResult};
+pub(crate) use self::table::median;
 pub use self::table::{Promise, table};
 use crate::access::{Access, User};
 use crate::cluster::ControlPlaneOptions;
@@ -39,6 +40,7 @@ const LINES_IN_ERRORS: usize = 40;
 /// A lab with Trimtab in it.
 pub struct Site {
     trimtab: PathBuf,
+    prometheus: String,
     managers: BTreeMap<u16, Process>,
 }
 
@@ -75,13 +77,21 @@ impl Site {
     /// # Errors
     /// When anything of it does not work; the error carries the end of the manager's output.
     pub async fn prepare(lab: &Lab) -> Result<Self> {
+        Self::prepare_asking(lab, lab.prometheus()?.url()).await
+    }
+
+    /// The same, with a manager that asks this Prometheus instead of the lab's.
+    ///
+    /// # Errors
+    /// As [`Site::prepare`].
+    pub async fn prepare_asking(lab: &Lab, prometheus: &str) -> Result<Self> {
         let trimtab = program()?;
         let manifests = output(&trimtab, lab.admin(), &["install"]).await?;
         lab.apply(&manifests).await.context("`trimtab install | kubectl apply -f -`")?;
         // The lab has no images: the manager runs as a process, as the same user.
         let scale = ["scale", "deployment/trimtab", "--replicas=0", "--namespace", "trimtab-system"];
         lab.kubectl(&scale).await?;
-        let mut site = Self { trimtab, managers: BTreeMap::new() };
+        let mut site = Self { trimtab, prometheus: prometheus.to_owned(), managers: BTreeMap::new() };
         site.start(lab).await?;
         Ok(site)
     }
@@ -109,7 +119,7 @@ impl Site {
             "--namespace",
             "trimtab-system",
             "--prometheus-url",
-            lab.prometheus()?.url(),
+            &self.prometheus,
             "--notify-allow",
             RECEIVERS,
             "--listen",
