@@ -34,6 +34,8 @@ const LISTEN_PORT_BASE: u16 = 18_080;
 pub const FIRST_MANAGER: u16 = 1;
 /// Where messages of a lab go: its receiver is on a private address.
 const RECEIVERS: &str = "10.64.0.0/24";
+/// What `trimtab install` prints of the manager itself.
+const MANIFEST: &str = include_str!("../../../../deploy/manager.yaml");
 /// Lines of a manager's output that go into an error.
 const LINES_IN_ERRORS: usize = 40;
 
@@ -128,7 +130,7 @@ impl Site {
             &identity(number),
         ];
         let mut command = tokio::process::Command::new(&self.trimtab);
-        command.args(arguments);
+        command.args(arguments).envs(environment());
         let name = format!("trimtab-{}", identity(number));
         self.managers.insert(number, Process::spawn(&name, command, lab.directory())?);
         let ready = lab.wait_for("the manager is ready", READY_LIMIT, async || {
@@ -209,6 +211,15 @@ impl Site {
     }
 }
 
+/// The environment that a manager is deployed with, as far as it is the same everywhere.
+fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let variable = |line: &'static str| {
+        let rest = line.trim().strip_prefix("- {name: ")?.strip_suffix("\"}")?;
+        rest.split_once(", value: \"")
+    };
+    MANIFEST.lines().filter_map(variable)
+}
+
 /// Who a manager is in the lease.
 fn identity(number: u16) -> String {
     format!("manager-{number}")
@@ -225,4 +236,14 @@ async fn output(program: &Path, access: &Access, arguments: &[&str]) -> Result<S
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "trimtab {} failed: {errors}", arguments.join(" "));
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manager_of_the_lab_has_the_environment_of_one_that_is_deployed() {
+        assert_eq!(environment().collect::<Vec<_>>(), [("MALLOC_ARENA_MAX", "2")]);
+    }
 }
