@@ -25,7 +25,7 @@ use trimtab_world::traffic::load::ServiceLoad;
 /// From the change of a template to the first write that it caused.
 const PROMISE: Duration = Duration::from_millis(250);
 /// Silence of the manager that counts as rest: a minute after a claim it says whether its rules find their series.
-const QUIET: Duration = Duration::from_secs(90);
+const QUIET: Duration = Duration::from_secs(75);
 /// How long claiming everything, or beginning the first releases, may take.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1_800);
 /// How long the last change may wait for its write.
@@ -51,10 +51,10 @@ struct Arguments {
     #[arg(long, default_value_t = 100)]
     releases: usize,
     /// Changes that are measured, each of another service.
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 300)]
     changes: usize,
     /// The mean time between two of them, in milliseconds; each gap is drawn between nothing and twice as much.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 300)]
     every: u64,
 }
 
