@@ -46,24 +46,20 @@ impl Reads {
         let (Self::One(_, key) | Self::Named { prefix: key, .. }) = self;
         &key.namespace
     }
-
-    fn covers(&self, resource: &Resource, key: &Key) -> bool {
-        match self {
-            Self::One(of, one) => *of == resource && one == key,
-            Self::Named { resource: of, prefix } => {
-                *of == resource && prefix.namespace == key.namespace && key.name.starts_with(&*prefix.name)
-            }
-        }
-    }
 }
 
 impl Context {
     /// Whether a store is behind our own last write of anything among `reads`.
     #[must_use]
     pub fn is_behind(&self, reads: &[Reads]) -> bool {
-        self.expectations.is_any_behind(|resource, key| {
-            let read = reads.iter().any(|reads| reads.covers(resource, key));
-            read.then(|| self.stores.version(resource, key))
+        reads.iter().any(|reads| match reads {
+            Reads::One(resource, key) => {
+                self.expectations.is_behind(resource, key, |key| self.stores.version(resource, key))
+            }
+            Reads::Named { resource, prefix } => {
+                let shown = |key: &Key| self.stores.version(resource, key);
+                self.expectations.is_any_named_behind(resource, prefix, shown)
+            }
         })
     }
 

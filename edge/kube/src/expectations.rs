@@ -51,18 +51,46 @@ impl Expectations {
         writes.unseen.insert((*resource, key), Unseen { resource_version, since: Instant::now() });
     }
 
-    /// Whether a store is still behind any of our last writes. `seen` answers for the objects that matter with the version
-    /// that the store shows (`Some(None)`: no such object yet), and `None` for the others. What was seen, and what was
-    /// waited for long enough, is forgotten.
-    pub fn is_any_behind(&self, seen: impl Fn(&Resource, &Key) -> Option<Option<u64>>) -> bool {
+    /// Whether a store is still behind our last write of this object. `shown` is the version that the store shows; `None`: no
+    /// such object yet. What was seen, and what was waited for long enough, is forgotten.
+    pub fn is_behind(&self, resource: &Resource, key: &Key, shown: impl Fn(&Key) -> Option<u64>) -> bool {
+        self.is_any_behind(resource, key, |other| other == key, shown)
+    }
+
+    /// The same of every object of this namespace whose name begins so.
+    pub fn is_any_named_behind(
+        &self,
+        resource: &Resource,
+        prefix: &Key,
+        shown: impl Fn(&Key) -> Option<u64>,
+    ) -> bool {
+        let named =
+            |other: &Key| other.namespace == prefix.namespace && other.name.starts_with(&*prefix.name);
+        self.is_any_behind(resource, prefix, named, shown)
+    }
+
+    /// Of the objects from `first` on, as long as they are `meant`: thousands of writes may be remembered while one plan
+    /// looks at a few.
+    fn is_any_behind(
+        &self,
+        resource: &Resource,
+        first: &Key,
+        meant: impl Fn(&Key) -> bool,
+        shown: impl Fn(&Key) -> Option<u64>,
+    ) -> bool {
+        let mut writes = locked(&self.writes);
         let mut behind = false;
-        locked(&self.writes).unseen.retain(|(resource, key), unseen| {
-            let Some(shown) = seen(resource, key) else { return true };
-            let waits =
-                shown.is_none_or(|version| version < unseen.resource_version) && unseen.is_waited_for();
-            behind |= waits;
-            waits
-        });
+        let mut done = Vec::new();
+        for ((of, key), unseen) in writes.unseen.range((*resource, first.clone())..) {
+            if of != resource || !meant(key) {
+                break;
+            }
+            let is_seen = shown(key).is_some_and(|version| version >= unseen.resource_version);
+            if is_seen || !unseen.is_waited_for() { done.push(key.clone()) } else { behind = true }
+        }
+        for key in done {
+            writes.unseen.remove(&(*resource, key));
+        }
         behind
     }
 
@@ -90,14 +118,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_is_waited_for_until_it_is_seen_deleted_or_too_old() {
         let (expectations, key) = (Expectations::default(), Key::new("shop", "a"));
-        let behind = |shown| expectations.is_any_behind(|kind, _| (kind == DEPLOYMENTS).then_some(shown));
+        let behind = |shown| expectations.is_behind(DEPLOYMENTS, &key, |_| shown);
         expectations.wrote(DEPLOYMENTS, key.clone(), 7);
         expectations.wrote(PODS, key.clone(), 9);
         assert!(behind(None) && behind(Some(6)) && !behind(Some(7)));
         assert_eq!(expectations.len(), 1, "what was not asked about is kept");
         expectations.forget(PODS, &key);
         assert!(expectations.is_empty());
-        expectations.wrote(DEPLOYMENTS, key, 8);
+        expectations.wrote(DEPLOYMENTS, key.clone(), 8);
         tokio::time::sleep(UNSEEN_TIMEOUT).await;
         assert!(!behind(Some(7)));
     }

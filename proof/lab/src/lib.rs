@@ -32,6 +32,7 @@
 //! EndpointSlices instead).
 
 pub mod access;
+pub mod attack;
 mod audit;
 pub mod cluster;
 pub mod cost;
@@ -47,6 +48,7 @@ pub mod prometheus;
 pub mod receiver;
 pub mod service;
 pub mod tools;
+mod usage;
 mod web;
 
 pub use self::access::{Access, User};

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use futures::future::{try_join, try_join_all};
 use tokio::process::Command;
+use trimtab_lab::attack::{self, AttackPlan};
 use trimtab_lab::cost::{self, CostPlan};
 use trimtab_lab::judged::{self, Kind, Round, RoundResult, Site};
 use trimtab_lab::{Lab, LabOptions, Tools, reexec_in_namespace, service};
@@ -54,6 +55,18 @@ enum Action {
         /// How many seconds the manager is measured at rest
         #[arg(long, default_value_t = 120)]
         idle: u64,
+    },
+    /// Measure what one namespace that does its worst costs everybody else: ship releases beside it, without it and with it
+    Attack {
+        /// Neighbours' releases of each kind, without the attack and again with it
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        /// How long a release is judged after its last pod is ready
+        #[arg(long, default_value = "30s")]
+        watch: String,
+        /// Releases that the attacker writes by hand, of one service
+        #[arg(long, default_value_t = 5_000)]
+        records: usize,
     },
     /// Be the demo service that runs in the lab's pods
     Service(service::ServiceArguments),
@@ -111,6 +124,19 @@ fn act(action: Action) -> Result<ExitCode> {
                 print!("{cost}");
                 lab.stop().await?;
                 Ok(if cost.keeps_promises() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            })
+        }
+        Action::Attack { runs, watch, records } => {
+            let plan = AttackPlan { runs, watch, records };
+            let tools = Tools::ensure()?;
+            let namespace = reexec_in_namespace(&tools)?;
+            let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
+            runtime.block_on(async {
+                let lab = Lab::start(&tools, &namespace, judged::options()?).await?;
+                let outcome = attack::measure(&lab, &plan).await?;
+                print!("{outcome}");
+                lab.stop().await?;
+                Ok(if outcome.keeps_promises() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             })
         }
         Action::Service(arguments) => {

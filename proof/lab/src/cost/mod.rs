@@ -5,7 +5,6 @@
 
 mod fleet;
 mod report;
-mod usage;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,10 +17,10 @@ use trimtab_kube::clock::Clock;
 
 pub use self::report::Cost;
 use self::report::{Claimed, Idle, Shipped};
-use self::usage::Usage;
 use crate::audit::AuditEvent;
 use crate::judged::{self, FIRST_MANAGER, MANAGER_USER, Site};
 use crate::lab::{Lab, LabOptions, Pods};
+use crate::usage::Usage;
 
 /// How long creating and claiming everything may take.
 const CLAIM_LIMIT: Duration = Duration::from_secs(1_800);

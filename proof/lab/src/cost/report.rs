@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::CostPlan;
-use super::usage::Usage;
+use crate::usage::Usage;
 
 /// Writes of a release, labels of pods apart.
 const WRITES_PER_RELEASE_MAX: f64 = 12.0;

@@ -17,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 
 pub use self::manifest::{managed_app, workload};
 pub use self::round::{Expected, Kind, Round, RoundResult};
+pub(crate) use self::table::median;
 pub use self::table::{Promise, table};
 use crate::access::{Access, User};
 use crate::cluster::ControlPlaneOptions;
@@ -33,12 +34,15 @@ const LISTEN_PORT_BASE: u16 = 18_080;
 pub const FIRST_MANAGER: u16 = 1;
 /// Where messages of a lab go: its receiver is on a private address.
 const RECEIVERS: &str = "10.64.0.0/24";
+/// What `trimtab install` prints of the manager itself.
+const MANIFEST: &str = include_str!("../../../../deploy/manager.yaml");
 /// Lines of a manager's output that go into an error.
 const LINES_IN_ERRORS: usize = 40;
 
 /// A lab with Trimtab in it.
 pub struct Site {
     trimtab: PathBuf,
+    prometheus: String,
     managers: BTreeMap<u16, Process>,
 }
 
@@ -75,13 +79,21 @@ impl Site {
     /// # Errors
     /// When anything of it does not work; the error carries the end of the manager's output.
     pub async fn prepare(lab: &Lab) -> Result<Self> {
+        Self::prepare_asking(lab, lab.prometheus()?.url()).await
+    }
+
+    /// The same, with a manager that asks this Prometheus instead of the lab's.
+    ///
+    /// # Errors
+    /// As [`Site::prepare`].
+    pub async fn prepare_asking(lab: &Lab, prometheus: &str) -> Result<Self> {
         let trimtab = program()?;
         let manifests = output(&trimtab, lab.admin(), &["install"]).await?;
         lab.apply(&manifests).await.context("`trimtab install | kubectl apply -f -`")?;
         // The lab has no images: the manager runs as a process, as the same user.
         let scale = ["scale", "deployment/trimtab", "--replicas=0", "--namespace", "trimtab-system"];
         lab.kubectl(&scale).await?;
-        let mut site = Self { trimtab, managers: BTreeMap::new() };
+        let mut site = Self { trimtab, prometheus: prometheus.to_owned(), managers: BTreeMap::new() };
         site.start(lab).await?;
         Ok(site)
     }
@@ -109,7 +121,7 @@ impl Site {
             "--namespace",
             "trimtab-system",
             "--prometheus-url",
-            lab.prometheus()?.url(),
+            &self.prometheus,
             "--notify-allow",
             RECEIVERS,
             "--listen",
@@ -118,7 +130,7 @@ impl Site {
             &identity(number),
         ];
         let mut command = tokio::process::Command::new(&self.trimtab);
-        command.args(arguments);
+        command.args(arguments).envs(environment());
         let name = format!("trimtab-{}", identity(number));
         self.managers.insert(number, Process::spawn(&name, command, lab.directory())?);
         let ready = lab.wait_for("the manager is ready", READY_LIMIT, async || {
@@ -199,6 +211,15 @@ impl Site {
     }
 }
 
+/// The environment that a manager is deployed with, as far as it is the same everywhere.
+fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let variable = |line: &'static str| {
+        let rest = line.trim().strip_prefix("- {name: ")?.strip_suffix("\"}")?;
+        rest.split_once(", value: \"")
+    };
+    MANIFEST.lines().filter_map(variable)
+}
+
 /// Who a manager is in the lease.
 fn identity(number: u16) -> String {
     format!("manager-{number}")
@@ -215,4 +236,14 @@ async fn output(program: &Path, access: &Access, arguments: &[&str]) -> Result<S
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "trimtab {} failed: {errors}", arguments.join(" "));
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manager_of_the_lab_has_the_environment_of_one_that_is_deployed() {
+        assert_eq!(environment().collect::<Vec<_>>(), [("MALLOC_ARENA_MAX", "2")]);
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -106,6 +107,8 @@ pub struct RoundResult {
     pub failed: u64,
     /// From the first crash of a new pod until no new pod was left.
     pub gone_after_crash: Option<Duration>,
+    /// From when the manager first saw the release to its verdict, in whole seconds as it writes them.
+    pub judged: Option<Duration>,
 }
 
 impl Round {
@@ -141,6 +144,7 @@ impl Round {
             exposed: exposure(&report),
             failed: report.failed().saturating_sub(before),
             gone_after_crash,
+            judged: judged(&release),
         };
         lab.kubectl(&["delete", "managedapp,service,deployment", &name, "--wait=false"]).await?;
         Ok(result)
@@ -203,6 +207,12 @@ async fn new_pods(lab: &Lab, name: &str) -> Result<Vec<Value>> {
 fn has_crashed(pod: &Value) -> bool {
     let status = &pod["status"]["containerStatuses"][0];
     status["restartCount"].as_u64().unwrap_or(0) > 0 || !status["state"]["terminated"].is_null()
+}
+
+fn judged(release: &Value) -> Option<Duration> {
+    let at = |pointer| text(release, pointer).parse::<Timestamp>().ok();
+    let span = at("/status/decidedAt")?.duration_since(at("/status/startedAt")?);
+    Duration::try_from(span).ok()
 }
 
 /// From the first request that a pod of the newest template got to the last.

@@ -80,7 +80,7 @@ fn promises(results: &[RoundResult]) -> Vec<Promise> {
 }
 
 /// The upper median: of two middle values the worse one.
-fn median<T: Ord + Copy>(mut values: Vec<T>) -> Option<T> {
+pub(crate) fn median<T: Ord + Copy>(mut values: Vec<T>) -> Option<T> {
     values.sort_unstable();
     values.get(values.len() / 2).copied()
 }
@@ -106,6 +106,7 @@ mod tests {
             exposed: Some(Duration::from_secs(20)),
             failed: 10,
             gone_after_crash: None,
+            judged: None,
         };
         let (_, promises) = table(&[result]);
         let kept: Vec<bool> = promises.iter().map(|promise| promise.kept).collect();

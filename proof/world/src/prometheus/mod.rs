@@ -11,7 +11,7 @@ mod target;
 mod tests;
 mod transport;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -100,6 +100,8 @@ pub(crate) struct Scraped {
     config: PrometheusConfig,
     interval_ms: i64,
     live: BTreeMap<Arc<str>, Target>,
+    /// Which of `live` are in which namespace: a question is about one, and there may be thousands of pods.
+    spaces: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     gone: VecDeque<Target>,
     /// Changes that the targets in `gone` hold.
     gone_changes: usize,
@@ -114,6 +116,7 @@ impl Scraped {
             config,
             interval_ms,
             live: BTreeMap::new(),
+            spaces: BTreeMap::new(),
             gone: VecDeque::new(),
             gone_changes: 0,
             outages: Vec::new(),
@@ -131,6 +134,7 @@ impl Scraped {
             self.lose(&pod.uid, now_ms);
         }
         let interval = self.interval_ms.unsigned_abs();
+        self.spaces.entry(pod.key.namespace.clone()).or_default().insert(pod.uid.clone());
         let target = self.live.entry(pod.uid.clone()).or_insert_with(|| {
             let lag = stable_hash(&[b"discovery", pod.uid.as_bytes()]) % DISCOVERY_LAG_MS;
             let offset = stable_hash(&[b"scrape", pod.uid.as_bytes()]) % interval;
@@ -168,6 +172,9 @@ impl Scraped {
     /// The pod is gone.
     pub(crate) fn lose(&mut self, uid: &str, now_ms: i64) {
         let Some(mut target) = self.live.remove(uid) else { return };
+        if let Some(space) = self.spaces.get_mut(target.labels().get("namespace")) {
+            space.remove(uid);
+        }
         target.gone_ms = Some(now_ms);
         self.gone_changes += target.size();
         self.gone.push_back(target);
@@ -204,7 +211,13 @@ impl Scraped {
         let to_ms = to_ms.min(now_ms.saturating_sub(delay));
         let grid = Grid { interval_ms: self.interval_ms, outages: &self.outages };
         let mut series = Vec::new();
-        for target in self.gone.iter().chain(self.live.values()) {
+        let about = |space: &str| {
+            let mut matchers = matchers.iter().filter(|matcher| matcher.name() == "namespace");
+            matchers.all(|matcher| matcher.is_match(space))
+        };
+        let spaces = self.spaces.iter().filter(|(space, _)| about(space));
+        let live = spaces.flat_map(|(_, uids)| uids).filter_map(|uid| self.live.get(uid));
+        for target in self.gone.iter().chain(live) {
             let to_ms = to_ms.min(now_ms.saturating_sub(delay + self.lag_ms(target)));
             target.select(matchers, from_ms, to_ms, &grid, &mut series);
         }

@@ -11,7 +11,7 @@ const USER_TIME: usize = 11;
 
 /// Memory now and at most, and CPU time since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Resident memory, in KiB.
     pub resident: u64,
     /// The most that it ever was, in KiB.
@@ -21,7 +21,7 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    pub(super) fn of(process: u32) -> Result<Self> {
+    pub(crate) fn of(process: u32) -> Result<Self> {
         let read = |file: &str| {
             let path = format!("/proc/{process}/{file}");
             std::fs::read_to_string(&path)
