@@ -2,7 +2,7 @@
 //! change, and now and then while a rule finds none.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,12 +36,20 @@ pub struct Bindings {
 }
 
 struct Checked {
-    /// Fingerprint of what was asked about.
-    about: u64,
+    about: About,
     /// `None` where nobody answered, or where it is not sure yet.
     found: Option<Box<Bound>>,
     /// Whether a rule found no series.
     missed: bool,
+    /// The rules are not those that were asked about before, and nothing is sure about these.
+    pending: bool,
+}
+
+/// Fingerprints of what was asked about, for comparison within one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct About {
+    service: u64,
+    rules: u64,
 }
 
 impl Bindings {
@@ -56,11 +64,17 @@ impl Bindings {
     pub fn known(&self, service: &Key, snapshot: &Snapshot<'_>) -> Option<Bound> {
         let about = about(service, snapshot)?;
         let checked = self.lock();
-        let Some(known) = checked.get(service).filter(|checked| checked.about == about) else {
+        let Some(known) = checked.get(service) else {
             self.due.enqueue(service.clone());
             return None;
         };
-        known.found.as_deref().cloned()
+        if known.about != about {
+            self.due.enqueue(service.clone());
+        }
+        let pending = known.pending || known.about.rules != about.rules;
+        let found = known.found.as_deref().filter(|_| known.about == about).cloned();
+        // What was said of other rules says nothing of these.
+        found.or_else(|| pending.then(|| Bound { pending, ..Bound::default() }))
     }
 
     /// Asks about `service`. Returns whether anything is known now, and when to ask again.
@@ -89,11 +103,15 @@ impl Bindings {
         let again_in = match &found {
             Err(_) => Some(UNANSWERED_AGAIN),
             Ok(_) if !is_sure => Some(UNBOUND_SURE),
-            Ok(found) => (*found != Bound::default()).then(|| UNBOUND_AGAIN + spread(about)),
+            Ok(found) => (*found != Bound::default()).then(|| UNBOUND_AGAIN + spread(about.service)),
         };
         let found = found.ok().filter(|_| is_sure).map(Box::new);
         let known = found.is_some();
-        self.lock().insert(service.clone(), Checked { about, found, missed });
+        let mut checked = self.lock();
+        let other_rules = |before: &Checked| before.pending || before.about.rules != about.rules;
+        let pending = !known && checked.get(service).is_some_and(other_rules);
+        checked.insert(service.clone(), Checked { about, found, missed, pending });
+        drop(checked);
         (known, again_in.and_then(|wait| now.checked_add(wait).ok()))
     }
 
@@ -112,14 +130,19 @@ impl Bindings {
     }
 }
 
-/// Fingerprint of a service that runs one release under one set of rules, for comparison within one process; `None` while
-/// something is under way, or where nothing may be judged.
-fn about(service: &Key, snapshot: &Snapshot<'_>) -> Option<u64> {
+/// Fingerprints of a service that runs one release under one set of rules; `None` while something is under way, or where
+/// nothing may be judged.
+fn about(service: &Key, snapshot: &Snapshot<'_>) -> Option<About> {
     let rests = snapshot.in_flight().is_none() && snapshot.app.problems.is_empty();
     let current = snapshot.current().filter(|_| rests)?;
+    let rules = fingerprint(&format!("{:?}", snapshot.settings.rules));
+    Some(About { service: fingerprint(&(service.to_string(), current.number)), rules })
+}
+
+fn fingerprint(of: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (service.to_string(), current.number, format!("{:?}", snapshot.settings.rules)).hash(&mut hasher);
-    Some(hasher.finish())
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn spread(fingerprint: u64) -> Duration {

@@ -22,6 +22,7 @@ use crate::host::earliest;
 use crate::measurements::{Looked, Measurements};
 use crate::observed::{Measured, NOTHING_MEASURED, Observed, target_of_pod};
 use crate::outbox::Outbox;
+use crate::standing::{HELD_AGAIN, Hold};
 
 /// Services decided at one time: the API server is spared.
 const SERVICES_AT_ONCE: usize = 16;
@@ -172,7 +173,11 @@ pub async fn check_bindings(
     due: Queue<Key>,
 ) -> Option<Timestamp> {
     // Whoever leads next, perhaps this process again, asks anew.
-    context.standing.may_decide(&[&service.namespace]).ok()?;
+    match context.standing.may_decide(&[&service.namespace]) {
+        Ok(_) => {}
+        Err(Hold::Elsewhere) => return None,
+        Err(Hold::Unhealthy(_)) => return context.clock.now().checked_add(HELD_AGAIN).ok(),
+    }
     let app = looked_after(&context.stores, instance.as_deref(), &service)?;
     let observed = Observed::gather(&context.stores, &app);
     let now = context.clock.now();

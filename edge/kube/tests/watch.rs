@@ -307,6 +307,7 @@ async fn failures_back_off_without_chance_and_start_over_after_success() {
         unreachable(),
         now.clone(),
         ok([line(r#"{"type":"ERROR","object":{"code":500,"message":"etcd"}}"#)]),
+        now.clone(),
         ok([]),
         Answer { retry_after: Some(9), ..refuse(429, "") },
         now.clone(),
@@ -323,6 +324,7 @@ async fn failures_back_off_without_chance_and_start_over_after_success() {
         200 version
         600 version
         600 watch 5
+        1400 version
         1400 watch 5
         3000 version
         12000 version

@@ -61,6 +61,9 @@ const COMPARED: [&str; 5] = [
     "events.events.k8s.io/",
 ];
 
+/// Label of a pod that tells its arm.
+const PHASE_LABEL: &str = "trimtab.dev/phase";
+
 /// Fields that say how much was measured until a moment, when that moment was, and of which incarnation.
 const MEASURED: [&str; 12] = [
     "nodeName",
@@ -92,6 +95,11 @@ fn mask(object: &mut Value) {
     match object {
         Value::Object(members) => {
             members.retain(|name, _| !MEASURED.contains(&name.as_str()));
+            // A pod that outlived a release carries it, and one that was made anew does not: how far a rollout got before its
+            // verdict is a matter of time. That no pod is left as `canary` is compared.
+            if members.get(PHASE_LABEL).is_some_and(|phase| phase == "stable") {
+                members.remove(PHASE_LABEL);
+            }
             for (name, member) in members.iter_mut() {
                 if name == "summary" || name == "note" || name == "message" {
                     *member = Value::from(without_numbers(member.as_str().unwrap_or_default()));

@@ -55,8 +55,8 @@ fn difference(name: &str, point: u64, reference: &End, end: &End) -> Option<Stri
     })
 }
 
-/// Writes that a scenario makes until it has settled for the first time: those of another one that begins with the same
-/// words, which need not be died after twice.
+/// What a scenario does until it has settled for the first time. Where another one began with the same words, its writes were
+/// died after there, each of them, and one is enough here: the rest of the story is then a successor's.
 fn prologue(text: &str) -> String {
     let mut begin: Vec<&str> = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -77,7 +77,9 @@ fn every_crash_point_comes_to_the_same_end() {
         let reference = run(text, None);
         assert!(!reference.crash_points.is_empty(), "{name} writes nothing, so it shows nothing");
         let prologue = prologue(text);
-        let known = if begun.contains(&prologue) { run(&prologue, None).crash_points } else { Vec::new() };
+        let mut known =
+            if begun.contains(&prologue) { run(&prologue, None).crash_points } else { Vec::new() };
+        known.pop();
         begun.insert(prologue);
         let fresh = reference.crash_points.iter().copied().filter(|point| !known.contains(point));
         points.extend(fresh.map(|point| (name, text, point, reference.clone())));

@@ -133,11 +133,12 @@ fn promotable<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRe
         service.name,
         phase.word()
     );
-    Err(Failure::refused(message).hint(format!(
-        "`{} --to {}` brings it back",
-        service.command("rollback"),
-        release_word(release.spec.number)
-    )))
+    let word = release_word(release.spec.number);
+    Err(Failure::refused(message).hint(if service.shows(release) {
+        format!("it runs: `{}`", service.command_on("explain", &word))
+    } else {
+        format!("`{} --to {word}` brings it back", service.command("rollback"))
+    }))
 }
 
 /// The one under way, or the one that is held, or the one that was rejected last and came after what runs.

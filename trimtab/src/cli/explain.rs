@@ -353,7 +353,9 @@ fn next(release: &AppRelease, word: &str) -> String {
             "next\n  roll back now: {} --because ...\n  keep now: {promote} --because ...\n",
             command("abort")
         ),
-        ReleasePhase::Kept => format!("next\n  go back to it: {} --to {word}\n", command("rollback")),
+        ReleasePhase::Kept => {
+            format!("next\n  come back to it after another one: {} --to {word}\n", command("rollback"))
+        }
         ReleasePhase::RollingBack | ReleasePhase::Pending | ReleasePhase::Superseded => String::new(),
     }
 }

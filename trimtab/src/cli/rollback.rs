@@ -37,7 +37,13 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
     if let Some(under_way) = service.in_flight().filter(|_| args.to.is_none()) {
         let done = decide::abort_release(session, &service, args.because.as_deref()).await?;
         return match args.wait {
-            Some(timeout) => wait::verdict(session, &service.name, under_way.spec.number, timeout).await,
+            // That it is rolled back is what was asked for.
+            Some(timeout) => {
+                match wait::verdict(session, &service.name, under_way.spec.number, timeout).await? {
+                    Exit::RolledBack => Ok(done),
+                    other => Ok(other),
+                }
+            }
             None => Ok(done),
         };
     }

@@ -195,6 +195,10 @@ fn rules_bound(snapshot: &Snapshot<'_>) -> Option<Condition> {
         let known = snapshot.app.status.conditions.iter().find(|condition| condition.kind == "RulesBound");
         return known.cloned();
     };
+    if bound.pending {
+        let message = "the rules have changed, and whether each of them finds its series is not known yet";
+        return Some(Condition::new("RulesBound", false, Reason::MeasurementPending, message));
+    }
     let missed =
         |name: &&String| snapshot.settings.rules.iter().any(|rule| rule.name == **name && rule.is_missed());
     let missed: Vec<&str> = bound.unbound.iter().filter(missed).map(String::as_str).collect();

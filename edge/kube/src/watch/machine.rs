@@ -284,7 +284,7 @@ impl<P: Project> Machine<P> {
             Heard::Expired => self.relist().await,
             Heard::Failed { problem, retry_after } => {
                 self.pause(problem, retry_after).await;
-                Phase::Connect { version }
+                Phase::Doubt { version }
             }
             Heard::Garbage { problem } => self.distrust(problem).await,
         }
