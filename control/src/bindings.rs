@@ -32,24 +32,38 @@ const UNANSWERED_AGAIN: Duration = Duration::from_secs(60);
 pub struct Bindings {
     measure: Arc<dyn Measure>,
     due: Queue<Key>,
-    checked: Mutex<BTreeMap<Key, Checked>>,
+    checked: Mutex<AllChecked>,
+}
+
+#[derive(Default)]
+struct AllChecked {
+    checked: BTreeMap<Key, Checked>,
+    /// What was found of the few services of which not every rule is as it should be.
+    found: BTreeMap<Key, Bound>,
 }
 
 struct Checked {
     about: About,
-    /// `None` where nobody answered, or where it is not sure yet.
-    found: Option<Box<Bound>>,
-    /// Whether a rule found no series.
-    missed: bool,
-    /// The rules are not those that were asked about before, and nothing is sure about these.
-    pending: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// What was found is what is said.
+    Sure,
+    Unsure {
+        /// A rule found no series, once.
+        missed: bool,
+        /// The rules are not those that were asked about before.
+        pending: bool,
+    },
 }
 
 /// Fingerprints of what was asked about, for comparison within one process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct About {
-    service: u64,
-    rules: u64,
+    service: u32,
+    rules: u32,
 }
 
 impl Bindings {
@@ -63,18 +77,21 @@ impl Bindings {
     /// Never waits.
     pub fn known(&self, service: &Key, snapshot: &Snapshot<'_>) -> Option<Bound> {
         let about = about(service, snapshot)?;
-        let checked = self.lock();
-        let Some(known) = checked.get(service) else {
+        let all = self.lock();
+        let Some(known) = all.checked.get(service) else {
             self.due.enqueue(service.clone());
             return None;
         };
         if known.about != about {
             self.due.enqueue(service.clone());
         }
-        let pending = known.pending || known.about.rules != about.rules;
-        let found = known.found.as_deref().filter(|_| known.about == about).cloned();
         // What was said of other rules says nothing of these.
-        found.or_else(|| pending.then(|| Bound { pending, ..Bound::default() }))
+        let others = known.about.rules != about.rules;
+        match known.state {
+            State::Sure if known.about == about => Some(all.found.get(service).cloned().unwrap_or_default()),
+            State::Unsure { pending: true, .. } => Some(Bound { pending: true, ..Bound::default() }),
+            _ => others.then(|| Bound { pending: true, ..Bound::default() }),
+        }
     }
 
     /// Asks about `service`. Returns whether anything is known now, and when to ask again.
@@ -97,35 +114,53 @@ impl Bindings {
         if let Err(why) = &found {
             tracing::debug!(%service, why, "cannot tell whether its rules find their series");
         }
+        let (known, again_in) = self.note(service, about, found);
+        (known, again_in.and_then(|wait| now.checked_add(wait).ok()))
+    }
+
+    /// Notes what came of the questions. Returns whether anything is known now, and after how long to ask again.
+    fn note(&self, service: &Key, about: About, found: Result<Bound, String>) -> (bool, Option<Duration>) {
         let missed = found.as_ref().is_ok_and(|found| !found.unbound.is_empty());
-        let is_sure =
-            !missed || self.lock().get(service).is_some_and(|known| known.about == about && known.missed);
+        let mut all = self.lock();
+        let before = all.checked.get(service);
+        let missed_before =
+            before.filter(|before| before.about == about).is_some_and(|before| match before.state {
+                State::Sure => all.found.get(service).is_some_and(|found| !found.unbound.is_empty()),
+                State::Unsure { missed, .. } => missed,
+            });
+        let is_sure = !missed || missed_before;
         let again_in = match &found {
             Err(_) => Some(UNANSWERED_AGAIN),
             Ok(_) if !is_sure => Some(UNBOUND_SURE),
             Ok(found) => (*found != Bound::default()).then(|| UNBOUND_AGAIN + spread(about.service)),
         };
-        let found = found.ok().filter(|_| is_sure).map(Box::new);
-        let known = found.is_some();
-        let mut checked = self.lock();
-        let other_rules = |before: &Checked| before.pending || before.about.rules != about.rules;
-        let pending = !known && checked.get(service).is_some_and(other_rules);
-        checked.insert(service.clone(), Checked { about, found, missed, pending });
-        drop(checked);
-        (known, again_in.and_then(|wait| now.checked_add(wait).ok()))
+        let pending = before.is_some_and(|before| {
+            before.about.rules != about.rules || matches!(before.state, State::Unsure { pending: true, .. })
+        });
+        let known = found.is_ok() && is_sure;
+        let state = if known { State::Sure } else { State::Unsure { missed, pending } };
+        all.checked.insert(service.clone(), Checked { about, state });
+        match found {
+            Ok(found) if known && found != Bound::default() => all.found.insert(service.clone(), found),
+            _ => all.found.remove(service),
+        };
+        drop(all);
+        (known, again_in)
     }
 
     /// Forgets a service that is gone.
     pub fn forget(&self, service: &Key) {
-        self.lock().remove(service);
+        let mut all = self.lock();
+        all.checked.remove(service);
+        all.found.remove(service);
     }
 
     /// Forgets everything: whoever leads next, perhaps this process again, asks anew.
     pub fn forget_all(&self) {
-        self.lock().clear();
+        *self.lock() = AllChecked::default();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Checked>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, AllChecked> {
         self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -139,12 +174,12 @@ fn about(service: &Key, snapshot: &Snapshot<'_>) -> Option<About> {
     Some(About { service: fingerprint(&(service.to_string(), current.number)), rules })
 }
 
-fn fingerprint(of: &impl Hash) -> u64 {
+fn fingerprint(of: &impl Hash) -> u32 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
-    hasher.finish()
+    u32::try_from(hasher.finish() >> u32::BITS).expect("the upper half")
 }
 
-fn spread(fingerprint: u64) -> Duration {
-    Duration::from_secs(fingerprint % SPREAD.as_secs())
+fn spread(fingerprint: u32) -> Duration {
+    Duration::from_secs(u64::from(fingerprint) % SPREAD.as_secs())
 }

@@ -16,8 +16,8 @@ use crate::measurements::{Answers, Measure};
 /// smaller. With the questions being asked, this bounds the memory that a metrics server can fill: (4 + 2) times
 /// `--prometheus-max-answer-bytes` of JSON.
 const HELD_ANSWERS_MAX: usize = 2;
-/// An answer of so many bytes is small: as many of them as may be under way at one time come to little.
-const SMALL_BYTES: usize = 64 * 1024;
+/// An answer of at most this part of the largest is small: those of a service with fifty rules come to a twentieth of one.
+const SMALL_PART: usize = 1024;
 /// Held answers are counted in pieces of so many bytes: there is a largest number of permits.
 const ROOM_BYTES: usize = 1024;
 
@@ -62,7 +62,11 @@ impl PrometheusMeasure {
     /// room would wait for others that do the same.
     fn hold(&self, share: &Share, json_bytes: usize) -> Option<[OwnedSemaphorePermit; 2]> {
         // Small answers need none: a namespace with large ones must not cost its neighbours theirs.
-        let pieces = if json_bytes <= SMALL_BYTES { 0 } else { json_bytes.div_ceil(ROOM_BYTES) };
+        let pieces = if json_bytes <= self.prometheus.limits().response_bytes / SMALL_PART {
+            0
+        } else {
+            json_bytes.div_ceil(ROOM_BYTES)
+        };
         let pieces = u32::try_from(pieces).ok()?;
         let own = Arc::clone(&share.room).try_acquire_many_owned(pieces).ok()?;
         Some([own, Arc::clone(&self.room).try_acquire_many_owned(pieces).ok()?])
