@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use trimtab_delivery::seal::{SEAL_ANNOTATION, Seal};
+use trimtab_workload::ARM_LABEL;
 
 use crate::script;
 use crate::stage::{LEASES, MANAGER_USER, Stage, StageOptions};
@@ -61,9 +62,6 @@ const COMPARED: [&str; 5] = [
     "events.events.k8s.io/",
 ];
 
-/// Label of a pod that tells its arm.
-const PHASE_LABEL: &str = "trimtab.dev/phase";
-
 /// Fields that say how much was measured until a moment, when that moment was, and of which incarnation.
 const MEASURED: [&str; 12] = [
     "nodeName",
@@ -97,8 +95,8 @@ fn mask(object: &mut Value) {
             members.retain(|name, _| !MEASURED.contains(&name.as_str()));
             // A pod that outlived a release carries it, and one that was made anew does not: how far a rollout got before its
             // verdict is a matter of time. That no pod is left as `canary` is compared.
-            if members.get(PHASE_LABEL).is_some_and(|phase| phase == "stable") {
-                members.remove(PHASE_LABEL);
+            if members.get(ARM_LABEL).is_some_and(|phase| phase == "stable") {
+                members.remove(ARM_LABEL);
             }
             for (name, member) in members.iter_mut() {
                 if name == "summary" || name == "note" || name == "message" {

@@ -309,7 +309,9 @@ impl Stage {
     }
 }
 
-fn is_write_of_ours(entry: &trimtab_sim::LedgerEntry) -> bool {
+/// Whether it is a write of the manager that succeeded, those to its lease apart.
+#[must_use]
+pub fn is_write_of_ours(entry: &trimtab_sim::LedgerEntry) -> bool {
     entry.user == MANAGER_USER && entry.resource != LEASES && (200..300).contains(&entry.code)
 }
 

@@ -92,50 +92,27 @@ fn act(action: Action) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Action::Run { command } => {
-            let tools = Tools::ensure()?;
-            let namespace = reexec_in_namespace(&tools)?;
-            let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
-            runtime.block_on(async {
-                let lab = Lab::start(&tools, &namespace, LabOptions::new()?).await?;
-                let code = run(&lab, &tools, &command).await?;
-                lab.stop().await?;
-                Ok(code)
-            })
+            in_lab(LabOptions::new, async |lab, tools| run(lab, tools, &command).await)
         }
         Action::Judge { runs, watch } => {
-            let tools = Tools::ensure()?;
-            let namespace = reexec_in_namespace(&tools)?;
-            let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
-            runtime.block_on(async {
-                let lab = Lab::start(&tools, &namespace, judged::options()?).await?;
-                let code = judge(&lab, runs, &watch).await?;
-                lab.stop().await?;
-                Ok(code)
-            })
+            in_lab(judged::options, async |lab, _| judge(lab, runs, &watch).await)
         }
         Action::Cost { apps, releases, replicas, watch, idle } => {
             let plan = CostPlan { apps, releases, replicas, watch, idle: Duration::from_secs(idle) };
-            let tools = Tools::ensure()?;
-            let namespace = reexec_in_namespace(&tools)?;
-            let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
-            runtime.block_on(async {
-                let lab = Lab::start(&tools, &namespace, cost::options(&plan)?).await?;
-                let cost = cost::measure(&lab, &plan).await?;
-                print!("{cost}");
-                lab.stop().await?;
-                Ok(if cost.keeps_promises() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-            })
+            in_lab(
+                || cost::options(&plan),
+                async |lab, _| {
+                    let cost = cost::measure(lab, &plan).await?;
+                    print!("{cost}");
+                    Ok(if cost.keeps_promises() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+                },
+            )
         }
         Action::Attack { runs, watch, records } => {
             let plan = AttackPlan { runs, watch, records };
-            let tools = Tools::ensure()?;
-            let namespace = reexec_in_namespace(&tools)?;
-            let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
-            runtime.block_on(async {
-                let lab = Lab::start(&tools, &namespace, judged::options()?).await?;
-                let outcome = attack::measure(&lab, &plan).await?;
+            in_lab(judged::options, async |lab, _| {
+                let outcome = attack::measure(lab, &plan).await?;
                 print!("{outcome}");
-                lab.stop().await?;
                 Ok(if outcome.keeps_promises() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             })
         }
@@ -145,6 +122,22 @@ fn act(action: Action) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Starts a lab in namespaces of its own, acts in it, and stops it.
+fn in_lab(
+    options: impl FnOnce() -> Result<LabOptions>,
+    act: impl AsyncFnOnce(&Lab, &Tools) -> Result<ExitCode>,
+) -> Result<ExitCode> {
+    let tools = Tools::ensure()?;
+    let namespace = reexec_in_namespace(&tools)?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
+    runtime.block_on(async {
+        let lab = Lab::start(&tools, &namespace, options()?).await?;
+        let code = act(&lab, &tools).await?;
+        lab.stop().await?;
+        Ok(code)
+    })
 }
 
 /// Ships `runs` releases of each kind and prints what became of them: one after the other where time is measured, and

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep};
 use trimtab_api::API_VERSION;
-use trimtab_dst::stage::{LEASES, MANAGER_USER};
+use trimtab_dst::stage::is_write_of_ours;
 use trimtab_dst::{Stage, StageOptions};
 use trimtab_kube::api::Patch;
 use trimtab_kube::resource::DEPLOYMENTS;
@@ -108,7 +108,7 @@ async fn measure(arguments: &Arguments, manager: &Runtime) -> Measured {
         let _there = manager.enter();
         stage.start_manager();
     }
-    rest(&stage).await;
+    stage.settle(QUIET, SETTLE_LIMIT).await;
     eprintln!(
         "{} services are claimed and at rest after {:.0?}",
         releasing_and_healthy(&stage).1,
@@ -159,27 +159,10 @@ async fn ship(stage: &Stage, service: &ServiceSpec) {
     stage.person.patch(DEPLOYMENTS, key.namespace(), &key.name, &patch).await.expect("a person may do this");
 }
 
-/// Waits until the manager has written nothing for a while.
-async fn rest(stage: &Stage) {
-    let (start, mut since, mut seen) = (Instant::now(), Instant::now(), 0);
-    while since.elapsed() < QUIET && start.elapsed() < SETTLE_LIMIT {
-        sleep(LOOK).await;
-        let fresh = stage.sim.ledger_since(seen);
-        seen += fresh.len();
-        if fresh.iter().any(is_write) {
-            since = Instant::now();
-        }
-    }
-}
-
 fn releasing_and_healthy(stage: &Stage) -> (usize, usize) {
     let apps = stage.sim.list("managedapps.trimtab.dev", None);
     let count = |phase: &str| apps.iter().filter(|app| app["status"]["phase"] == phase).count();
     (count("Releasing"), count("Healthy"))
-}
-
-fn is_write(entry: &LedgerEntry) -> bool {
-    entry.user == MANAGER_USER && entry.resource != LEASES && (200..300).contains(&entry.code)
 }
 
 /// From the change of a service that was at rest to the first write of the manager about it: it had no reason for another.
@@ -189,7 +172,7 @@ fn wait(ledger: &[LedgerEntry], service: &ServiceSpec) -> Option<Wait> {
     };
     let mut about = ledger.iter().filter(of_service);
     let change = about.find(|entry| entry.user == "alice" && entry.resource == "deployments.apps")?;
-    let write = about.find(|entry| is_write(entry))?;
+    let write = about.find(|entry| is_write_of_ours(entry))?;
     Some(Wait { span: between(change.at, write.at), write: format!("{} {}", write.verb, write.resource) })
 }
 
