@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use trimtab_delivery::arms;
-use trimtab_delivery::snapshot::Snapshot;
+use trimtab_delivery::snapshot::{Binding, Snapshot};
 use trimtab_judge::Arms;
 use trimtab_judge::binding::{Bound, askable_at, bound, questions};
 use trimtab_kube::Key;
@@ -55,7 +55,7 @@ enum State {
         /// A rule found no series, once.
         missed: bool,
         /// The rules are not those that were asked about before.
-        pending: bool,
+        changed: bool,
     },
 }
 
@@ -73,24 +73,25 @@ impl Bindings {
         Self { measure, due, checked: Mutex::default() }
     }
 
-    /// Which rules find no series of `service`, and which ones too many; `None` where nobody knows.
-    /// Never waits.
-    pub fn known(&self, service: &Key, snapshot: &Snapshot<'_>) -> Option<Bound> {
-        let about = about(service, snapshot)?;
+    /// What is known of the rules of `service`. Never waits.
+    pub fn known(&self, service: &Key, snapshot: &Snapshot<'_>) -> Binding {
+        let Some(about) = about(service, snapshot) else { return Binding::NotAsked };
         let all = self.lock();
         let Some(known) = all.checked.get(service) else {
             self.due.enqueue(service.clone());
-            return None;
+            return Binding::NotAsked;
         };
         if known.about != about {
             self.due.enqueue(service.clone());
         }
-        // What was said of other rules says nothing of these.
-        let others = known.about.rules != about.rules;
         match known.state {
-            State::Sure if known.about == about => Some(all.found.get(service).cloned().unwrap_or_default()),
-            State::Unsure { pending: true, .. } => Some(Bound { pending: true, ..Bound::default() }),
-            _ => others.then(|| Bound { pending: true, ..Bound::default() }),
+            State::Sure if known.about == about => {
+                Binding::Found(all.found.get(service).cloned().unwrap_or_default())
+            }
+            State::Unsure { changed: true, .. } => Binding::Changed,
+            // What was said of other rules says nothing of these.
+            _ if known.about.rules != about.rules => Binding::Changed,
+            _ => Binding::NotAsked,
         }
     }
 
@@ -134,11 +135,11 @@ impl Bindings {
             Ok(_) if !is_sure => Some(UNBOUND_SURE),
             Ok(found) => (*found != Bound::default()).then(|| UNBOUND_AGAIN + spread(about.service)),
         };
-        let pending = before.is_some_and(|before| {
-            before.about.rules != about.rules || matches!(before.state, State::Unsure { pending: true, .. })
+        let changed = before.is_some_and(|before| {
+            before.about.rules != about.rules || matches!(before.state, State::Unsure { changed: true, .. })
         });
         let known = found.is_ok() && is_sure;
-        let state = if known { State::Sure } else { State::Unsure { missed, pending } };
+        let state = if known { State::Sure } else { State::Unsure { missed, changed } };
         all.checked.insert(service.clone(), Checked { about, state });
         match found {
             Ok(found) if known && found != Bound::default() => all.found.insert(service.clone(), found),

@@ -12,8 +12,7 @@ use trimtab_delivery::names::{
 };
 use trimtab_delivery::records::{Sifted, sift, taken_from};
 use trimtab_delivery::seal::Trust;
-use trimtab_delivery::snapshot::{App, Settings, Snapshot};
-use trimtab_judge::binding::Bound;
+use trimtab_delivery::snapshot::{App, Binding, Settings, Snapshot};
 use trimtab_judge::finding::Finding;
 use trimtab_kube::intern::ContainerRole;
 use trimtab_kube::kinds::pod::{ContainerRow, PodPhase, PodRow, Termination};
@@ -35,11 +34,12 @@ pub struct Measured {
     /// Since when a question about it is open.
     pub measuring_since: Option<Timestamp>,
     /// Rules that find no series, or too many, where it was asked.
-    pub bound: Option<Bound>,
+    pub binding: Binding,
 }
 
 /// What is measured where nobody measures.
-pub static NOTHING_MEASURED: Measured = Measured { findings: Vec::new(), measuring_since: None, bound: None };
+pub static NOTHING_MEASURED: Measured =
+    Measured { findings: Vec::new(), measuring_since: None, binding: Binding::NotAsked };
 
 /// One service as it was seen.
 #[derive(Clone, Debug)]
@@ -127,7 +127,7 @@ impl Observed {
             taken: &self.records.taken,
             findings: &measured.findings,
             measuring_since: measured.measuring_since,
-            bound: measured.bound.as_ref(),
+            binding: &measured.binding,
         }
     }
 }

@@ -13,7 +13,7 @@ use trimtab_control::bindings::Bindings;
 use trimtab_control::measurements::Measure;
 use trimtab_control::observed::{NOTHING_MEASURED, Observed};
 use trimtab_delivery::seal::{SEAL_ANNOTATION, SealKey, Sealed, Trust};
-use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_delivery::snapshot::{Binding, ReleasePhase};
 use trimtab_judge::binding::Bound;
 use trimtab_judge::{Answer, Query};
 use trimtab_kube::expectations::Expectations;
@@ -290,7 +290,7 @@ async fn check_bindings(stores: &Stores, bindings: &Bindings, apps: &[usize]) {
         let now = "2026-01-02T00:00:00Z".parse().unwrap();
         let snapshot = observed.snapshot(now, &NOTHING_MEASURED);
         assert_eq!(bindings.check(row.key(), &snapshot).await, (true, None), "{}", row.key());
-        assert_eq!(bindings.known(row.key(), &snapshot), Some(Bound::default()), "{}", row.key());
+        assert_eq!(bindings.known(row.key(), &snapshot), Binding::Found(Bound::default()), "{}", row.key());
     }
 }
 

@@ -116,9 +116,9 @@ impl Controller for Delivery {
         if looked.wait_a_moment {
             return looked.next.map_or(Gathered::Nothing, Gathered::Later);
         }
-        let bound = self.bindings.known(service, &observed.snapshot(now, &NOTHING_MEASURED));
+        let binding = self.bindings.known(service, &observed.snapshot(now, &NOTHING_MEASURED));
         let Looked { findings, measuring_since, next: next_look, .. } = looked;
-        let measured = Measured { findings, measuring_since, bound };
+        let measured = Measured { findings, measuring_since, binding };
         Gathered::Seen(Seen { observed, measured, now, next_look })
     }
 

@@ -76,6 +76,8 @@ pub enum AppPhase {
     RollingBack,
     /// Runs what was kept, while a rejected template waits in the spec.
     Held,
+    /// Trimtab cannot go on alone, and a person must decide.
+    Degraded,
 }
 
 impl AppPhase {
@@ -88,13 +90,14 @@ impl AppPhase {
             Self::Releasing => "Releasing",
             Self::RollingBack => "RollingBack",
             Self::Held => "Held",
+            Self::Degraded => "Degraded",
         }
     }
 
     /// Reads [`Self::word`]; an unknown word is [`AppPhase::Unclaimed`].
     #[must_use]
     pub fn parse(word: &str) -> Self {
-        [Self::Healthy, Self::Releasing, Self::RollingBack, Self::Held]
+        [Self::Healthy, Self::Releasing, Self::RollingBack, Self::Held, Self::Degraded]
             .into_iter()
             .find(|phase| phase.word() == word)
             .unwrap_or_default()

@@ -52,8 +52,20 @@ pub struct Snapshot<'a> {
     /// Since when a question to a metrics server is open, whose answer these findings do not have; `None` where they are as
     /// new as they should be.
     pub measuring_since: Option<Timestamp>,
-    /// Rules that find no series of the pods as they are, or too many; `None` where nobody asked just now.
-    pub bound: Option<&'a Bound>,
+    /// Whether the rules find series of the pods as they are.
+    pub binding: &'a Binding,
+}
+
+/// Whether the rules find their series, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Binding {
+    /// Nobody asked just now: what was said before stands.
+    #[default]
+    NotAsked,
+    /// The rules have changed, and nobody has answered for all of them yet.
+    Changed,
+    /// What came of asking.
+    Found(Bound),
 }
 
 /// When the rejection of `release` is forgotten.
@@ -95,6 +107,18 @@ impl<'a> Snapshot<'a> {
             .rev()
             .filter(|other| other.number != release.number && !rejected.contains(&&other.template_hash))
             .find(|other| other.status.phase == ReleasePhase::Kept)
+    }
+
+    /// Whether a person went back with `release` to what had been kept before. One that brings back a template which never
+    /// passed is a release like any other; where nothing tells any more whether it did, the person's word counts.
+    #[must_use]
+    pub fn is_rollback(&self, release: &Release) -> bool {
+        let Some(number) = release.rollback_to else { return false };
+        let Some(old) = self.own_releases().find(|other| other.number == number) else { return true };
+        self.own_releases().any(|other| {
+            other.status.phase == ReleasePhase::Kept
+                && (other.number == number || other.template_hash == old.template_hash)
+        })
     }
 
     /// The release that evidence is wanted about: the one under way, or one that was kept on too little evidence.

@@ -40,8 +40,6 @@ pub struct Bound {
     pub unbound: Vec<String>,
     /// These find more than can be read in a release.
     pub too_many: Vec<String>,
-    /// The rules have changed, and nobody has answered for all of them yet.
-    pub pending: bool,
 }
 
 /// When `pods` can be asked about: `None` where none of them runs.
@@ -112,7 +110,6 @@ pub fn bound(rules: &[Rule], answers: &[(Question, Answer)]) -> Result<Bound, St
     Ok(Bound {
         unbound: named(&|index, rule| !is_bound(index, rule)),
         too_many: named(&|index, _| too_many(index)),
-        pending: false,
     })
 }
 

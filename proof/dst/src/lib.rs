@@ -9,6 +9,7 @@ mod fault;
 pub mod messages;
 pub mod planted;
 pub mod script;
+mod shipping;
 pub mod show;
 pub mod stage;
 pub mod story;

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trimtab_delivery::names::{APP_LABEL, RELEASE_ANNOTATION, parse_release_word, release_object};
 use trimtab_kube::Key;
 use trimtab_kube::api::{Force, Patch, Preconditions, Propagation};
 use trimtab_kube::kinds::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
@@ -14,6 +13,7 @@ use trimtab_world::prometheus::Service;
 use trimtab_world::traffic::load::ServiceLoad;
 
 use crate::fault;
+use crate::shipping;
 use crate::show;
 use crate::stage::{NAMESPACE, Stage};
 use crate::words::{duration, number, setting, signed};
@@ -66,19 +66,20 @@ pub(crate) async fn step(words: &[&str], block: &str, stage: &mut Stage) -> Resu
         ["claim", name, settings @ ..] => claim(stage, name, settings).await,
         ["edit", name, settings @ ..] => edit(stage, name, settings).await,
         ["unclaim", name] => delete(stage, MANAGED_APPS, name).await,
-        ["deploy", name, image] => deploy(stage, name, image, "alice").await,
+        ["deploy", name, image] => shipping::deploy(stage, name, image).await,
+        ["rollback", name, "to", release] => shipping::rollback(stage, name, release).await,
         ["apply", name, image, "by", manager, options @ ..] => {
-            apply(stage, name, image, manager, options).await
+            shipping::apply(stage, name, image, manager, options).await
         }
-        ["undo", name] => undo(stage, name).await,
-        ["pause", name, "by", manager] => set_paused(stage, name, true, manager).await,
-        ["resume", name, "by", manager] => set_paused(stage, name, false, manager).await,
+        ["undo", name] => shipping::undo(stage, name).await,
+        ["pause", name, "by", manager] => shipping::set_paused(stage, name, true, manager).await,
+        ["resume", name, "by", manager] => shipping::set_paused(stage, name, false, manager).await,
         ["scale", name, replicas] => scale(stage, name, replicas).await,
         ["autoscale", name, min, max] => autoscale(stage, name, min, max).await,
         ["delete", "deployment", name] => delete(stage, DEPLOYMENTS, name).await,
         ["end", "pods", name, count] => end_pods(stage, name, number(count)?).await,
         ["decide", name, release, verdict, "because", why @ ..] => {
-            decide(stage, name, release, verdict, &why.join(" ")).await
+            shipping::decide(stage, name, release, verdict, &why.join(" ")).await
         }
         ["object"] => object(stage, block).await,
         ["prometheus", "down"] => set(|| stage.world.prometheus().set_service(Service::Refusing)),
@@ -180,118 +181,8 @@ async fn edit(stage: &Stage, name: &str, settings: &[&str]) -> Result<String, St
 }
 
 /// The result of a request in words: nothing when it did what was asked.
-fn told<T>(result: Result<T, trimtab_kube::ApiError>) -> Result<String, String> {
+pub(crate) fn told<T>(result: Result<T, trimtab_kube::ApiError>) -> Result<String, String> {
     Ok(result.err().map(|error| format!("{error}\n")).unwrap_or_default())
-}
-
-fn image_patch(name: &str, image: &str) -> Value {
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name},
-        "spec": {"template": {"spec": {"containers": [{"name": "service", "image": image}]}}},
-    })
-}
-
-/// Applies the image as a GitOps tool does. With `paused=false` the manifest says so, with `unforced` a conflict with
-/// another field manager is an error, `env=VALUE` gives the container something beside its image, and `kib=N` makes that so
-/// large.
-async fn apply(
-    stage: &Stage,
-    name: &str,
-    image: &str,
-    manager: &str,
-    options: &[&str],
-) -> Result<String, String> {
-    // Field managers are program names: a script has a handful, and each lives as long as the process.
-    let manager: &'static str = Box::leak(manager.to_owned().into_boxed_str());
-    let api = stage.person.with_field_manager(manager);
-    let mut value = image_patch(name, image);
-    match setting(options, "paused", "") {
-        "" => {}
-        paused => value["spec"]["paused"] = (paused == "true").into(),
-    }
-    match setting(options, "env", "") {
-        "" => {}
-        env => set_env(&mut value, env),
-    }
-    match number::<usize>(setting(options, "kib", "0"))? {
-        0 => {}
-        kib => set_env(&mut value, &"x".repeat(kib * 1024)),
-    }
-    let force = if options.contains(&"unforced") { Force::No } else { Force::Yes };
-    let patch = Patch::Apply { value, force };
-    told(api.patch(DEPLOYMENTS, Some(NAMESPACE), name, &patch).await)
-}
-
-fn set_env(deployment: &mut Value, text: &str) {
-    deployment["spec"]["template"]["spec"]["containers"][0]["env"] =
-        json!([{"name": "SETTING", "value": text}]);
-}
-
-/// Deploys as `trimtab deploy` does: a number first, then the image.
-async fn deploy(stage: &Stage, name: &str, image: &str, actor: &str) -> Result<String, String> {
-    let app = stage
-        .sim
-        .get("managedapps.trimtab.dev", NAMESPACE, name)
-        .ok_or_else(|| format!("no ManagedApp {name}"))?;
-    let last = stage.sim.list("appreleases.trimtab.dev", Some(NAMESPACE));
-    let of_app = last.iter().filter(|release| release["spec"]["app"] == name);
-    let number = of_app.filter_map(|release| release["spec"]["number"].as_u64()).max().unwrap_or(0) + 1;
-    let record = json!({
-        "apiVersion": trimtab_api::API_VERSION,
-        "kind": "AppRelease",
-        "metadata": {
-            "name": release_object(name, number),
-            "namespace": NAMESPACE,
-            "labels": {APP_LABEL: name},
-            "ownerReferences": [{
-                "apiVersion": trimtab_api::API_VERSION, "kind": "ManagedApp", "name": name,
-                "uid": app["metadata"]["uid"], "controller": true,
-            }],
-        },
-        "spec": {"app": name, "number": number, "image": image, "actor": actor},
-    });
-    if let Err(error) = stage.person.create(APP_RELEASES, Some(NAMESPACE), &record).await {
-        return Ok(format!("{error}\n"));
-    }
-    let mut patch = image_patch(name, image);
-    patch["metadata"]["annotations"] = json!({RELEASE_ANNOTATION: format!("v{number}")});
-    let answer = stage.person.patch(DEPLOYMENTS, Some(NAMESPACE), name, &Patch::Strategic(patch)).await;
-    Ok(answer.err().map_or_else(|| format!("{name} v{number}\n"), |error| format!("{error}\n")))
-}
-
-/// Puts the previous template back as `kubectl rollout undo` does.
-async fn undo(stage: &Stage, name: &str) -> Result<String, String> {
-    let mut sets = stage.sim.list("replicasets.apps", Some(NAMESPACE));
-    let revision = |set: &Value| -> u64 {
-        set["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
-            .as_str()
-            .and_then(|r| r.parse().ok())
-            .unwrap_or(0)
-    };
-    sets.retain(|set| set["metadata"]["ownerReferences"][0]["name"] == name);
-    sets.sort_by_key(revision);
-    let previous =
-        sets.len().checked_sub(2).and_then(|index| sets.get(index)).ok_or("no previous ReplicaSet")?;
-    let mut template = previous["spec"]["template"].clone();
-    if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
-        labels.remove("pod-template-hash");
-    }
-    let patch = Patch::Json(json!([{"op": "replace", "path": "/spec/template", "value": template}]));
-    told(
-        stage
-            .person
-            .with_field_manager("kubectl-rollout")
-            .patch(DEPLOYMENTS, Some(NAMESPACE), name, &patch)
-            .await,
-    )
-}
-
-async fn set_paused(stage: &Stage, name: &str, paused: bool, manager: &str) -> Result<String, String> {
-    let manager: &'static str = Box::leak(manager.to_owned().into_boxed_str());
-    let patch = Patch::Strategic(json!({"spec": {"paused": if paused { json!(true) } else { Value::Null }}}));
-    told(stage.person.with_field_manager(manager).patch(DEPLOYMENTS, Some(NAMESPACE), name, &patch).await)
 }
 
 async fn scale(stage: &Stage, name: &str, replicas: &str) -> Result<String, String> {
@@ -345,26 +236,6 @@ async fn end_pods(stage: &Stage, name: &str, count: usize) -> Result<String, Str
         answer.map_err(|error| error.to_string())?;
     }
     Ok(String::new())
-}
-
-async fn decide(
-    stage: &Stage,
-    name: &str,
-    release: &str,
-    verdict: &str,
-    why: &str,
-) -> Result<String, String> {
-    let newest = || show::releases(stage, name).pop().and_then(|release| release["spec"]["number"].as_u64());
-    let number = if release == "newest" { newest() } else { parse_release_word(release) };
-    let Some(number) = number else { return Ok(format!("{name} has no release {release}\n")) };
-    let verdict = match verdict {
-        "keep" => "Keep",
-        "roll-back" => "RollBack",
-        other => return Err(format!("`{other}` is neither keep nor roll-back")),
-    };
-    let decision = json!({"verdict": verdict, "actor": "alice", "because": why, "at": stage.clock.now()});
-    let patch = Patch::Merge(json!({"spec": {"decision": decision}}));
-    told(stage.person.patch(APP_RELEASES, Some(NAMESPACE), &release_object(name, number), &patch).await)
 }
 
 /// Creates or replaces any object given as YAML.

@@ -2,8 +2,6 @@
 //! second manager takes over, that rules say what they miss, that no right is missing and none is used beyond the list,
 //! and that it goes without a trace.
 
-#[path = "operations/doubles.rs"]
-mod doubles;
 #[path = "operations/helm.rs"]
 mod helm;
 #[path = "operations/manifests.rs"]
@@ -40,9 +38,6 @@ fn main() -> ExitCode {
         }),
         case("a_second_manager_takes_over", &stage, |lab, stage| {
             Box::pin(takeover::a_second_manager_takes_over(lab, stage))
-        }),
-        case("only_a_death_doubles_a_message", &stage, |lab, stage| {
-            Box::pin(doubles::only_a_death_doubles_a_message(lab, stage))
         }),
         case("a_rule_without_series_says_so_before_a_release", &stage, |lab, stage| {
             Box::pin(series::a_rule_without_series_says_so_before_a_release(lab, stage))

@@ -118,7 +118,7 @@ pub async fn release(session: &mut Session<'_>, args: &ReleaseArgs) -> Result<Ex
         );
         return Err(Failure::refused(message).hint(hint));
     }
-    if matches!(phase, AppPhase::Releasing | AppPhase::RollingBack) && !args.force {
+    if app.status.in_flight.is_some() && !args.force {
         let message = format!("{name} is under way: {}", app.status.summary);
         return Err(Failure::refused(message).hint(format!(
             "`{} --because ...` or `{}` first, or `{} --force`",

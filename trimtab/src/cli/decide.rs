@@ -36,13 +36,13 @@ impl Verdict {
         }
     }
 
-    /// Phases in which the decision changes anything.
-    fn applies_to(self, phase: ReleasePhase) -> bool {
-        match self {
-            Self::Keep => {
-                matches!(phase, ReleasePhase::Judging | ReleasePhase::RollingBack | ReleasePhase::RolledBack)
-            }
-            Self::RollBack => phase == ReleasePhase::Judging,
+    /// Whether the decision changes anything about `release` where it stands. A rollback that failed is kept, and a person
+    /// is asked: to keep it is an answer.
+    fn applies_to(self, release: &AppRelease) -> bool {
+        match (self, phase(release)) {
+            (Self::Keep, ReleasePhase::Kept) => needs_human(release),
+            (Self::Keep, phase) => phase.in_flight() || phase == ReleasePhase::RolledBack,
+            (Self::RollBack, phase) => phase == ReleasePhase::Judging,
         }
     }
 }
@@ -123,15 +123,14 @@ fn promotable<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRe
                 .hint(format!("`{}`", service.command("history")))
         })?,
     };
-    let phase = phase(release);
-    if Verdict::Keep.applies_to(phase) {
+    if Verdict::Keep.applies_to(release) {
         return Ok(release);
     }
     let message = format!(
         "{} of {} is {}: there is nothing to promote",
         release_word(release.spec.number),
         service.name,
-        phase.word()
+        phase(release).word()
     );
     let word = release_word(release.spec.number);
     Err(Failure::refused(message).hint(if service.shows(release) {
@@ -141,11 +140,17 @@ fn promotable<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRe
     }))
 }
 
-/// The one under way, or the one that is held, or the one that was rejected last and came after what runs.
+fn needs_human(release: &AppRelease) -> bool {
+    release.status.needs_human == Some(true)
+}
+
+/// The one under way, or the one that runs and about which a person is asked, or the one that is held, or the one that was
+/// rejected last and came after what runs.
 fn default_release(service: &Service) -> Option<&AppRelease> {
+    let asked = || service.current().filter(|release| needs_human(release));
     let held = || service.rejected().find(|release| release.status.held == Some(true));
     let last = || service.rejected().rfind(|release| service.is_news(release));
-    service.in_flight().or_else(held).or_else(last)
+    service.in_flight().or_else(asked).or_else(held).or_else(last)
 }
 
 /// The number that a person typed.
@@ -248,10 +253,9 @@ fn still_open(service: &Service, release: &AppRelease, verdict: Verdict) -> Resu
             service.command("history")
         )));
     }
-    let phase = phase(release);
-    if verdict.applies_to(phase) {
+    if verdict.applies_to(release) {
         return Ok(());
     }
-    Err(Failure::refused(format!("{} {word} is {} by now", service.name, phase.word()))
+    Err(Failure::refused(format!("{} {word} is {} by now", service.name, phase(release).word()))
         .hint(format!("`{}`", service.command_on("explain", &word))))
 }

@@ -11,9 +11,10 @@ use trimtab_delivery::Report;
 use trimtab_delivery::command;
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
 use trimtab_delivery::plan::{AppPhase, Plan};
-use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_delivery::snapshot::{Condition, ReleasePhase};
 use trimtab_judge::rule::{Rule, RuleKind};
 use trimtab_kube::kinds::MANAGED_APPS;
+use trimtab_plan::Reason;
 use trimtab_plan::report::Wording;
 use trimtab_units::duration_words;
 
@@ -177,9 +178,11 @@ pub fn service_text(explained: &Explained<'_>, paint: Paint) -> String {
         let _ = writeln!(text, "\nevidence on {}, as last written", release_word(release.spec.number));
         release.status.rules.iter().for_each(|rule| evidence(&mut text, rule, None, paint));
     }
-    let problems =
-        plan.status.conditions.iter().filter(|condition| !condition.holds && condition.kind != "Claimed");
-    for condition in problems {
+    // What the first lines say already is no note.
+    let is_said =
+        |condition: &Condition| condition.kind == "Claimed" || condition.reason == Reason::NeedsHuman.code();
+    let conditions = plan.status.conditions.iter();
+    for condition in conditions.filter(|condition| !condition.holds && !is_said(condition)) {
         let _ = writeln!(text, "note: {}", condition.message);
     }
     if phase == AppPhase::Held {

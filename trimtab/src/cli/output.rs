@@ -83,7 +83,7 @@ impl Mood {
         match phase {
             "Healthy" => Self::Good,
             "Releasing" => Self::Busy,
-            "RollingBack" => Self::Bad,
+            "RollingBack" | "Degraded" => Self::Bad,
             "Held" => Self::Waiting,
             _ => Self::Still,
         }

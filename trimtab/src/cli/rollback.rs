@@ -61,6 +61,10 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
     let word = release_word(release.spec.number);
     session.say(&format!("{} {word}", service.name))?;
     session.tell(&format!("{word} brings back {} ({})", release_word(back.spec.number), record.image));
+    if phase(back) != ReleasePhase::Kept {
+        let old = release_word(back.spec.number);
+        session.tell(&format!("{old} was never kept: {word} is judged, and rolled back if it fails"));
+    }
     session.tell(NOT_ROLLED_BACK);
     attended::warn(session, service.app.as_ref()).await;
     match args.wait {

@@ -139,7 +139,8 @@ pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, event: Re
     }
 }
 
-/// The status of `release` moved to `phase`.
+/// The status of `release` moved to `phase`. Nobody is asked any more about a release that is over.
 pub(super) fn moved_to(release: &Release, phase: ReleasePhase, summary: impl Into<String>) -> ReleaseStatus {
-    ReleaseStatus { phase, summary: summary.into(), ..release.status.clone() }
+    let needs_human = release.status.needs_human && phase.in_flight();
+    ReleaseStatus { phase, summary: summary.into(), needs_human, ..release.status.clone() }
 }

@@ -1,5 +1,6 @@
 //! `plan(snapshot) -> (Plan, Report)`: every write that is due for one service, and why.
 
+mod asked;
 mod begin;
 mod builder;
 mod claim;

@@ -24,7 +24,7 @@ pub(super) fn fail(builder: &mut PlanBuilder<'_>, target: &Target, release: &Rel
     status.restores = 0;
     close(&mut status, snapshot);
     let ordered = release.decision.as_ref().is_some_and(|decision| decision.keep == Keep::RollBack);
-    if release.rollback_to.is_some() && !ordered {
+    if snapshot.is_rollback(release) && !ordered {
         // A person went back to this release on purpose; undoing that would bring back what they fled from.
         let note = format!(
             "{} is itself a rollback, and fails too: {}",

@@ -48,7 +48,7 @@ pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &
         .sum();
     let seen = target.observed_generation >= target.generation;
     if seen && left == 0 && available >= target.replicas {
-        status.phase = ReleasePhase::RolledBack;
+        let mut status = moved_to(release, ReleasePhase::RolledBack, status.summary);
         status.recovered_at = Some(snapshot.recorded_at());
         owe(&mut status, snapshot, ReleaseEvent::RolledBack);
         hold_changes(builder, target, release);

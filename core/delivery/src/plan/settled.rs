@@ -14,6 +14,9 @@ use crate::snapshot::{Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
 
 /// The Deployment holds what was kept: the claim says what may pass from here on.
 pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &Release) {
+    if let Some(decision) = current.keep_decision().filter(|_| current.status.needs_human) {
+        return keep_by_decision(builder, current, decision);
+    }
     if let Some(watched) = builder.snapshot.judged() {
         judging::watch_on(builder, target, watched);
         if builder.phase_in_flight().is_some() {
@@ -21,9 +24,11 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
         }
     }
     let word = release_word(current.number);
-    for release in builder.snapshot.releases.iter().filter(|release| release.status.held) {
-        let status = ReleaseStatus { held: false, ..release.status.clone() };
-        builder.release_status(release, status);
+    // What runs now has answered what was asked about others.
+    let is_answered = |release: &Release| release.status.needs_human && release.number != current.number;
+    for release in builder.snapshot.releases.iter().filter(|of| of.status.held || is_answered(of)) {
+        let needs_human = release.status.needs_human && !is_answered(release);
+        builder.release_status(release, ReleaseStatus { held: false, needs_human, ..release.status.clone() });
     }
     let_pass(builder, target, Rejections::Known);
     match target.paused_by_others() {
@@ -34,6 +39,17 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
             "leaves the pause alone",
             format!("a change, and `{}`", command::resume(&target.name, &builder.snapshot.app.namespace)),
         ),
+        None if current.status.needs_human => {
+            let app = builder.snapshot.app;
+            let promote = command::trimtab(&format!("promote {}", app.name), &app.namespace);
+            builder.waits(
+                Reason::RollbackFailed,
+                builder.record(current.number),
+                format!("{word} is itself a rollback, failed too, and still runs"),
+                "asks for a person",
+                format!("another template, or `{promote} --because ...` to leave it at that"),
+            );
+        }
         None => builder.waits(
             Reason::Settled,
             builder.deployment(),

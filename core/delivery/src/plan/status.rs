@@ -2,12 +2,14 @@
 //! service is never written.
 
 use trimtab_plan::Reason;
+use trimtab_workload::Target;
 
+use super::asked::Asked;
 use super::claim::Refusal;
 use crate::app::{AppPhase, AppStatus, Condition, Rejected};
 use crate::command;
 use crate::names::release_word;
-use crate::snapshot::{Release, ReleasePhase, ReleaseStatus, Snapshot};
+use crate::snapshot::{Binding, Release, ReleasePhase, ReleaseStatus, Snapshot};
 
 /// Records that do not count, counted at most.
 const REFUSED_COUNTED_MAX: usize = 9;
@@ -22,6 +24,8 @@ pub(super) struct Standing {
     rejected: Vec<Rejected>,
     /// The rejected release whose template the spec holds.
     held: Option<u64>,
+    /// Releases about which a person is asked.
+    asked: Vec<Asked>,
 }
 
 impl Standing {
@@ -34,6 +38,7 @@ impl Standing {
             in_flight: snapshot.in_flight().map(|release| (release.number, release.status.phase)),
             rejected: snapshot.rejected().map(remember).collect(),
             held: snapshot.rejected().find(|release| release.status.held).map(|release| release.number),
+            asked: snapshot.own_releases().filter_map(|of| Asked::about(of.number, &of.status)).collect(),
         }
     }
 
@@ -47,7 +52,10 @@ impl Standing {
         if self.in_flight.is_some_and(|(number, _)| number == release.number) {
             self.in_flight = None;
         }
+        self.asked.retain(|asked| asked.number != release.number);
+        self.asked.extend(Asked::about(release.number, status));
         match status.phase {
+            ReleasePhase::Kept if release.status.phase == ReleasePhase::Kept => {}
             ReleasePhase::Judging | ReleasePhase::RollingBack => {
                 self.in_flight = Some((release.number, status.phase));
                 if self.current == Some(release.number) {
@@ -71,6 +79,19 @@ impl Standing {
             }
             ReleasePhase::Pending | ReleasePhase::Superseded => {}
         }
+    }
+}
+
+impl Standing {
+    /// What a person is asked: about the release under way, and where there is none, about the one that runs.
+    fn asked(&self) -> Option<String> {
+        let about = self.in_flight.map(|(number, _)| number).or(self.current);
+        let asked = self.asked.iter().find(|asked| Some(asked.number) == about)?;
+        Some(asked.words(&self.current_word()))
+    }
+
+    fn current_word(&self) -> String {
+        self.current.map_or_else(|| "nothing yet".to_owned(), release_word)
     }
 }
 
@@ -98,12 +119,15 @@ pub(super) fn render(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Opti
         in_flight: standing.in_flight.map(|(number, _)| number),
         last_release: (last > 0).then_some(last),
         rejected: standing.rejected.clone(),
-        conditions: conditions(snapshot, refusal),
+        conditions: conditions(snapshot, standing, refusal),
     }
 }
 
 fn words(standing: &Standing) -> (AppPhase, String) {
-    let current = standing.current.map_or_else(|| "nothing yet".to_owned(), release_word);
+    if let Some(asked) = standing.asked() {
+        return (AppPhase::Degraded, format!("Needs a person: {asked}"));
+    }
+    let current = standing.current_word();
     // What was rejected before the current release is history, unless the spec holds it.
     let news = |rejected: &&Rejected| {
         Some(rejected.number) > standing.current || Some(rejected.number) == standing.held
@@ -126,7 +150,7 @@ fn words(standing: &Standing) -> (AppPhase, String) {
     }
 }
 
-fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Condition> {
+fn conditions(snapshot: &Snapshot<'_>, standing: &Standing, refusal: Option<&Refusal>) -> Vec<Condition> {
     let mut conditions = vec![match refusal {
         Some(refusal) => Condition::new(
             "Claimed",
@@ -167,11 +191,7 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
         conditions.push(Condition::new("ActedOn", false, Reason::NotInThisVersion, message));
     }
     if let Some(target) = snapshot.target.filter(|_| refusal.is_none()) {
-        if let Some(manager) = target.paused_by_others() {
-            let message =
-                format!("{manager} paused the Deployment; Trimtab does not lift a pause that is not its own");
-            conditions.push(Condition::new("Progressing", false, Reason::PausedByOther, message));
-        }
+        conditions.extend(stopped(snapshot, standing, target));
         if target.recreate {
             let message =
                 "strategy Recreate replaces all pods at once: releases are judged against history alone";
@@ -179,6 +199,20 @@ fn conditions(snapshot: &Snapshot<'_>, refusal: Option<&Refusal>) -> Vec<Conditi
         }
     }
     conditions
+}
+
+/// Why nothing goes on before somebody acts, if that is so.
+fn stopped(snapshot: &Snapshot<'_>, standing: &Standing, target: &Target) -> Option<Condition> {
+    if let Some(asked) = standing.asked() {
+        let app = snapshot.app;
+        let explain = command::trimtab(&format!("explain {}", app.name), &app.namespace);
+        let message = format!("{asked}; `{explain}` says what was seen and what it waits for");
+        return Some(Condition::new("Progressing", false, Reason::NeedsHuman, message));
+    }
+    let manager = target.paused_by_others()?;
+    let message =
+        format!("{manager} paused the Deployment; Trimtab does not lift a pause that is not its own");
+    Some(Condition::new("Progressing", false, Reason::PausedByOther, message))
 }
 
 fn problems(snapshot: &Snapshot<'_>) -> Vec<String> {
@@ -191,14 +225,19 @@ fn problems(snapshot: &Snapshot<'_>) -> Vec<String> {
 
 /// Whether every rule finds its series, as it was asked last.
 fn rules_bound(snapshot: &Snapshot<'_>) -> Option<Condition> {
-    let Some(bound) = snapshot.bound else {
-        let known = snapshot.app.status.conditions.iter().find(|condition| condition.kind == "RulesBound");
-        return known.cloned();
+    let bound = match snapshot.binding {
+        Binding::NotAsked => {
+            let known =
+                snapshot.app.status.conditions.iter().find(|condition| condition.kind == "RulesBound");
+            return known.cloned();
+        }
+        Binding::Changed => {
+            let message =
+                "the rules have changed, and whether each of them finds its series is not known yet";
+            return Some(Condition::new("RulesBound", false, Reason::MeasurementPending, message));
+        }
+        Binding::Found(bound) => bound,
     };
-    if bound.pending {
-        let message = "the rules have changed, and whether each of them finds its series is not known yet";
-        return Some(Condition::new("RulesBound", false, Reason::MeasurementPending, message));
-    }
     let missed =
         |name: &&String| snapshot.settings.rules.iter().any(|rule| rule.name == **name && rule.is_missed());
     let missed: Vec<&str> = bound.unbound.iter().filter(missed).map(String::as_str).collect();

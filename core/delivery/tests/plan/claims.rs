@@ -2,12 +2,13 @@
 
 use serde_json::json;
 use trimtab_delivery::plan::TEMPLATE_BYTES_MAX;
-use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_delivery::snapshot::{Binding, ReleasePhase};
 use trimtab_delivery::strategy::Rolling;
 use trimtab_delivery::{Write, lower, plan};
 use trimtab_plan::{IfAbsent, Patch, Write as Lowered};
 use trimtab_workload::AdmissionHold;
 
+use crate::Service;
 use crate::check;
 use crate::service::{held, judging, out, settled, unclaimed};
 
@@ -226,6 +227,16 @@ fn rules_that_find_no_series() {
         "
         = Healthy: Healthy on v1
         ! RulesBound RuleUnbound: no series for rpc-errors; `trimtab rules pay -n shop` tells what is looked for
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
+    ",
+    );
+    let changed = Service { binding: Binding::Changed, ..settled().finds_no_series(&["rpc-errors"]) };
+    check(
+        "rules that have changed since",
+        &changed,
+        "
+        = Healthy: Healthy on v1
+        ! RulesBound MeasurementPending: the rules have changed, and whether each of them finds its series is not known yet
         why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
     ",
     );

@@ -82,7 +82,8 @@ fn nothing_held_it() {
     check("restored a bounded number of times", &fought, "
         event v2 NeedsHuman: v2 failed, but ci wrote its template back after v1 was restored 5 times: stopped
         v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +15m, restores 5, needs a person]
-        = RollingBack: Rolling back v2 to v1
+        = Degraded: Needs a person: v2 failed, and its template is written back whenever v1 is restored
+        ! Progressing NeedsHuman: v2 failed, and its template is written back whenever v1 is restored; `trimtab explain pay -n shop` says what was seen and what it waits for
         why the Deployment holds the template of v2, which was rejected -> restores the previous template: nothing held this one at admission
         why v2 failed, but ci wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay -n shop --because ...`
         wake +720h
@@ -185,12 +186,14 @@ fn over_a_release_in_flight() {
     check("brought back a bounded number of times", &fought, "
         event v3 NeedsHuman: ci keeps writing a rejected template over v3
         v3 is Judging:  [started +0s, restores 5, needs a person]
-        = Releasing: Releasing v3, judged against v1 (v2 rejected)
+        = Degraded: Needs a person: a rejected template is written over v3 again and again
+        ! Progressing NeedsHuman: a rejected template is written over v3 again and again; `trimtab explain pay -n shop` says what was seen and what it waits for
         why a rejected template was written over v3, which is under way -> does nothing more; waits for the writer to stop
         wake +720h
     ");
     check("which is said once", &fought.last(|release| release.status.needs_human = true), "
-        = Releasing: Releasing v3, judged against v1 (v2 rejected)
+        = Degraded: Needs a person: a rejected template is written over v3 again and again
+        ! Progressing NeedsHuman: a rejected template is written over v3 again and again; `trimtab explain pay -n shop` says what was seen and what it waits for
         why a rejected template was written over v3, which is under way -> does nothing more; waits for the writer to stop
         wake +720h
     ");

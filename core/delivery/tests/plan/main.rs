@@ -1,6 +1,7 @@
 //! `plan()` by example: a service in a few words, and every write, status line and reason that must follow.
 
 mod acting;
+mod asked;
 mod claims;
 mod cluster;
 mod decided_otherwise;

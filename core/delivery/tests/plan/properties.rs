@@ -164,6 +164,11 @@ fn check_quiet(cluster: &mut Cluster) {
         assert_eq!(canary, None, "a label outlives its release");
     }
     let Some(target) = snapshot.target else { return };
+    let phase = cluster.service.app.status.phase;
+    if phase != AppPhase::Unclaimed {
+        let asked = snapshot.in_flight().or(snapshot.current()).is_some_and(|of| of.status.needs_human);
+        assert_eq!(phase == AppPhase::Degraded, asked, "a person is asked, and nothing else says so");
+    }
     let person =
         snapshot.releases.iter().any(|release| release.status.needs_human) || target.paused_by.is_some();
     if target.paused && !person {

@@ -92,12 +92,14 @@ fn fails() {
     check("nothing to go back to", &alone, "
         event v2 NeedsHuman: v2 failed, and no earlier release is recorded to go back to: rpc-errors: 30 % of 120
         v2 is Judging: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, needs a person, harmed 7]
-        = Releasing: Releasing v2, judged against nothing yet
+        = Degraded: Needs a person: v2 failed, and no earlier release is recorded to go back to
+        ! Progressing NeedsHuman: v2 failed, and no earlier release is recorded to go back to; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v2 failed, and no earlier release is recorded to go back to: rpc-errors: 30 % of 120 -> does nothing; waits for `trimtab promote pay -n shop --because ...`, or another template
     ");
     let told = alone.last(|release| release.status.needs_human = true).later(60);
     check("which is said once and costs nothing", &told, "
-        = Releasing: Releasing v2, judged against nothing yet
+        = Degraded: Needs a person: v2 failed, and no earlier release is recorded to go back to
+        ! Progressing NeedsHuman: v2 failed, and no earlier release is recorded to go back to; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v2 failed, and no earlier release is recorded to go back to: rpc-errors: 30 % of 120 -> does nothing; waits for `trimtab promote pay -n shop --because ...`, or another template
     ");
     let twice = failing().last(|release| release.rollback_to = Some(1));
@@ -105,7 +107,8 @@ fn fails() {
         event v2 NeedsHuman: v2 is itself a rollback, and fails too: rpc-errors: 30 % of 120
         v2 is Kept: v2 is itself a rollback, and fails too: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, needs a person, harmed 7]
         label pay-t2-0 stable
-        = Healthy: Healthy on v2
+        = Degraded: Needs a person: v2 is itself a rollback, and failed too; it still runs
+        ! Progressing NeedsHuman: v2 is itself a rollback, and failed too; it still runs; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v2 is itself a rollback, and fails too: rpc-errors: 30 % of 120 -> keeps it, and asks for a person
     ");
     check(
@@ -149,11 +152,13 @@ fn restores() {
     check("somebody keeps writing the failed template back", &fought, "
         event v2 NeedsHuman: v2 failed, but argocd wrote its template back after v1 was restored 5 times: stopped
         v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, restores 5, needs a person]
-        = RollingBack: Rolling back v2 to v1
+        = Degraded: Needs a person: v2 failed, and its template is written back whenever v1 is restored
+        ! Progressing NeedsHuman: v2 failed, and its template is written back whenever v1 is restored; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v2 failed, but argocd wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay -n shop --because ...`
     ");
     check("said once", &fought.last(|release| release.status.needs_human = true), "
-        = RollingBack: Rolling back v2 to v1
+        = Degraded: Needs a person: v2 failed, and its template is written back whenever v1 is restored
+        ! Progressing NeedsHuman: v2 failed, and its template is written back whenever v1 is restored; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v2 failed, but argocd wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay -n shop --because ...`
     ");
 }
@@ -214,7 +219,8 @@ fn recovers() {
     check("overdue: a person is asked", &overdue, "
         event v2 NeedsHuman: the previous release does not come back: v1 is back on 2 of 3 pods, 0 pods of v2 are left
         v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, restores 1, needs a person]
-        = RollingBack: Rolling back v2 to v1
+        = Degraded: Needs a person: v2 failed, and the pods of v1 do not come back
+        ! Progressing NeedsHuman: v2 failed, and the pods of v1 do not come back; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v1 is back on 2 of 3 pods, 0 pods of v2 are left -> waits; waits for the pods of v1
     ");
     let asked = overdue.last(|release| release.status.needs_human = true);
@@ -222,16 +228,21 @@ fn recovers() {
         "asked once",
         &asked,
         "
-        = RollingBack: Rolling back v2 to v1
+        = Degraded: Needs a person: v2 failed, and the pods of v1 do not come back
+        ! Progressing NeedsHuman: v2 failed, and the pods of v1 do not come back; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v1 is back on 2 of 3 pods, 0 pods of v2 are left -> waits; waits for the pods of v1
     ",
     );
-    check("and closed when it recovers all the same", &asked.runs("t1", 3), "
+    check(
+        "and closed when it recovers all the same",
+        &asked.runs("t1", 3),
+        "
         event v2 RolledBack: rpc-errors: 30 % of 120
-        v2 is RolledBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, recovered +10m, restores 1, needs a person]
+        v2 is RolledBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, recovered +10m, restores 1]
         = Healthy: Healthy on v1 (v2 rejected)
         why all 3 pods run v1 again -> closes v2 as rolled back
-    ");
+    ",
+    );
     check(
         "rolled back: the claim holds the next change",
         &rejected().claim(AdmissionHold::Open),

@@ -4,7 +4,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use trimtab_delivery::snapshot::{App, Decision, Keep, Notify, Release, ReleasePhase, Settings, Snapshot};
+use trimtab_delivery::snapshot::{
+    App, Binding, Decision, Keep, Notify, Release, ReleasePhase, Settings, Snapshot,
+};
 use trimtab_delivery::strategy::Guarded;
 use trimtab_judge::binding::Bound;
 use trimtab_judge::finding::{Counts, Finding, FindingState};
@@ -29,7 +31,7 @@ pub(crate) struct Service {
     pub(crate) taken: Vec<RangeInclusive<u64>>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) measuring_since: Option<Timestamp>,
-    pub(crate) bound: Option<Bound>,
+    pub(crate) binding: Binding,
 }
 
 /// A Deployment `pay` of three ready pods of template `t1` that nobody claimed yet.
@@ -75,7 +77,7 @@ pub(crate) fn unclaimed() -> Service {
         taken: Vec::new(),
         findings: Vec::new(),
         measuring_since: None,
-        bound: None,
+        binding: Binding::NotAsked,
     };
     empty.runs("t1", 3)
 }
@@ -130,7 +132,7 @@ impl Service {
             taken: &self.taken,
             findings: &self.findings,
             measuring_since: self.measuring_since,
-            bound: self.bound.as_ref(),
+            binding: &self.binding,
         }
     }
 
@@ -247,14 +249,14 @@ impl Service {
     /// Somebody asked which rules find no series.
     pub(crate) fn finds_no_series(mut self, rules: &[&str]) -> Self {
         let unbound = rules.iter().map(|rule| (*rule).to_owned()).collect();
-        self.bound = Some(Bound { unbound, ..Bound::default() });
+        self.binding = Binding::Found(Bound { unbound, ..Bound::default() });
         self
     }
 
     /// Somebody asked which rules find too many.
     pub(crate) fn finds_too_many(mut self, rules: &[&str]) -> Self {
         let too_many = rules.iter().map(|rule| (*rule).to_owned()).collect();
-        self.bound = Some(Bound { too_many, ..Bound::default() });
+        self.binding = Binding::Found(Bound { too_many, ..Bound::default() });
         self
     }
 

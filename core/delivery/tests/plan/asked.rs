@@ -1,0 +1,172 @@
+//! A person is asked: it is said for as long as it is so, and no longer.
+
+use trimtab_delivery::plan::RESTORES_MAX;
+use trimtab_delivery::snapshot::{Keep, ReleasePhase};
+use trimtab_stats::Verdict;
+use trimtab_workload::AdmissionHold;
+
+use crate::Service;
+use crate::check;
+use crate::service::{START, judging, settled};
+
+/// `v2` brought `v1` back, failed, and runs.
+fn failed_rollback() -> Service {
+    settled()
+        .applies("t2")
+        .runs("t1", 0)
+        .runs("t2", 3)
+        .release(2, "t2", ReleasePhase::Kept)
+        .started()
+        .last(|release| {
+            release.rollback_to = Some(1);
+            release.status.decided_at = Some(START);
+            release.status.verdict = Some(Verdict::Fail);
+            release.status.summary = "v2 is itself a rollback, and fails too: rpc-errors: 30 % of 120".into();
+            release.status.needs_human = true;
+        })
+        .claim(AdmissionHold::Open)
+}
+
+#[test]
+fn a_rollback_that_failed() {
+    check(
+        "is not well, however long it runs",
+        &failed_rollback().later(86_400),
+        "
+        = Degraded: Needs a person: v2 is itself a rollback, and failed too; it still runs
+        ! Progressing NeedsHuman: v2 is itself a rollback, and failed too; it still runs; `trimtab explain pay -n shop` says what was seen and what it waits for
+        why v2 is itself a rollback, failed too, and still runs -> asks for a person; waits for another template, or `trimtab promote pay -n shop --because ...` to leave it at that
+    ",
+    );
+    check(
+        "until a person says that it stays",
+        &failed_rollback().decides(Keep::Keep),
+        "
+        event v2 Kept: v2 is kept: kept by ana: I say so
+        v2 is Kept: kept by ana: I say so [Fail, started +0s, decided +0s]
+        = Healthy: Healthy on v2
+        why v2 was out long enough -> keeps it: kept by ana: I say so
+    ",
+    );
+    let fixed = failed_rollback().applies("t3").release(3, "t3", ReleasePhase::Judging).started();
+    check(
+        "or ships what mends it",
+        &fixed,
+        "
+        label pay-t2-0 stable
+        label pay-t2-1 stable
+        label pay-t2-2 stable
+        = Releasing: Releasing v3, judged against v2
+        why 0 of 3 pods of v3 are available -> judges what there is; waits for the other pods
+        wake +1h
+    ",
+    );
+    let kept =
+        failed_rollback().applies("t3").runs("t2", 0).runs("t3", 3).release(3, "t3", ReleasePhase::Kept);
+    check(
+        "which is kept",
+        &kept,
+        "
+        v2 is Kept: v2 is itself a rollback, and fails too: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s]
+        = Healthy: Healthy on v3
+        why the Deployment runs v3, which was kept -> does nothing; waits for a change of its pod template
+    ",
+    );
+    let closed = failed_rollback().last(|release| release.status.phase = ReleasePhase::Superseded);
+    let closed = closed.applies("t1");
+    check(
+        "nobody is asked about one that is over",
+        &closed,
+        "
+        v2 is Superseded: v2 is itself a rollback, and fails too: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s]
+        = Healthy: Healthy on v1
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
+    ",
+    );
+}
+
+#[test]
+fn an_earlier_release_that_was_never_kept() {
+    let fails = |earlier: ReleasePhase| {
+        settled()
+            .release(2, "t2", earlier)
+            .applies("t2")
+            .release(3, "t2", ReleasePhase::Judging)
+            .started()
+            .last(|release| release.rollback_to = Some(2))
+            .runs("t1", 2)
+            .runs("t2", 1)
+            .labelled()
+            .finds("rpc-errors", Verdict::Fail, "30 % of 120")
+    };
+    check(
+        "is rolled back like any release",
+        &fails(ReleasePhase::Superseded),
+        "
+        v3 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, harmed 7]
+        restore v1
+        v3 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, restores 1, harmed 7]
+        = RollingBack: Rolling back v3 to v1
+        why the Deployment holds v3, which failed -> restores the template of v1
+    ",
+    );
+    let mut forgotten = fails(ReleasePhase::Superseded);
+    forgotten.releases.retain(|release| release.number != 2);
+    check(
+        "and where nothing tells, the person's word counts",
+        &forgotten,
+        "
+        event v3 NeedsHuman: v3 is itself a rollback, and fails too: rpc-errors: 30 % of 120
+        v3 is Kept: v3 is itself a rollback, and fails too: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, needs a person, harmed 7]
+        label pay-t2-0 stable
+        = Degraded: Needs a person: v3 is itself a rollback, and failed too; it still runs
+        ! Progressing NeedsHuman: v3 is itself a rollback, and failed too; it still runs; `trimtab explain pay -n shop` says what was seen and what it waits for
+        why v3 is itself a rollback, and fails too: rpc-errors: 30 % of 120 -> keeps it, and asks for a person
+    ",
+    );
+}
+
+#[test]
+fn while_it_is_under_way() {
+    let fought = judging().runs("t1", 3).last(|release| {
+        release.status.phase = ReleasePhase::RollingBack;
+        release.status.summary = "rpc-errors: 30 % of 120".into();
+        release.status.verdict = Some(Verdict::Fail);
+        release.status.decided_at = Some(START);
+        release.status.restores = RESTORES_MAX;
+        release.status.needs_human = true;
+    });
+    check(
+        "somebody keeps writing the template back",
+        &fought,
+        "
+        = Degraded: Needs a person: v2 failed, and its template is written back whenever v1 is restored
+        ! Progressing NeedsHuman: v2 failed, and its template is written back whenever v1 is restored; `trimtab explain pay -n shop` says what was seen and what it waits for
+        why v2 failed, but ci wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay -n shop --because ...`
+    ",
+    );
+    let replaced = fought.clone().applies("t3");
+    check(
+        "a newer template answers it",
+        &replaced,
+        "
+        claim hold-changes pay:t2
+        event v2 RolledBack: rpc-errors: 30 % of 120; replaced by v3
+        v2 is RolledBack: rpc-errors: 30 % of 120; replaced by v3 [Fail, started +0s, decided +0s, restores 5]
+        create v3 t3 by ci after v1
+        = Healthy: Healthy on v1 (v2 rejected)
+        why the Deployment holds a new template -> records it as v3
+    ",
+    );
+    let back = fought.applies("t1").runs("t2", 0).claim(AdmissionHold::HoldChanges);
+    check(
+        "the previous one is back after all",
+        &back,
+        "
+        event v2 RolledBack: rpc-errors: 30 % of 120
+        v2 is RolledBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, recovered +0s, restores 5]
+        = Healthy: Healthy on v1 (v2 rejected)
+        why all 3 pods run v1 again -> closes v2 as rolled back
+    ",
+    );
+}
