@@ -61,7 +61,7 @@ impl Became {
 
 /// How far this process got with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Whose {
     /// It has nothing to do with it.
     NotOurs,
     /// Its sender has it, or had it and its record does not say so yet.
@@ -82,11 +82,11 @@ impl AllHanded {
         all.insert(id, Handed { entry, term, outcome: None, recorded: None });
     }
 
-    pub(crate) fn standing(&self, id: &MessageId) -> Standing {
+    pub(crate) fn whose(&self, id: &MessageId) -> Whose {
         match self.lock().get(id).map(|handed| &handed.outcome) {
-            None => Standing::NotOurs,
-            Some(Some(became)) if became.progress == MessageState::Pending => Standing::GivenBack,
-            Some(_) => Standing::Ours,
+            None => Whose::NotOurs,
+            Some(Some(became)) if became.progress == MessageState::Pending => Whose::GivenBack,
+            Some(_) => Whose::Ours,
         }
     }
 

@@ -24,7 +24,7 @@ use trimtab_plan::Write;
 use trimtab_providers::http::HttpTransport;
 
 use crate::address::{Unreachable, destination, kind_of, lane};
-use crate::handed::{AllHanded, Became, Entry, MessageId, Standing};
+use crate::handed::{AllHanded, Became, Entry, MessageId, Whose};
 use crate::notice::notice;
 use crate::observed::Observed;
 
@@ -180,8 +180,8 @@ impl Outbox {
         }
         let id = (key.to_owned(), lane(reach, self.secrets_of(observed, reach)));
         let again = "the manager stopped while it was sent";
-        match (self.shared.handed.standing(&id), progress, kind) {
-            (Standing::Ours, ..) | (Standing::GivenBack, MessageState::Sending, _) => None,
+        match (self.shared.handed.whose(&id), progress, kind) {
+            (Whose::Ours, ..) | (Whose::GivenBack, MessageState::Sending, _) => None,
             (_, MessageState::Pending, _) => Some(Step::HandOver(MessageState::Sending.because(""))),
             (_, _, DestinationKind::Slack) => Some(Step::Write(MessageState::Unknown.because(again))),
             (..) => {

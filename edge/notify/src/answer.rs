@@ -10,7 +10,7 @@ use crate::slack;
 
 /// What follows from one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum AttemptEnd {
     /// Arrived.
     Arrived,
     /// Did not arrive, or may arrive again unharmed: try again, not before the given wait.
@@ -30,7 +30,7 @@ pub(crate) fn of_refusal(
     status: StatusCode,
     asked: Option<Duration>,
     body: &[u8],
-) -> Verdict {
+) -> AttemptEnd {
     let word = match destination.kind {
         DestinationKind::Slack => slack::refusal_word(body),
         DestinationKind::SlackApp | DestinationKind::Webhook => None,
@@ -40,11 +40,13 @@ pub(crate) fn of_refusal(
     match status.as_u16() {
         // A gateway gave up waiting for whom it had passed the request on to.
         504 => after_sending(destination.kind, why),
-        408 | 425 | 429 | 500.. => Verdict::Later { why, asked },
-        300..400 => Verdict::Never { why: format!("{why}; redirects are not followed, set the final url") },
-        _ => {
-            Verdict::Never { why: format!("{why}; check the destination and the secret that holds its url") }
+        408 | 425 | 429 | 500.. => AttemptEnd::Later { why, asked },
+        300..400 => {
+            AttemptEnd::Never { why: format!("{why}; redirects are not followed, set the final url") }
         }
+        _ => AttemptEnd::Never {
+            why: format!("{why}; check the destination and the secret that holds its url"),
+        },
     }
 }
 
@@ -52,17 +54,17 @@ pub(crate) fn of_refusal(
 const CAUSE: &str = "the manager's log has the cause";
 
 /// The meaning of no response.
-pub(crate) fn of_failure(destination: &Destination, error: &TransportError) -> Verdict {
+pub(crate) fn of_failure(destination: &Destination, error: &TransportError) -> AttemptEnd {
     let name = &destination.name;
     match error {
         TransportError::Refused { .. } => {
             let why = destination.shown(&error.to_string());
-            Verdict::Never {
+            AttemptEnd::Never {
                 why: format!("{why}; an operator allows a range with `trimtab manager --notify-allow`"),
             }
         }
         TransportError::Connect { .. } | TransportError::File { .. } => {
-            Verdict::Later { why: format!("cannot connect to {name}; {CAUSE}"), asked: None }
+            AttemptEnd::Later { why: format!("cannot connect to {name}; {CAUSE}"), asked: None }
         }
         TransportError::Broken { .. } => {
             after_sending(destination.kind, format!("the connection to {name} broke; {CAUSE}"))
@@ -71,25 +73,25 @@ pub(crate) fn of_failure(destination: &Destination, error: &TransportError) -> V
 }
 
 /// The meaning of silence.
-pub(crate) fn of_timeout(destination: &Destination, after: Duration) -> Verdict {
+pub(crate) fn of_timeout(destination: &Destination, after: Duration) -> AttemptEnd {
     after_sending(destination.kind, format!("{} gave no answer within {after:?}", destination.name))
 }
 
 /// The meaning of an attempt that nobody waits for any longer.
-pub(crate) fn of_cut(destination: &Destination) -> Verdict {
+pub(crate) fn of_cut(destination: &Destination) -> AttemptEnd {
     match destination.kind {
         DestinationKind::Slack => {
-            Verdict::Unclear { why: "the manager stopped while it was sent".to_owned() }
+            AttemptEnd::Unclear { why: "the manager stopped while it was sent".to_owned() }
         }
-        DestinationKind::SlackApp | DestinationKind::Webhook => Verdict::Stopped,
+        DestinationKind::SlackApp | DestinationKind::Webhook => AttemptEnd::Stopped,
     }
 }
 
 /// The request was on its way when it failed.
-fn after_sending(kind: DestinationKind, why: String) -> Verdict {
+fn after_sending(kind: DestinationKind, why: String) -> AttemptEnd {
     match kind {
-        DestinationKind::Slack => Verdict::Unclear { why },
+        DestinationKind::Slack => AttemptEnd::Unclear { why },
         // A program drops doubles by the key, and a card is looked up before it is posted again.
-        DestinationKind::SlackApp | DestinationKind::Webhook => Verdict::Later { why, asked: None },
+        DestinationKind::SlackApp | DestinationKind::Webhook => AttemptEnd::Later { why, asked: None },
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::answer::Verdict;
+use crate::answer::AttemptEnd;
 use crate::letter::{Card, Letter};
 use crate::notice::Event;
 use crate::slack;
@@ -59,15 +59,15 @@ impl Posting {
     }
 
     /// One attempt at everything that is left to do.
-    pub(crate) async fn attempt(&mut self, web: &Web<'_>, letter: &Letter) -> Verdict {
+    pub(crate) async fn attempt(&mut self, web: &Web<'_>, letter: &Letter) -> AttemptEnd {
         self.begun = true;
         match self.advance(web, letter).await {
-            Ok(()) => Verdict::Arrived,
+            Ok(()) => AttemptEnd::Arrived,
             Err(verdict) => verdict,
         }
     }
 
-    async fn advance(&mut self, web: &Web<'_>, letter: &Letter) -> Result<(), Verdict> {
+    async fn advance(&mut self, web: &Web<'_>, letter: &Letter) -> Result<(), AttemptEnd> {
         if self.card.is_none() && self.look {
             self.card = look(web, letter, None).await?;
             self.look = false;
@@ -98,7 +98,7 @@ impl Posting {
     }
 
     /// Posts the card, or a reply to it.
-    async fn post(&mut self, web: &Web<'_>, letter: &Letter, to: Option<&Card>) -> Result<Card, Verdict> {
+    async fn post(&mut self, web: &Web<'_>, letter: &Letter, to: Option<&Card>) -> Result<Card, AttemptEnd> {
         let channel = web.destination.channel.as_deref().unwrap_or_default();
         let mut body = match to {
             None => slack::payload(&letter.notice),
@@ -122,17 +122,17 @@ impl Posting {
     }
 
     /// It may have been posted: whoever tries again looks first.
-    fn lost(&mut self, to: Option<&Card>, why: String) -> Verdict {
+    fn lost(&mut self, to: Option<&Card>, why: String) -> AttemptEnd {
         match to {
             None => self.look = true,
             Some(_) => self.look_reply = true,
         }
-        Verdict::Later { why, asked: None }
+        AttemptEnd::Later { why, asked: None }
     }
 }
 
 /// Edits the card, which may be done any number of times; `false` where there is none to edit any more.
-async fn update(web: &Web<'_>, letter: &Letter, card: &Card) -> Result<bool, Verdict> {
+async fn update(web: &Web<'_>, letter: &Letter, card: &Card) -> Result<bool, AttemptEnd> {
     let mut body = slack::payload(&letter.notice);
     body["channel"] = json!(card.channel);
     body["ts"] = json!(card.ts);
@@ -147,7 +147,7 @@ async fn update(web: &Web<'_>, letter: &Letter, card: &Card) -> Result<bool, Ver
 }
 
 /// Looks for the card in its channel, or for the reply under a card.
-async fn look(web: &Web<'_>, letter: &Letter, under: Option<&Card>) -> Result<Option<Card>, Verdict> {
+async fn look(web: &Web<'_>, letter: &Letter, under: Option<&Card>) -> Result<Option<Card>, AttemptEnd> {
     let wanted = metadata(letter, under);
     let channel = web.destination.channel.as_deref().unwrap_or_default();
     let (method, channel, which) = match under {
@@ -164,8 +164,8 @@ async fn look(web: &Web<'_>, letter: &Letter, under: Option<&Card>) -> Result<Op
         let page = match web.read(method, &query).await {
             Ok(page) => page,
             Err(Failure::Word(word, asked)) if !is_passing(word) => {
-                let Verdict::Never { why } = refused(web, Failure::Word(word, asked)) else { continue };
-                return Err(Verdict::Unclear {
+                let AttemptEnd::Never { why } = refused(web, Failure::Word(word, asked)) else { continue };
+                return Err(AttemptEnd::Unclear {
                     why: format!("it may have arrived, and cannot be looked up: {why}"),
                 });
             }
@@ -182,7 +182,9 @@ async fn look(web: &Web<'_>, letter: &Letter, under: Option<&Card>) -> Result<Op
             _ => return Ok(None),
         }
     }
-    Err(Verdict::Unclear { why: "it may have arrived, and too much was said since to look it up".to_owned() })
+    Err(AttemptEnd::Unclear {
+        why: "it may have arrived, and too much was said since to look it up".to_owned(),
+    })
 }
 
 /// What a card is found by is the release, what a reply is found by is its event.
@@ -203,15 +205,15 @@ fn is_passing(word: &str) -> bool {
 }
 
 /// What a failed call means for the letter, where doing it again harms nobody.
-fn refused(web: &Web<'_>, failure: Failure) -> Verdict {
+fn refused(web: &Web<'_>, failure: Failure) -> AttemptEnd {
     let name = &web.destination.name;
     match failure {
         Failure::Before(verdict) => verdict,
-        Failure::Lost(why) => Verdict::Later { why, asked: None },
+        Failure::Lost(why) => AttemptEnd::Later { why, asked: None },
         Failure::Word(word, asked) if is_passing(word) => {
             // Slack always says how long; a minute is what its limits are counted by.
             let asked = asked.or_else(|| (word == "ratelimited").then_some(Duration::from_secs(60)));
-            Verdict::Later { why: format!("{name} answered {word}"), asked }
+            AttemptEnd::Later { why: format!("{name} answered {word}"), asked }
         }
         Failure::Word(word, _) => {
             let next = match word {
@@ -233,7 +235,7 @@ fn refused(web: &Web<'_>, failure: Failure) -> Verdict {
                 _ => "check the app and the channel",
             };
             let word = if word.is_empty() { "an error" } else { word };
-            Verdict::Never { why: format!("{name} answered {word}; {next}") }
+            AttemptEnd::Never { why: format!("{name} answered {word}; {next}") }
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trimtab_providers::http::{BodyStream, Collected, HttpTransport, collect, retry_after};
 
-use crate::answer::{self, Verdict};
+use crate::answer::{self, AttemptEnd};
 use crate::card::Posting;
 use crate::destination::{Destination, DestinationKind, NotifyError};
 use crate::lanes::{Admission, Lanes};
@@ -190,11 +190,11 @@ impl Shared {
         let mut attempt = 1;
         loop {
             let (why, asked) = match self.attempt(letter, posting).await {
-                Verdict::Arrived => return OutcomeState::Sent,
-                Verdict::Never { why } => return OutcomeState::GaveUp { why },
-                Verdict::Unclear { why } => return OutcomeState::Unknown { why },
-                Verdict::Stopped => return stopped(letter, posting),
-                Verdict::Later { why, asked } => (why, asked),
+                AttemptEnd::Arrived => return OutcomeState::Sent,
+                AttemptEnd::Never { why } => return OutcomeState::GaveUp { why },
+                AttemptEnd::Unclear { why } => return OutcomeState::Unknown { why },
+                AttemptEnd::Stopped => return stopped(letter, posting),
+                AttemptEnd::Later { why, asked } => (why, asked),
             };
             let Some(wait) = schedule::next(&letter.notice.key, attempt, taken_at.elapsed(), asked) else {
                 return OutcomeState::GaveUp { why: format!("{why}; gave up after {attempt} attempts") };
@@ -209,15 +209,15 @@ impl Shared {
         }
     }
 
-    async fn attempt(&self, letter: &Letter, posting: &mut Posting) -> Verdict {
+    async fn attempt(&self, letter: &Letter, posting: &mut Posting) -> AttemptEnd {
         let _turn = tokio::select! {
             biased;
-            _ = self.closing() => return Verdict::Stopped,
+            _ = self.closing() => return AttemptEnd::Stopped,
             turn = self.attempts.acquire() => turn.expect("the semaphore is owned here and never closed"),
         };
         if !(self.may_send)() {
             self.closing().await;
-            return Verdict::Stopped;
+            return AttemptEnd::Stopped;
         }
         let cut = async { tokio::time::sleep_until(self.closing().await).await };
         if letter.destination.kind == DestinationKind::SlackApp {
@@ -226,7 +226,7 @@ impl Shared {
             tokio::select! {
                 biased;
                 verdict = posting.attempt(&web, letter) => verdict,
-                () = cut => Verdict::Stopped,
+                () = cut => AttemptEnd::Stopped,
             }
         } else {
             tokio::select! {
@@ -238,14 +238,14 @@ impl Shared {
     }
 
     /// Sends the one request that tells it.
-    async fn send(&self, letter: &Letter) -> Verdict {
+    async fn send(&self, letter: &Letter) -> AttemptEnd {
         let request = match letter.destination.request(&letter.notice, (self.now)()) {
             Ok(request) => request,
-            Err(error) => return Verdict::Never { why: error.to_string() },
+            Err(error) => return AttemptEnd::Never { why: error.to_string() },
         };
         let timeout = self.policy.attempt_timeout;
         match tokio::time::timeout(timeout, self.transport.send(request)).await {
-            Ok(Ok(response)) if response.status().is_success() => Verdict::Arrived,
+            Ok(Ok(response)) if response.status().is_success() => AttemptEnd::Arrived,
             Ok(Ok(response)) => self.refusal(&letter.destination, response).await,
             Ok(Err(error)) => {
                 let cause = letter.destination.shown(&error.to_string());
@@ -257,7 +257,7 @@ impl Shared {
     }
 
     /// A refusal's words help an operator and decide nothing: without them the status still stands.
-    async fn refusal(&self, destination: &Destination, response: Response<BodyStream>) -> Verdict {
+    async fn refusal(&self, destination: &Destination, response: Response<BodyStream>) -> AttemptEnd {
         let (head, body) = response.into_parts();
         let said = match tokio::time::timeout(WORDS_TIMEOUT, collect(body, WORDS_BYTES)).await {
             Ok(Ok(Collected::Whole(bytes) | Collected::CutOff(bytes))) => bytes,

@@ -8,7 +8,7 @@ use http::{Method, Request};
 use serde_json::Value;
 use trimtab_providers::http::{Collected, HttpTransport, TransportError, collect, retry_after};
 
-use crate::answer::{self, Verdict};
+use crate::answer::{self, AttemptEnd};
 use crate::destination::Destination;
 
 /// Where the API is.
@@ -51,7 +51,7 @@ const WORDS: [&str; 27] = [
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Nothing was done.
-    Before(Verdict),
+    Before(AttemptEnd),
     /// It may have been done.
     Lost(String),
     /// Slack says why not, in a word of its documentation or an empty one.
@@ -83,8 +83,9 @@ impl Web<'_> {
     }
 
     fn request(&self, method: Method, rest: &str) -> Result<Request<Bytes>, Failure> {
-        let never =
-            |why: &str| Failure::Before(Verdict::Never { why: format!("{}: {why}", self.destination.name) });
+        let never = |why: &str| {
+            Failure::Before(AttemptEnd::Never { why: format!("{}: {why}", self.destination.name) })
+        };
         let token = self.destination.token.as_ref().map_or("", |token| token.expose().trim());
         let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
         let mut bearer =

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use trimtab_plan::{Object, Reason, Report, report::Step};
 
 use super::claim::Refusal;
-use super::status::{self, Standing};
+use super::roster::Roster;
+use super::status;
 use crate::decision::{Plan, Write};
 use crate::objects;
 use crate::snapshot::{OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, Snapshot};
@@ -16,14 +17,14 @@ pub(super) struct PlanBuilder<'a> {
     writes: Vec<Write>,
     steps: Vec<Step>,
     wake_at: Option<Timestamp>,
-    standing: Standing,
+    roster: Roster,
     refusal: Option<Refusal>,
 }
 
 impl<'a> PlanBuilder<'a> {
     pub(super) fn new(snapshot: &'a Snapshot<'a>) -> Self {
-        let standing = Standing::of(snapshot);
-        Self { snapshot, writes: Vec::new(), steps: Vec::new(), wake_at: None, standing, refusal: None }
+        let roster = Roster::of(snapshot);
+        Self { snapshot, writes: Vec::new(), steps: Vec::new(), wake_at: None, roster, refusal: None }
     }
 
     /// Adds a write.
@@ -33,7 +34,7 @@ impl<'a> PlanBuilder<'a> {
 
     /// Where the release under way stands after the writes so far.
     pub(super) fn phase_in_flight(&self) -> Option<ReleasePhase> {
-        self.standing.phase_in_flight()
+        self.roster.phase_in_flight()
     }
 
     /// Whether nothing is due so far.
@@ -90,7 +91,7 @@ impl<'a> PlanBuilder<'a> {
 
     /// Replaces the status of `release` and counts it from here on as standing where the new status says.
     pub(super) fn release_status(&mut self, release: &Release, status: ReleaseStatus) {
-        self.standing.moved(self.snapshot, release, &status);
+        self.roster.moved(self.snapshot, release, &status);
         if status != release.status {
             self.writes.push(Write::ReleaseStatus { number: release.number, status: Box::new(status) });
         }
@@ -112,7 +113,7 @@ impl<'a> PlanBuilder<'a> {
         if let Some(at) = self.snapshot.forgets_at() {
             self.wake_at(at);
         }
-        let status = status::render(self.snapshot, &self.standing, self.refusal.as_ref());
+        let status = status::render(self.snapshot, &self.roster, self.refusal.as_ref());
         let about = objects::service(self.snapshot.app);
         let report = Report { about, summary: status.summary.clone(), steps: self.steps };
         (Plan { writes: self.writes, status, wake_at: self.wake_at }, report)
