@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use trimtab_lab::judged::FIRST_MANAGER;
 use trimtab_lab::{Lab, Received};
 
-use crate::stage::{Crowd, Entry, SENT, arrivals, states};
+use crate::stage::{Crowd, Entry, PATIENCE, SENT, arrivals, states};
 
 /// Releases of each service.
 const ROUNDS: usize = 3;
@@ -63,7 +63,9 @@ async fn die(lab: &mut Lab, crowd: &mut Crowd, forgotten: bool) -> Result<Death>
     if forgotten {
         lab.control_plane_mut().lose_what_followed().await?;
     }
-    let states = states(lab).await?;
+    // A server that has just been started does not serve every kind at once.
+    let states =
+        lab.wait_for("the records are served", PATIENCE, async || states(lab).await.map(Some)).await?;
     // What it sent is read by now.
     let at = Instant::now();
     // Nobody else competes, so nothing is proved by waiting until the dead one's lease runs out.

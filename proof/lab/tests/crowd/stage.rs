@@ -22,7 +22,7 @@ pub(crate) const SENT: &str = "Sent";
 /// How often the receiver is looked at.
 const LOOK: Duration = Duration::from_millis(1);
 /// How long anything may take that takes some ten seconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A message as records know it: the record's name, and the event.
 pub(crate) type Entry = (String, String);
