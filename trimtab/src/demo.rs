@@ -4,14 +4,15 @@
 //! so that sockets are served and people can follow.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::net::TcpListener;
 use trimtab_dst::{Stage, StageOptions, story};
-use trimtab_kube::Clock;
+use trimtab_kube::host::stop_on_signals;
+use trimtab_kube::{CancellationToken, Clock};
 
 use crate::cli::args::DemoArgs;
 use crate::cli::exit::{Exit, Failure};
@@ -34,59 +35,81 @@ pub fn demo(args: &DemoArgs) -> Result<Exit, Failure> {
 /// The story alone, as fast as it goes.
 async fn once() -> Result<Exit, Failure> {
     let mut stage = Stage::set(&StageOptions::seeded(SEED));
-    let right = tell(&mut stage).await?;
-    Ok(if right { Exit::Done } else { Exit::Error })
+    let voice = Voice::default();
+    tokio::select! {
+        biased;
+        () = voice.unheard.cancelled() => Ok(Exit::Unread),
+        told = tell(&mut stage, &voice) => Ok(if told? { Exit::Done } else { Exit::Error }),
+    }
 }
 
-/// The story at a pace that people can follow, on an address that `kubectl` and `trimtab` can use, until Ctrl-C.
+/// The story at a pace that people can follow, on an address that `kubectl` and `trimtab` can use, until Ctrl-C or SIGTERM.
 async fn live(args: &DemoArgs) -> Result<Exit, Failure> {
     // kubectl tells ages by the real clock, so the simulated one starts there.
     let epoch = Clock::system().now();
+    // Before there is anything to clean up.
+    let stop = stop_on_signals()?;
+    let voice = Voice::default();
     let mut stage = Stage::set(&StageOptions { epoch: whole_second(epoch), ..StageOptions::seeded(SEED) });
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         Failure::error(format!("cannot listen on {}: {error}", args.listen))
             .hint("choose another address with --listen")
     })?;
     let address = listener.local_addr().map_err(|error| Failure::error(error.to_string()))?;
-    let kubeconfig = args.write_kubeconfig.clone().unwrap_or_else(default_kubeconfig);
-    write_kubeconfig(&kubeconfig, &format!("http://{address}"))?;
+    let path = args.write_kubeconfig.clone().unwrap_or_else(default_kubeconfig);
+    let kubeconfig = KubeconfigFile::write(path, &format!("http://{address}"))?;
     tokio::spawn(stage.sim.clone().serve(listener, std::future::pending()));
     tokio::spawn(govern(args.speed.max(1)));
-    say(&format!(
+    voice.say(&format!(
         "a simulated cluster runs at {}x speed on http://{address}; try in another terminal:",
         args.speed.max(1)
     ));
-    say(&format!("   export KUBECONFIG={}", kubeconfig.display()));
-    say("   kubectl get deployments,managedapps -n shop");
-    say("   trimtab get -n shop; trimtab explain checkout -n shop");
-    say("   trimtab deploy search --image shop/search:v2-errors30 -n shop --wait");
+    voice.say(&format!("   export KUBECONFIG={}", kubeconfig.path.display()));
+    voice.say("   kubectl get deployments,managedapps -n shop");
+    voice.say("   trimtab get -n shop; trimtab explain checkout -n shop");
+    voice.say("   trimtab deploy search --image shop/search:v2-errors30 -n shop --wait");
     let told = async {
-        let right = tell(&mut stage).await?;
-        say("the story is told; the cluster goes on until Ctrl-C");
+        let right = tell(&mut stage, &voice).await?;
+        voice.say("the story is told; the cluster goes on until Ctrl-C");
         std::future::pending::<()>().await;
         Ok::<bool, Failure>(right)
     };
     tokio::select! {
         biased;
-        _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
+        () = stop.cancelled() => Ok(Exit::Done),
+        () = voice.unheard.cancelled() => Ok(Exit::Unread),
         told = told => told.map(|_| Exit::Done),
     }
 }
 
-async fn tell(stage: &mut Stage) -> Result<bool, Failure> {
+async fn tell(stage: &mut Stage, voice: &Voice) -> Result<bool, Failure> {
     let refused =
         |error: trimtab_kube::ApiError| Failure::error(format!("the simulated cluster refused: {error}"));
-    say("twelve services with traffic and metrics, all of them claimed");
+    voice.say("twelve services with traffic and metrics, all of them claimed");
     story::prepare(stage).await.map_err(refused)?;
-    let right = story::play(stage, &mut say).await.map_err(refused)?;
-    say(if right { "every outcome was the expected one" } else { "NOT every outcome was the expected one" });
+    let right = story::play(stage, &mut |line: &str| voice.say(line)).await.map_err(refused)?;
+    voice.say(if right {
+        "every outcome was the expected one"
+    } else {
+        "NOT every outcome was the expected one"
+    });
     Ok(right)
 }
 
-/// A reader that went away ends nothing.
-fn say(line: &str) {
-    let mut out = std::io::stdout();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+/// What the demo says, and whether anybody hears it.
+#[derive(Default)]
+struct Voice {
+    /// Cancelled when stdout was closed: a demo that nobody follows ends.
+    unheard: CancellationToken,
+}
+
+impl Voice {
+    fn say(&self, line: &str) {
+        let mut out = std::io::stdout();
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            self.unheard.cancel();
+        }
+    }
 }
 
 fn whole_second(at: Timestamp) -> Timestamp {
@@ -97,17 +120,37 @@ fn default_kubeconfig() -> PathBuf {
     std::env::temp_dir().join(format!("trimtab-demo-{}.kubeconfig", std::process::id()))
 }
 
-fn write_kubeconfig(path: &Path, server: &str) -> Result<(), Failure> {
-    let content = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "demo",
-        "clusters": [{"name": "demo", "cluster": {"server": server}}],
-        "users": [{"name": "you", "user": {"token": "you"}}],
-        "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "you", "namespace": "shop"}}],
-    });
-    std::fs::write(path, content.to_string()).map_err(|error| {
-        Failure::error(format!("cannot write {}: {error}", path.display()))
-            .hint("choose another file with --write-kubeconfig")
-    })
+/// The kubeconfig of the simulated cluster. It goes when the demo ends, because it leads nowhere then.
+struct KubeconfigFile {
+    path: PathBuf,
+    content: String,
+}
+
+impl KubeconfigFile {
+    fn write(path: PathBuf, server: &str) -> Result<Self, Failure> {
+        let content = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "demo",
+            "clusters": [{"name": "demo", "cluster": {"server": server}}],
+            "users": [{"name": "you", "user": {"token": "you"}}],
+            "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "you", "namespace": "shop"}}],
+        })
+        .to_string();
+        match std::fs::write(&path, &content) {
+            Ok(()) => Ok(Self { path, content }),
+            Err(error) => Err(Failure::error(format!("cannot write {}: {error}", path.display()))
+                .hint("choose another file with --write-kubeconfig")),
+        }
+    }
+}
+
+impl Drop for KubeconfigFile {
+    fn drop(&mut self) {
+        // Whoever wrote something else into it meanwhile keeps that.
+        if std::fs::read_to_string(&self.path).is_ok_and(|now| now == self.content) {
+            // One that cannot be removed is left: there is nobody to tell.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Holds virtual time to `speed` times real time. It blocks the one thread of the runtime on purpose: nothing virtual can

@@ -49,6 +49,15 @@ fn wrong(command: &str) -> Option<String> {
                 Ok(parsed) => parsed,
                 Err(error) => return Some(error.to_string()),
             };
+            // Parsed only to be told what to write instead.
+            let misplaced = match &parsed.command {
+                Command::Abort(args) => args.release.is_some(),
+                Command::Rollback(args) => args.misplaced.is_some(),
+                _ => false,
+            };
+            if misplaced {
+                return Some("it takes no release in that place".to_owned());
+            }
             let anywhere = matches!(
                 parsed.command,
                 Command::Lint(_)
@@ -104,6 +113,8 @@ fn faults_are_seen() {
         ("keep it:      trimtab promote payments --because ...", 1),
         ("waits for `kubectl rollout resume deployment/pay`", 1),
         ("`trimtab explian payments -n shop`", 1),
+        ("`trimtab abort payments v2 -n shop`", 1),
+        ("`trimtab rollback payments v2 -n shop`", 1),
         ("`trimtab install | kubectl apply --server-side -f -`", 0),
         ("`trimtab promote payments v2 -n shop --because ...`", 0),
         ("trimtab-delivery wrote it; trimtab is gone", 0),

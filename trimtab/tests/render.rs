@@ -113,6 +113,7 @@ fn what_a_held_service_waits_for() {
         plan: &plan,
         report: &report,
         last: Some(&release),
+        decided: &[&release],
         target: "payments",
         now: now(),
         unattended: None,

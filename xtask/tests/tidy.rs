@@ -2,7 +2,7 @@
 
 use xtask::{markdown, source, workspace};
 
-/// Lines of a file below a `src/`, its tests included.
+/// Lines of a file, whether it ships or tests.
 const MODULE_LINES_MAX: usize = 400;
 /// Files that are longer, and how long they are. The number may only fall; whoever makes it fall writes the lower one here.
 const LONG_MODULES: [(&str, usize); 0] = [];
@@ -40,7 +40,7 @@ fn check(complaints: &[String]) {
 #[test]
 fn modules_fit_in_a_head() {
     let mut complaints = Vec::new();
-    for file in files(|file| file.ends_with(".rs") && file.contains("/src/")) {
+    for file in files(|file| file.ends_with(".rs")) {
         let lines = read(&file).lines().count();
         let known = LONG_MODULES.iter().find(|(long, _)| *long == file).map(|(_, lines)| *lines);
         match known {

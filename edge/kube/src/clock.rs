@@ -3,10 +3,13 @@
 //! Decisions take a [`Timestamp`] as data; shells get it from a [`Clock`]. Under tokio's paused clock the same code
 //! runs through virtual days, because [`Clock::following_tokio`] moves exactly as far as `tokio::time` does.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+
+use crate::sync::locked;
 
 /// A source of the present instant, cheap to clone and shared by everything in one process.
 #[derive(Clone, Debug)]
@@ -18,6 +21,23 @@ pub struct Clock {
 enum Source {
     System,
     Tokio { epoch: Timestamp, origin: Instant },
+    Told { by: Told, otherwise: Box<Clock> },
+}
+
+/// What somebody else said last about the time, and when that was heard. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    last: Arc<Mutex<Option<(Timestamp, Instant)>>>,
+}
+
+impl Told {
+    pub(crate) fn hear(&self, now: Timestamp) {
+        *locked(&self.last) = Some((now, Instant::now()));
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        locked(&self.last).map(|(told, heard)| later(told, heard.elapsed()))
+    }
 }
 
 impl Clock {
@@ -31,11 +51,17 @@ impl Clock {
         Clock { source: Source::Tokio { epoch, origin: Instant::now() } }
     }
 
+    /// The clock of whoever tells the time; `otherwise` until they told it for the first time.
+    pub(crate) fn told(by: Told, otherwise: Clock) -> Clock {
+        Clock { source: Source::Told { by, otherwise: Box::new(otherwise) } }
+    }
+
     /// The present instant. Saturates at the ends of [`Timestamp`]'s range.
     pub fn now(&self) -> Timestamp {
         match &self.source {
             Source::System => wall_clock(),
             Source::Tokio { epoch, origin } => later(*epoch, origin.elapsed()),
+            Source::Told { by, otherwise } => by.now().unwrap_or_else(|| otherwise.now()),
         }
     }
 

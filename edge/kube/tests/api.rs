@@ -168,3 +168,30 @@ async fn a_kubeconfig_that_cannot_be_used_says_so() {
         "{text}"
     );
 }
+
+/// Whether it refuses or not; where it tells no time, or none that can be read, what it told before goes on.
+#[tokio::test(start_paused = true)]
+async fn the_clock_of_the_server_is_that_of_its_newest_answer() {
+    let at = |date| Answer { date: Some(date), ..found("{}") };
+    let script = vec![
+        found("{}"),
+        at("Mon, 30 Nov 2026 04:32:22 GMT"),
+        found("{}"),
+        at("yesterday"),
+        Answer { date: Some("Mon, 30 Nov 2026 04:30:00 GMT"), ..refuse(404, "") },
+    ];
+    let api = scripted(script, &Trace::new());
+    let own = trimtab_kube::Clock::following_tokio("2030-01-01T00:00:00Z".parse().unwrap());
+    let clock = api.with_field_manager("other").server_clock(own);
+    for expect in [
+        "2030-01-01T00:00:00Z",
+        "2026-11-30T04:32:22.5Z",
+        "2026-11-30T04:32:32.5Z",
+        "2026-11-30T04:32:42.5Z",
+        "2026-11-30T04:30:00.5Z",
+    ] {
+        api.get(PODS, Some("shop"), "a").await.unwrap();
+        assert_eq!(clock.now().to_string(), expect);
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    }
+}

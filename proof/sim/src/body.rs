@@ -8,6 +8,8 @@ use bytes::Bytes;
 use futures::Stream;
 use http::{Response, StatusCode, header};
 use http_body::Frame;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -38,6 +40,15 @@ impl SimBody {
 
     pub(crate) fn watch(stream: WatchStream) -> Response<SimBody> {
         respond(200, "application/json", SimBody::Watch(Box::new(stream)))
+    }
+
+    /// An answer with the time at which the server gives it.
+    pub(crate) fn dated(mut response: Response<SimBody>, now: Timestamp) -> Response<SimBody> {
+        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok();
+        if let Some(date) = date.and_then(|date| header::HeaderValue::from_str(&date).ok()) {
+            response.headers_mut().insert(header::DATE, date);
+        }
+        response
     }
 
     pub(crate) fn failure(failure: &Failure) -> Response<SimBody> {

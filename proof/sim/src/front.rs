@@ -38,7 +38,10 @@ impl Sim {
             let sim = self.clone();
             tokio::spawn(async move {
                 let service = service_fn(move |request| answer(sim.clone(), request));
-                let connection = http1::Builder::new().serve_connection(TokioIo::new(accepted.0), service);
+                // An answer is dated by the simulation, never by the clock of the machine.
+                let mut http = http1::Builder::new();
+                let connection =
+                    http.auto_date_header(false).serve_connection(TokioIo::new(accepted.0), service);
                 // A client that goes away ends its own connection and nothing else.
                 let _ = connection.await;
             });

@@ -349,7 +349,8 @@ impl Sim {
         {
             state.store.break_watches(|watcher| watcher.actor == actor.number);
         }
-        answer
+        drop(state);
+        answer.map(|response| SimBody::dated(response, self.now()))
     }
 
     /// Wakes the server's own controllers when something they care about changed.

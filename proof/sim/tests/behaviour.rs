@@ -351,3 +351,16 @@ fn cpu_seconds() -> f64 {
     let ticks = |index: usize| fields[index].parse::<f64>().expect("ticks are numbers");
     (ticks(11) + ticks(12)) / TICKS_PER_SECOND
 }
+
+/// Clients tell ages by it, and the clock of the machine has nothing to do with that of the simulation.
+#[tokio::test(start_paused = true)]
+async fn answers_are_dated_by_the_clock_of_the_simulation() {
+    let sim = Sim::new(SimConfig::seeded(1));
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    for path in ["/version", "/api/v1/namespaces", "/api/v1/namespaces/default/configmaps/missing"] {
+        let request = http::Request::get(path).body(kube::client::Body::empty()).unwrap();
+        let answer = sim.client("kubectl").client.send(request).await.unwrap();
+        let date = answer.headers()[http::header::DATE].to_str().unwrap().to_owned();
+        assert_eq!(date, "Thu, 01 Jan 2026 00:01:30 GMT", "{path}");
+    }
+}

@@ -7,6 +7,7 @@ use trimtab_delivery::plan::AppPhase;
 use trimtab_kube::ApiError;
 use trimtab_kube::api::{Preconditions, Propagation, Selector};
 use trimtab_kube::kinds::MANAGED_APPS;
+use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_units::names::check_label_value;
 
 use super::args::{ClaimArgs, ReleaseArgs, StrategyWord};
@@ -104,11 +105,23 @@ pub async fn release(session: &mut Session<'_>, args: &ReleaseArgs) -> Result<Ex
     let namespace = session.namespace.clone();
     let Some(found) = session.api.get(MANAGED_APPS, Some(&namespace), name).await? else {
         let failure = whereabouts::unclaimed(&session.api, &namespace, name, "release").await;
-        return Err(Failure { exit: Exit::Refused, ..failure });
+        let there = session.api.get(DEPLOYMENTS, Some(&namespace), name).await?.is_some();
+        return Err(Failure { exit: if there { Exit::Refused } else { failure.exit }, ..failure });
     };
     let app: ManagedApp = super::service::typed(found)?;
     let phase = AppPhase::parse(&app.status.phase);
     let command = |verb: &str| command::trimtab(&format!("{verb} {name}"), &namespace);
+    let target = app.spec.target.as_ref().map_or(name, |target| &target.name);
+    if session.api.get(DEPLOYMENTS, Some(&namespace), target).await?.is_none() {
+        // Whatever was held or under way, there is nothing left that it could reach.
+        delete(session, &namespace, &app).await?;
+        session.say(&format!("{name} released"))?;
+        session.tell(&format!(
+            "Deployment {namespace}/{target} is gone, so nothing else changes; the records of its releases go with the service"
+        ));
+        session.hint(&format!("when it is applied again, `{}` begins anew", command("claim")));
+        return Ok(Exit::Done);
+    }
     if phase == AppPhase::Held && !args.force {
         let message =
             format!("{name} is held: {}; letting go must not ship the rejected template", app.status.summary);
@@ -127,10 +140,17 @@ pub async fn release(session: &mut Session<'_>, args: &ReleaseArgs) -> Result<Ex
             command("release")
         )));
     }
-    let preconditions = Preconditions::uid(app.metadata.uid.clone());
-    session.api.delete(MANAGED_APPS, Some(&namespace), name, &preconditions, Propagation::Background).await?;
+    delete(session, &namespace, &app).await?;
     session.say(&format!("{name} released"))?;
     session.tell("its pods stay as they are; the manager takes its annotations off the Deployment");
     attended::warn(session, Some(&app)).await;
     Ok(Exit::Done)
+}
+
+/// Deletes the very `ManagedApp` that was looked at.
+async fn delete(session: &Session<'_>, namespace: &str, app: &ManagedApp) -> Result<(), Failure> {
+    let preconditions = Preconditions::uid(app.metadata.uid.clone());
+    let (name, background) = (&app.metadata.name, Propagation::Background);
+    session.api.delete(MANAGED_APPS, Some(namespace), name, &preconditions, background).await?;
+    Ok(())
 }

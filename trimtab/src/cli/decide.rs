@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use trimtab_api::AppRelease;
+use trimtab_delivery::command;
 use trimtab_delivery::names::{RELEASE_ANNOTATION, parse_release_word, release_word};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_kube::ApiError;
@@ -164,6 +165,15 @@ pub(super) fn number(word: &str) -> Result<u64, Failure> {
 /// # Errors
 /// Refuses when nothing is under way.
 pub async fn abort(session: &mut Session<'_>, args: &AbortArgs) -> Result<Exit, Failure> {
+    if let Some(release) = &args.release {
+        let command = |words: String| command::trimtab(&words, &session.namespace);
+        let message = format!("abort acts on the release under way, and takes no number such as {release}");
+        return Err(Failure::usage(message).hint(format!(
+            "`{}`; to bring back {release}, `{}`",
+            command(format!("abort {}", args.service)),
+            command(format!("rollback {} --to {release}", args.service))
+        )));
+    }
     let service = Service::read(&session.api, &session.namespace, &args.service).await?;
     match service.standing() {
         Standing::Claimed => abort_release(session, &service, args.because.as_deref()).await,

@@ -95,7 +95,7 @@ async fn claimed(
     let own = service.container(&session.api, None).await.unwrap_or_default();
     let record = NewRecord {
         image: if own == container { args.image.clone() } else { service.image(&own) },
-        reason: Some(args.reason.clone()).filter(|reason| !reason.is_empty()),
+        reason: args.because.clone().filter(|reason| !["", PLACEHOLDER].contains(&reason.trim())),
         rollback_to: None,
         actor: session.actor().await,
         decision: None,
@@ -143,6 +143,9 @@ async fn unclaimed(
     session.api.patch(DEPLOYMENTS, Some(&service.namespace), service.target(), &patch).await?;
     session.say(&format!("{} {}", service.name, args.image))?;
     session.tell(&format!("{} is not claimed: this deploy is not judged", service.name));
+    if args.because.is_some() {
+        session.tell("the reason is recorded nowhere: only releases of claimed services have records");
+    }
     session.hint(&format!("`{}`", service.command("claim")));
     match args.wait {
         Some(timeout) => wait::rolled_out(session, service.target(), timeout).await,

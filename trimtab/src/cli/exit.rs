@@ -21,6 +21,8 @@ pub enum Exit {
     Refused,
     /// The command line itself is wrong.
     Usage,
+    /// Whoever read stdout went away before all of it was written, as `head` does.
+    Unread,
 }
 
 impl Exit {
@@ -35,6 +37,8 @@ impl Exit {
             Self::Held => 4,
             Self::Refused => 5,
             Self::Usage => 64,
+            // What shells report for a process that SIGPIPE ended, as it ends kubectl. Not 0: nobody saw the outcome.
+            Self::Unread => 141,
         }
     }
 }
@@ -53,7 +57,8 @@ pub const HELP: &str = "Exit codes:
   3   the release was kept on low evidence
   4   the release is held, or a person must decide
   5   refused: nothing was changed
-  64  the command line is wrong";
+  64  the command line is wrong
+  141 stdout was closed before all of it was written";
 
 /// Why a command did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +85,12 @@ impl Failure {
         Self { exit: Exit::Refused, message: message.into(), hint: None }
     }
 
+    /// The command line asks for what the command does not do.
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into(), hint: None }
+    }
+
     /// The same, with what to do next.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
@@ -102,7 +113,11 @@ impl From<ApiError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::error(error.to_string())
+        let exit = match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Exit::Unread,
+            _ => Exit::Error,
+        };
+        Self { exit, ..Self::error(error.to_string()) }
     }
 }
 
@@ -120,6 +135,7 @@ mod tests {
             Exit::Held,
             Exit::Refused,
             Exit::Usage,
+            Exit::Unread,
         ];
         let documented: Vec<u8> = HELP
             .lines()

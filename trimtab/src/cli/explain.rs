@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use serde_json::json;
-use trimtab_api::app_release::RuleEvidence;
 use trimtab_api::{AppRelease, ManagedApp};
 use trimtab_control::{Measured, NOTHING_MEASURED, convert, observe};
 use trimtab_delivery::Report;
@@ -12,7 +11,7 @@ use trimtab_delivery::command;
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
 use trimtab_delivery::plan::{AppPhase, Plan};
 use trimtab_delivery::snapshot::{Condition, ReleasePhase};
-use trimtab_judge::rule::{Rule, RuleKind};
+use trimtab_judge::rule::Rule;
 use trimtab_kube::kinds::MANAGED_APPS;
 use trimtab_plan::Reason;
 use trimtab_plan::report::Wording;
@@ -21,10 +20,10 @@ use trimtab_units::duration_words;
 use super::args::ExplainArgs;
 use super::attended::{self, Attended};
 use super::decide;
+use super::evidence::evidence;
 use super::exit::{Exit, Failure};
 use super::history::{harmed, outcome};
 use super::output::{Form, Mood, Paint, age, objects, printable};
-use super::rules::what;
 use super::service::{self, Records};
 use super::session::Session;
 use super::whereabouts;
@@ -68,21 +67,24 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
     let (plan, report) = trimtab_delivery::plan(&observed.snapshot(now, &measured));
     let instance = attended::instance(&observed.wire);
     let attended = attended::attended(&session.api, instance, now).await;
+    let last = releases.iter().rev().find(|release| !release.status.rules.is_empty());
+    let decided = decided(&releases, &plan, last);
     if matches!(session.form, Form::Json | Form::Yaml) {
         let mut value = report_value(&plan, &report);
+        value["decisions"] = decided.iter().map(|release| decision_value(release)).collect();
         let is_known = !matches!(attended, Attended::Unknown(_));
         value["attended"] = json!(is_known.then(|| !attended.by_nobody()));
         objects(session.out, session.form, &value)?;
         return Ok(Exit::Done);
     }
     let unattended = unattended(session, &observed.wire, &attended, now).await?;
-    let last = releases.iter().rev().find(|release| !release.status.rules.is_empty());
     let text = service_text(
         &Explained {
             name,
             plan: &plan,
             report: &report,
             last,
+            decided: &decided,
             target: &observed.settings.target,
             now,
             unattended: unattended.as_ref(),
@@ -99,6 +101,20 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
         writeln!(session.out, "note: {}", told.message)?;
     }
     Ok(Exit::Done)
+}
+
+/// The releases that a service is about now and that a person decided, ascending: what runs, what is under way, what came
+/// last, and what the evidence shown is about.
+fn decided<'a>(releases: &'a [AppRelease], plan: &Plan, evident: Option<&AppRelease>) -> Vec<&'a AppRelease> {
+    let number = |release: &AppRelease| release.spec.number;
+    let shown =
+        [plan.status.current, plan.status.in_flight, evident.map(number), releases.last().map(number)];
+    let is_shown = |release: &&AppRelease| shown.contains(&Some(number(release)));
+    releases.iter().filter(|release| release.spec.decision.is_some()).filter(is_shown).collect()
+}
+
+fn decision_value(release: &AppRelease) -> serde_json::Value {
+    json!({"release": release_word(release.spec.number), "decision": release.spec.decision})
 }
 
 /// What is told of a service that no manager looks after.
@@ -158,6 +174,8 @@ pub struct Explained<'a> {
     pub report: &'a Report,
     /// The latest release with evidence.
     pub last: Option<&'a AppRelease>,
+    /// Releases that a person decided.
+    pub decided: &'a [&'a AppRelease],
     /// Name of the Deployment.
     pub target: &'a str,
     /// The instant.
@@ -173,9 +191,16 @@ pub fn service_text(explained: &Explained<'_>, paint: Paint) -> String {
     let phase = plan.status.phase;
     let mut text = head(explained, paint);
     text.push_str(&report.steps_text(Wording::Sentences));
+    explained.decided.iter().for_each(|release| text.push_str(&decision(release, explained.now)));
     text.push_str(&due(explained));
     if let Some(release) = last {
-        let _ = writeln!(text, "\nevidence on {}, as last written", release_word(release.spec.number));
+        // Beside a FAIL, what runs would contradict it.
+        let overruled = match &release.spec.decision {
+            Some(decision) => format!("; the decision of {} counts", printable(&decision.actor)),
+            None => String::new(),
+        };
+        let word = release_word(release.spec.number);
+        let _ = writeln!(text, "\nevidence on {word}, as last written{overruled}");
         release.status.rules.iter().for_each(|rule| evidence(&mut text, rule, None, paint));
     }
     // What the first lines say already is no note.
@@ -194,6 +219,15 @@ pub fn service_text(explained: &Explained<'_>, paint: Paint) -> String {
         let _ = writeln!(text, "              {}", command::resume(target, namespace));
     }
     text
+}
+
+/// Who decided about a release, what, when and why.
+fn decision(release: &AppRelease, now: Timestamp) -> String {
+    let Some(decision) = &release.spec.decision else { return String::new() };
+    let verb = if decision.verdict == "Keep" { "keep" } else { "roll back" };
+    let when = decision.at.map(|at| format!(" {} ago", age(now, Some(at)))).unwrap_or_default();
+    let (who, word, why) = (&decision.actor, release_word(release.spec.number), &decision.because);
+    format!("  {}\n", printable(&format!("{who} decided{when} to {verb} {word}: {why}")))
 }
 
 /// How the service is; where nobody looks after it, how it was, and since when.
@@ -237,60 +271,6 @@ fn due(explained: &Explained<'_>) -> String {
         (many, Some(_)) => writeln!(text, "  {many} writes are due: {when} them"),
     };
     text
-}
-
-fn evidence(text: &mut String, rule: &RuleEvidence, known: Option<&Rule>, paint: Paint) {
-    let (mood, word) = match (rule.verdict.as_str(), rule.reason.as_deref()) {
-        ("Fail", _) => (Mood::Bad, "FAIL"),
-        ("Pass", _) => (Mood::Good, "PASS"),
-        (_, Some(reason)) => (Mood::Waiting, reason),
-        _ => (Mood::Still, "undecided"),
-    };
-    let origin = known.map(|known| format!(" (from {})", known.origin)).unwrap_or_default();
-    let _ =
-        writeln!(text, "  {}{origin}", paint.say(mood, &format!("{} {word}: {}", rule.name, rule.summary)));
-    if let Some(known) = known {
-        let _ = writeln!(text, "      rule      {}", what(known));
-    }
-    if rule.canary_total > 0.0 || rule.stable_total > 0.0 {
-        let _ = writeln!(
-            text,
-            "      counted   new pods {:.0} of {:.0}, old pods {:.0} of {:.0}",
-            rule.canary_bad, rule.canary_total, rule.stable_bad, rule.stable_total
-        );
-    }
-    if let Some(bad) = known.and_then(|known| tolerated(rule, known)) {
-        let _ = writeln!(text, "      to pass   about {bad:.0} of the new pods' {:.0}", rule.canary_total);
-    }
-    if let Some([estimate, low, high]) = rule.ratio {
-        let _ = if high < trimtab_delivery::lower::RATIO_MAX {
-            writeln!(text, "      ratio     {estimate:.2} ({low:.2} to {high:.2})")
-        } else {
-            writeln!(text, "      ratio     at least {low:.2}")
-        };
-    }
-    if let Some([log10, threshold]) = rule.evidence {
-        let _ = writeln!(text, "      evidence  {} of the {} that decide", power(log10), power(threshold));
-    }
-}
-
-/// How many bad events the new pods might have had at the tolerated multiple of the old pods' rate.
-fn tolerated(rule: &RuleEvidence, known: &Rule) -> Option<f64> {
-    let times = match &known.kind {
-        RuleKind::Ratio(ratio) => ratio.tolerate,
-        RuleKind::Events(events) => events.tolerate,
-        RuleKind::Crashes(_) | RuleKind::Alert(_) => return None,
-    };
-    (rule.stable_total > 0.0).then(|| rule.stable_bad / rule.stable_total * times * rule.canary_total)
-}
-
-/// An e-value as people read odds.
-fn power(log10: f64) -> String {
-    if log10 < 4.0 {
-        format!("{:.0} to 1", 10_f64.powf(log10.max(0.0)))
-    } else {
-        format!("10^{log10:.0} to 1")
-    }
 }
 
 /// A release in words, the reason first.

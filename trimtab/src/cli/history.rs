@@ -22,11 +22,15 @@ const REFUSED_SHOWN_MAX: usize = 10;
 /// Lists the releases of a service, newest first.
 ///
 /// # Errors
-/// When they cannot be listed.
+/// When they cannot be listed, or there is none.
 pub async fn history(session: &mut Session<'_>, name: &str) -> Result<Exit, Failure> {
     if matches!(session.form, Form::Json | Form::Yaml) {
         let selector = Selector::all().labels(format!("{APP_LABEL}={name}"));
         let items = session.api.list(APP_RELEASES, Some(&session.namespace), &selector).await?;
+        if items.is_empty() {
+            let app = session.api.get(MANAGED_APPS, Some(&session.namespace), name).await?;
+            return Err(nothing(session, name, app.is_some()).await);
+        }
         let list = json!({"apiVersion": trimtab_api::API_VERSION, "kind": "AppReleaseList", "items": items});
         objects(session.out, session.form, &list)?;
         return Ok(Exit::Done);

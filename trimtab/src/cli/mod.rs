@@ -5,6 +5,7 @@ pub mod attended;
 pub mod claim;
 pub mod decide;
 pub mod deploy;
+mod evidence;
 pub mod exit;
 pub mod explain;
 pub mod get;
@@ -27,7 +28,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 use trimtab_kube::{Api, Clock};
 
@@ -43,10 +44,14 @@ pub fn main() -> ExitCode {
     let arguments = match parse(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // A closed stream changes nothing about the exit code.
-            let _ = error.print();
+            let printed = error.print();
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if asked { Exit::Done.into() } else { Exit::Usage.into() };
+            return match printed {
+                _ if !asked => Exit::Usage,
+                Ok(()) => Exit::Done,
+                Err(unread) => Failure::from(unread).exit,
+            }
+            .into();
         }
     };
     #[cfg(feature = "demo")]
@@ -73,11 +78,24 @@ pub fn main() -> ExitCode {
 /// # Errors
 /// What is wrong with it, ready to print.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
-    Arguments::try_parse_from(arguments)
+    Arguments::try_parse_from(arguments).map_err(|mut error| {
+        let missing = match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::Strings(missing)) => missing.iter().any(|flag| flag.starts_with("--because")),
+            _ => false,
+        };
+        if error.kind() == ErrorKind::MissingRequiredArgument && missing {
+            let tip = "a decision is recorded with its reason: add --because \"...\" to the command".into();
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+        }
+        error
+    })
 }
 
-/// Prints why a command did not do what was asked.
+/// Prints why a command did not do what was asked. Of a reader that went away nothing is said: it had what it wanted.
 pub fn report(failure: &Failure, err: &mut dyn Write) -> Exit {
+    if failure.exit == Exit::Unread {
+        return failure.exit;
+    }
     let _ = writeln!(err, "error: {}", output::printable(&failure.message));
     if let Some(hint) = &failure.hint {
         let _ = writeln!(err, "hint: {}", output::printable(hint));
@@ -93,7 +111,10 @@ async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Lint(args) => lint::lint(&args, globals.form(), &mut out, &mut err).await,
         Command::Completions { shell } => {
             let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "trimtab", &mut out);
+            // The generator panics on a stream that was closed.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "trimtab", &mut script);
+            out.write_all(&script)?;
             Ok(Exit::Done)
         }
         Command::Version => {
@@ -104,10 +125,12 @@ async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         command => {
             let api = connect(&globals).await?;
             let namespace = globals.namespace.clone().unwrap_or_else(|| api.default_namespace().to_owned());
+            // This machine may be minutes off, and what is shown was dated by the server.
+            let clock = api.server_clock(Clock::system());
             let mut session = Session {
                 api,
                 namespace,
-                clock: Clock::system(),
+                clock,
                 form: globals.form(),
                 paint: paint(&globals),
                 out: &mut out,

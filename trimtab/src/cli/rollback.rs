@@ -21,6 +21,12 @@ use super::wait;
 /// # Errors
 /// Refuses when there is nothing to go back to.
 pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<Exit, Failure> {
+    if let Some(release) = &args.misplaced {
+        let meant =
+            command::trimtab(&format!("rollback {} --to {release}", args.service), &session.namespace);
+        return Err(Failure::usage(format!("rollback takes the release to bring back as --to {release}"))
+            .hint(format!("`{meant}`")));
+    }
     let service = Service::read(&session.api, &session.namespace, &args.service).await?;
     if service.standing() != Standing::Claimed {
         if let Some(to) = &args.to {

@@ -4,9 +4,11 @@ use serde_json::json;
 use trimtab_api::resolve::{Policies, settings};
 use trimtab_api::rule::RuleSpec;
 use trimtab_api::{FleetPolicy, ManagedApp, ObjectMeta};
+use trimtab_delivery::command;
 use trimtab_delivery::snapshot::Settings;
 use trimtab_judge::rule::{Origin, Rule, RuleKind};
 use trimtab_kube::kinds::MANAGED_APPS;
+use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_units::duration_words;
 
 use super::exit::{Exit, Failure};
@@ -18,12 +20,15 @@ use super::whereabouts;
 /// Shows the rules in force for a service.
 ///
 /// # Errors
-/// When the service or the policies cannot be read.
+/// When the service or the policies cannot be read, or there is neither the service nor its Deployment.
 pub async fn rules(session: &mut Session<'_>, name: &str) -> Result<Exit, Failure> {
     let found = session.api.get(MANAGED_APPS, Some(&session.namespace), name).await?;
     let is_claimed = found.is_some();
     let app: ManagedApp = match found {
         Some(found) => typed(found)?,
+        None if session.api.get(DEPLOYMENTS, Some(&session.namespace), name).await?.is_none() => {
+            return Err(whereabouts::missing(&session.api, &session.namespace, name, "rules").await);
+        }
         None => imagined(&session.namespace, name),
     };
     let policies = policies(&session.api).await?;
@@ -41,9 +46,9 @@ pub async fn rules(session: &mut Session<'_>, name: &str) -> Result<Exit, Failur
         session.out.write_all(text.as_bytes())?;
     }
     if !is_claimed {
-        let failure = whereabouts::unclaimed(&session.api, &session.namespace, name, "rules").await;
         session.tell(&format!("{}/{name} is not claimed: this is what would judge it", session.namespace));
-        failure.hint.iter().for_each(|hint| session.hint(hint));
+        let claim = command::trimtab(&format!("claim {name}"), &session.namespace);
+        session.hint(&format!("`{claim}`"));
     }
     for problem in problems {
         session.tell(&format!("wrong, so nothing is judged: {problem}"));

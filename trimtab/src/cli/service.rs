@@ -88,8 +88,7 @@ impl Service {
             app.as_ref().and_then(|app| app.spec.target.as_ref()).map_or(name, |target| &target.name);
         let Some(deployment) = api.get(DEPLOYMENTS, Some(namespace), target).await? else {
             return Err(match app {
-                Some(_) => Failure::error(format!("Deployment {namespace}/{target} does not exist"))
-                    .hint(format!("`{}`", command::trimtab(&format!("explain {name}"), namespace))),
+                Some(_) => gone(namespace, name, target),
                 None => whereabouts::missing(api, namespace, name, "explain").await,
             });
         };
@@ -265,6 +264,13 @@ impl Service {
     pub fn image(&self, container: &str) -> String {
         service_image(self.template(), Some(container)).unwrap_or_default()
     }
+}
+
+/// The failure of a command on a service whose Deployment was deleted.
+fn gone(namespace: &str, name: &str, target: &str) -> Failure {
+    let release = command::trimtab(&format!("release {name}"), namespace);
+    Failure::error(format!("Deployment {namespace}/{target} is gone, and ManagedApp {name} still claims it"))
+        .hint(format!("apply its manifest again, or let go of the service: `{release}`"))
 }
 
 /// Where a release stands.

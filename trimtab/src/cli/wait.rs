@@ -160,7 +160,7 @@ fn outcome_word(exit: Exit) -> &'static str {
         Exit::LowEvidence => "kept on low evidence",
         Exit::RolledBack => "rolled back",
         Exit::Held => "waits for a person",
-        Exit::Error | Exit::Refused | Exit::Usage => "superseded",
+        Exit::Error | Exit::Refused | Exit::Usage | Exit::Unread => "superseded",
     }
 }
 

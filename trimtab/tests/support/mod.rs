@@ -150,10 +150,11 @@ impl Shop {
         let words = std::iter::once("trimtab").chain(line.split_whitespace()).map(std::ffi::OsString::from);
         let arguments = parse(words).unwrap_or_else(|error| panic!("{line}: {error}"));
         let (mut out, mut err) = (Vec::new(), Vec::new());
+        let api = Api::new(self.sim.client(user).client, FIELD_MANAGER);
         let mut session = Session {
-            api: Api::new(self.sim.client(user).client, FIELD_MANAGER),
+            clock: api.server_clock(Clock::following_tokio(self.sim.now())),
+            api,
             namespace: arguments.globals.namespace.clone().unwrap_or_else(|| SHOP.to_owned()),
-            clock: Clock::following_tokio(self.sim.now()),
             form: arguments.globals.output.unwrap_or(Form::Table),
             paint: Paint::Plain,
             out: &mut out,
@@ -223,6 +224,13 @@ impl Shop {
     pub(crate) async fn status(&self, plural: &str, name: &str, status: Value) {
         let path = format!("/apis/trimtab.dev/v1alpha1/namespaces/{SHOP}/{plural}/{name}/status");
         self.send("setup", "PATCH", &path, "application/merge-patch+json", &json!({"status": status})).await;
+    }
+
+    /// Deletes the Deployment, as somebody with `kubectl delete`.
+    pub(crate) async fn delete_deployment(&self) {
+        let path = format!("/apis/apps/v1/namespaces/{SHOP}/deployments/payments");
+        self.send("setup", "DELETE", &path, "application/json", &json!({})).await;
+        assert_eq!(self.sim.get("deployments.apps", SHOP, "payments"), None);
     }
 
     /// Sets fields of a Deployment as the manager.

@@ -2,17 +2,20 @@
 //!
 //! A template is its own hash. Templates that begin with `b` have pods that never become ready.
 
+mod controller;
+mod people;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use trimtab_delivery::plan::Pause;
-use trimtab_delivery::snapshot::{Decision, Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
+use trimtab_delivery::snapshot::{Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
 use trimtab_delivery::{Plan, Write, lower, plan};
 use trimtab_judge::finding::FindingState;
 use trimtab_plan::check;
 use trimtab_plan::concern::DELIVERY;
 use trimtab_stats::Verdict;
-use trimtab_workload::{AdmissionHold, Pod, ReplicaSet, Target};
+use trimtab_workload::{AdmissionHold, Target};
 
 use crate::service::{Service, finding, unclaimed};
 
@@ -194,200 +197,8 @@ impl Cluster {
         rejected.any(|release| release.template_hash.as_deref() == Some(template))
     }
 
-    /// Somebody other than Trimtab writes the Deployment: the admission policy sees the change.
-    pub(crate) fn others_write(&mut self, change: impl FnOnce(&mut Target)) {
-        let Some(target) = self.service.target.as_mut() else { return };
-        let old = target.clone();
-        change(target);
-        let changed = target.template_hash != old.template_hash;
-        let passes = changed && !old.held_images.contains(&target.image);
-        let held = old.hold == Some(AdmissionHold::Held);
-        if !self.admission || !(held || old.hold == Some(AdmissionHold::HoldChanges) && changed && !passes) {
-            return;
-        }
-        if passes {
-            (target.paused, target.hold) = (false, Some(AdmissionHold::HoldChanges));
-        } else if held || !target.paused {
-            (target.paused, target.hold) = (true, Some(AdmissionHold::Held));
-        }
-    }
-
-    pub(crate) fn deploy(&mut self, template: &str) {
-        self.others_write(|target| {
-            if target.template_hash != template {
-                set_template(target, template);
-                target.template_manager = "ci".into();
-            }
-        });
-    }
-
-    /// A person numbers a release, and writes its template.
-    pub(crate) fn deploy_numbered(&mut self, template: &str, rollback_to: Option<u64>) {
-        let number = self.service.snapshot().last_number() + 1;
-        let created_at = Some(self.service.now);
-        let image = format!("pay:{template}");
-        self.service.releases.push(Release { number, image, rollback_to, created_at, ..Release::default() });
-        self.deploy(template);
-        self.others_write(|target| target.release_annotation = Some(number));
-    }
-
-    /// A person keeps what was rolled back by decision: under a new number, first the record and then its template. Returns
-    /// the number.
-    pub(crate) fn promote_again(&mut self, rejected: u64) -> u64 {
-        let number = self.record_promise(rejected);
-        self.write_promise(rejected, number);
-        number
-    }
-
-    pub(crate) fn record_promise(&mut self, rejected: u64) -> u64 {
-        let number = self.service.snapshot().last_number() + 1;
-        let decision = Decision { keep: Keep::Keep, actor: "ana".into(), because: "so".into() };
-        self.service.releases.push(Release {
-            number,
-            rollback_to: Some(rejected),
-            decision: Some(decision),
-            created_at: Some(self.service.now),
-            ..Release::default()
-        });
-        number
-    }
-
-    pub(crate) fn write_promise(&mut self, rejected: u64, number: u64) {
-        let template =
-            self.release(rejected).template_hash.clone().expect("what was rejected has a template");
-        self.others_write(|target| {
-            if target.template_hash != template {
-                set_template(target, &template);
-                target.template_manager = "trimtab".into();
-            }
-            target.release_annotation = Some(number);
-        });
-    }
-
-    /// A person decides about the newest release that there is something to decide about.
-    pub(crate) fn decide(&mut self, keep: Keep) {
-        let open = |release: &&mut Release| {
-            release.status.phase.in_flight() || release.status.phase == ReleasePhase::RolledBack
-        };
-        if let Some(release) = self.service.releases.iter_mut().rev().find(open) {
-            release.decision = Some(Decision { keep, actor: "ana".into(), because: "so".into() });
-        }
-    }
-
-    pub(crate) fn delete(&mut self) {
-        self.service.target = None;
-        self.service.pods.clear();
-        self.service.sets.clear();
-        self.rolling_since = None;
-    }
-
-    /// A Deployment is created where there is none.
-    pub(crate) fn create(&mut self, template: &str) {
-        if self.service.target.is_none() {
-            let mut target = unclaimed().target.expect("a fresh service has one");
-            set_template(&mut target, template);
-            self.deployments_born += 1;
-            target.uid = format!("uid-pay-{}", self.deployments_born);
-            self.service.target = Some(target);
-        }
-    }
-
     pub(crate) fn pass(&mut self, span: SignedDuration) {
         self.service.now = self.service.now.checked_add(span).expect("a story is short");
-    }
-
-    /// One step of the Deployment controller: at most one pod comes and one goes. Returns whether anything changed.
-    pub(crate) fn progress(&mut self) -> bool {
-        let before = (self.service.pods.clone(), self.service.sets.clone(), self.service.target.clone());
-        if let Some(target) = self.service.target.clone() {
-            self.reconcile(&target);
-            self.count();
-            let moved = before.0 != self.service.pods;
-            self.deadline(&target, moved);
-        }
-        before != (self.service.pods.clone(), self.service.sets.clone(), self.service.target.clone())
-    }
-
-    fn reconcile(&mut self, target: &Target) {
-        self.service.target.as_mut().expect("still there").observed_generation = target.generation;
-        let active = match self.service.pods.first() {
-            Some(pod) if target.paused => pod.replica_set.trim_start_matches("uid-").to_owned(),
-            _ => target.template_hash.clone(),
-        };
-        let wanted = usize::try_from(target.replicas).unwrap_or_default();
-        let own = |pod: &Pod| pod.replica_set == format!("uid-{active}");
-        let new = self.service.pods.iter().filter(|pod| own(pod)).count();
-        let ready = self.service.pods.iter().filter(|pod| pod.ready).count();
-        let all = self.service.pods.len();
-        let unready = self.service.pods.iter().position(|pod| !own(pod) && !pod.ready);
-        let old = self.service.pods.iter().position(|pod| !own(pod));
-        let gone = match (unready, old) {
-            _ if new > wanted => self.service.pods.iter().position(own),
-            (Some(_), _) if !target.paused => unready,
-            (_, Some(_)) if !target.paused && ready > wanted => old,
-            (_, Some(_)) if target.paused && all > wanted => old,
-            _ => None,
-        };
-        match gone {
-            Some(index) => drop(self.service.pods.remove(index)),
-            None if new < wanted && all <= wanted && !(target.paused && all == wanted) => {
-                self.start_pod(&active, target);
-            }
-            None => {}
-        }
-    }
-
-    fn start_pod(&mut self, template: &str, target: &Target) {
-        // A paused Deployment still scales what runs, and that may be a release which was rejected a moment ago.
-        if self.admission && !target.paused && self.is_rejected(template) {
-            self.leaked.push(template.to_owned());
-        }
-        self.pods_born += 1;
-        let ready = !template.starts_with('b');
-        self.service.pods.push(Pod {
-            name: format!("pay-{template}-{}", self.pods_born),
-            uid: format!("uid-{}", self.pods_born),
-            replica_set: format!("uid-{template}"),
-            ready,
-            started_at: Some(self.service.now),
-            waiting: (!ready).then(|| "ImagePullBackOff".to_owned()),
-            ..Pod::default()
-        });
-        if self.service.sets.iter().all(|set| set.template_hash != template) {
-            let (name, uid) = (format!("pay-{template}"), format!("uid-{template}"));
-            self.service.sets.push(ReplicaSet {
-                name,
-                uid,
-                template_hash: template.into(),
-                ..ReplicaSet::default()
-            });
-        }
-    }
-
-    fn count(&mut self) {
-        for set in &mut self.service.sets {
-            let own = || self.service.pods.iter().filter(|pod| pod.replica_set == set.uid);
-            set.replicas = i32::try_from(own().count()).expect("few pods");
-            set.available = i32::try_from(own().filter(|pod| pod.ready).count()).expect("few pods");
-        }
-    }
-
-    /// Progress that has not come for long is told once, and forgotten with the next step.
-    fn deadline(&mut self, target: &Target, moved: bool) {
-        let wanted = usize::try_from(target.replicas).unwrap_or_default();
-        let uid = format!("uid-{}", target.template_hash);
-        let out =
-            self.service.pods.iter().filter(|pod| pod.ready && pod.replica_set == uid).count() >= wanted;
-        let known = self.rolling_since.as_ref().is_some_and(|(rolling, _)| *rolling == target.template_hash);
-        if out || target.paused || !known || moved {
-            let rolls = !out && !target.paused;
-            self.rolling_since = rolls.then(|| (target.template_hash.clone(), self.service.now));
-        }
-        let overdue =
-            |(_, since): &(String, Timestamp)| self.service.now.duration_since(*since) > PROGRESS_DEADLINE;
-        let exceeded = self.rolling_since.as_ref().is_some_and(overdue);
-        self.service.target.as_mut().expect("still there").progress_deadline_exceeded =
-            exceeded.then(|| "has timed out progressing".to_owned());
     }
 
     /// Nobody touches anything any more: plans, progress and time take turns until all is quiet. What only waits for a

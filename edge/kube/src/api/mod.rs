@@ -26,6 +26,7 @@ pub(crate) use self::fence::LeadershipGrant;
 pub use self::fence::{Leadership, Term};
 pub use self::patch::{Force, Patch, Preconditions, Propagation, Selector};
 pub(crate) use self::send::{Attempts, Call, Query, Stream, chain};
+use crate::clock::{Clock, Told};
 use crate::resource::{PODS, Resource};
 
 /// Objects per list page. A page of 500 pods is about 4 MB in flight.
@@ -41,13 +42,15 @@ pub struct Api {
     field_manager: &'static str,
     counters: RequestCounters,
     fence: Fence,
+    time: Told,
 }
 
 impl Api {
     /// An API over any client, in particular one whose service is a simulated API server.
     /// `field_manager` owns the fields this handle writes; one per concern.
     pub fn new(client: kube::Client, field_manager: &'static str) -> Api {
-        Api { client, field_manager, counters: RequestCounters::default(), fence: Fence::Open }
+        let (counters, time) = (RequestCounters::default(), Told::default());
+        Api { client, field_manager, counters, fence: Fence::Open, time }
     }
 
     /// The same connection and counters, writing in another manager's name.
@@ -70,6 +73,12 @@ impl Api {
     /// The namespace used when none is given: the context's, or `default`.
     pub fn default_namespace(&self) -> &str {
         self.client.default_namespace()
+    }
+
+    /// The clock of the API server, as its newest answer to this handle, or to one cloned from the same origin, told it to
+    /// half a second. `own` until there was an answer, and where the server's answers tell no time.
+    pub fn server_clock(&self, own: Clock) -> Clock {
+        Clock::told(self.time.clone(), own)
     }
 
     /// In whose name this handle writes.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
 use kube::client::Body;
 
 use super::fence::Permit;
@@ -26,6 +28,9 @@ const RETRY_DELAY_MIN: Duration = Duration::from_millis(200);
 
 /// Longest wait between attempts, even when the server asks for more: the caller's own backoff is the better place.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// Reads the dates of HTTP, which are a part of those of mail.
+const DATES: DateTimeParser = DateTimeParser::new();
 
 /// When a failed attempt may be followed by another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +147,7 @@ impl Api {
         let request = request(call)?;
         let response =
             self.client.send(request).await.map_err(|error| transport(&call.target, chain(&error)))?;
+        date(response.headers()).into_iter().for_each(|now| self.time.hear(now));
         if response.status().is_success() {
             return Ok(response);
         }
@@ -179,6 +185,12 @@ async fn collect(target: &Arc<Target>, body: Body) -> Result<Bytes, ApiError> {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) => Err(transport(target, chain(&*error))),
     }
+}
+
+/// When the server sent an answer, by its own clock. The header is cut to the second, of which the middle is nearest.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let second = DATES.parse_timestamp(headers.get(header::DATE)?.as_bytes()).ok()?;
+    second.checked_add(Duration::from_millis(500)).ok()
 }
 
 /// Only the seconds form: Kubernetes sends no dates here.

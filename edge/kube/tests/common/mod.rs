@@ -39,20 +39,21 @@ pub fn wait(seconds: u64) -> Piece {
 pub struct Answer {
     pub code: u16,
     pub retry_after: Option<u64>,
+    pub date: Option<&'static str>,
     pub pieces: Vec<Piece>,
 }
 
 pub fn ok(pieces: impl Into<Vec<Piece>>) -> Answer {
-    Answer { code: 200, retry_after: None, pieces: pieces.into() }
+    Answer { code: 200, retry_after: None, date: None, pieces: pieces.into() }
 }
 
 pub fn refuse(code: u16, body: &str) -> Answer {
-    Answer { code, retry_after: None, pieces: vec![data(body)] }
+    Answer { code, retry_after: None, date: None, pieces: vec![data(body)] }
 }
 
 /// The connection breaks before any answer.
 pub fn unreachable() -> Answer {
-    Answer { code: 0, retry_after: None, pieces: Vec::new() }
+    Answer { code: 0, retry_after: None, date: None, pieces: Vec::new() }
 }
 
 /// Lines of what happened, each with its virtual millisecond.
@@ -113,6 +114,9 @@ fn respond(answer: Answer) -> Response<impl http_body_util::BodyExt<Data = Bytes
     let mut response = Response::builder().status(answer.code);
     if let Some(seconds) = answer.retry_after {
         response = response.header("retry-after", seconds);
+    }
+    if let Some(date) = answer.date {
+        response = response.header("date", date);
     }
     response.body(StreamBody::new(frames)).unwrap()
 }

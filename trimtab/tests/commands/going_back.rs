@@ -1,14 +1,12 @@
 //! `rollback`: waiting for what becomes of it, what was never kept, and a rollback that fails.
 
-mod support;
-
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use trimtab::cli::exit::Exit;
 
-use support::{Said, Shop};
+use crate::support::{Said, Shop};
 
 /// Runs a command, while the manager writes this status of `release` after a minute.
 async fn while_it_becomes(shop: &Shop, line: &str, release: &str, status: Value) -> Said {
