@@ -97,25 +97,38 @@ async fn uninstall_instance(
     mode: Mode,
 ) -> Result<Exit, Failure> {
     let id = choices.instance.clone();
+    let mut found = 0;
     let own: Vec<Value> = objects(&choices)?.into_iter().filter(is_own).rev().collect();
     let (first, rest): (Vec<Value>, Vec<Value>) = own.into_iter().partition(acts);
     for object in &first {
-        delete(session, object, mode).await?;
+        found += delete(session, object, mode).await?;
     }
     if mode == Mode::Perform {
         ended(session, id.as_deref()).await?;
     }
-    let_go_of_all(session, mode, id.as_deref()).await?;
+    found += let_go_of_all(session, mode, id.as_deref()).await?;
     for object in &rest {
-        delete(session, object, mode).await?;
+        found += delete(session, object, mode).await?;
     }
     let id = id.unwrap_or_default();
+    if found == 0 && !has_services(session, &id).await {
+        let namespace = &choices.namespace;
+        let message = format!("namespace {namespace} has no manager of instance {id}, and no service is its");
+        let instances = command::kubectl(&format!("get deployments -l {INSTANCE_LABEL}"), namespace);
+        return Err(Failure::error(message).hint(format!("`{instances}` lists those that there are")));
+    }
     session.tell(&format!("ManagedApps of instance {id} stay, and nobody looks after them"));
     session.hint(&match mode {
         Mode::Rehearse => format!("nothing was changed; `trimtab uninstall --instance {id} --yes` does it"),
         Mode::Perform => format!("`kubectl get managedapps -A -l {INSTANCE_LABEL}={id}` lists them"),
     });
     Ok(Exit::Done)
+}
+
+/// Whether any `ManagedApp` is of an instance; none where the kind is gone already.
+async fn has_services(session: &Session<'_>, id: &str) -> bool {
+    let labelled = Selector::all().labels(format!("{INSTANCE_LABEL}={id}"));
+    session.api.list(MANAGED_APPS, None, &labelled).await.is_ok_and(|found| !found.is_empty())
 }
 
 /// Waits until the manager of an instance stopped acting: its account keeps its rights, and it would claim again.
@@ -183,12 +196,13 @@ fn resource(kind: &str) -> Result<&'static Resource, Failure> {
     })
 }
 
-async fn delete(session: &mut Session<'_>, object: &Value, mode: Mode) -> Result<(), Failure> {
+/// Deletes an object; returns how many there were.
+async fn delete(session: &mut Session<'_>, object: &Value, mode: Mode) -> Result<usize, Failure> {
     let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
     let namespace = Some(text(object, "/metadata/namespace")).filter(|namespace| !namespace.is_empty());
     let resource = resource(kind)?;
     if session.api.get(resource, namespace, name).await?.is_none() {
-        return Ok(());
+        return Ok(0);
     }
     if mode == Mode::Perform {
         match session
@@ -200,7 +214,8 @@ async fn delete(session: &mut Session<'_>, object: &Value, mode: Mode) -> Result
             Err(error) => return Err(error.into()),
         }
     }
-    session.say(&format!("{} {kind} {name}", done(mode, "deleted", "would delete")))
+    session.say(&format!("{} {kind} {name}", done(mode, "deleted", "would delete")))?;
+    Ok(1)
 }
 
 fn done(mode: Mode, past: &'static str, would: &'static str) -> &'static str {
@@ -210,8 +225,13 @@ fn done(mode: Mode, past: &'static str, would: &'static str) -> &'static str {
     }
 }
 
-/// Lets go of every claimed Deployment, or of those of one instance.
-async fn let_go_of_all(session: &mut Session<'_>, mode: Mode, instance: Option<&str>) -> Result<(), Failure> {
+/// Lets go of every claimed Deployment, or of those of one instance; returns how many there were.
+async fn let_go_of_all(
+    session: &mut Session<'_>,
+    mode: Mode,
+    instance: Option<&str>,
+) -> Result<usize, Failure> {
+    let mut found = 0;
     let deployments = session.api.list(DEPLOYMENTS, None, &Selector::all()).await?;
     let annotation = |name| format!("/metadata/annotations/{}", pointer_segment(name));
     let (claim, claimed_by) = (annotation(CLAIM_ANNOTATION), annotation(INSTANCE_ANNOTATION));
@@ -241,8 +261,9 @@ async fn let_go_of_all(session: &mut Session<'_>, mode: Mode, instance: Option<&
             "{} Deployment {namespace}/{name}{how}",
             done(mode, "let go of", "would let go of")
         ))?;
+        found += 1;
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Removes the claim; whether a rejected template was replaced by the one that runs.

@@ -75,6 +75,13 @@ async fn what_is_not_there_is_an_error_of_every_command() {
         let cause = "error: namespace shop has no service and no Deployment other\nhint: ";
         assert!(said.err.starts_with(cause), "{line}: {}", said.err);
     }
+    for line in ["uninstall --instance other", "uninstall --instance other --yes"] {
+        let shop = Shop::claimed().await;
+        let said = shop.run(line).await;
+        let told = "error: namespace trimtab-system has no manager of instance other, and no service is its\n\
+                    hint: `kubectl get deployments -l trimtab.dev/instance -n trimtab-system` lists those that there are\n";
+        assert_eq!((said.exit, said.out.as_str(), said.err.as_str()), (Exit::Error, "", told), "{line}");
+    }
     let said = Shop::open().await.run("rules payments").await;
     assert!(said.exit == Exit::Done && said.err.contains("this is what would judge it"), "{said:?}");
 }
