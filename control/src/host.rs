@@ -38,6 +38,9 @@ use crate::standing::{HELD_AGAIN, Hold};
 /// How long until the next look where a write met an object that had changed, and nothing is heard of the change.
 const STALE_AGAIN: Duration = Duration::from_secs(3);
 
+/// How long until the next look where a controller asks for one at a time that is over.
+const OVERDUE_AGAIN: Duration = Duration::from_secs(1);
+
 /// How long a key that is written about too often waits at least.
 const SLOWED_AGAIN: Duration = Duration::from_secs(1);
 
@@ -291,7 +294,7 @@ impl<C: Controller> Hosting<C> {
         });
         let (seen, (plan, report)) = match decided {
             Gathered::Nothing => return Ok(None),
-            Gathered::Later(at) => return Ok(Some(at)),
+            Gathered::Later(at) => return Ok(Some(ahead(now, at))),
             Gathered::Seen(decided) => decided,
         };
         let permitted = self.permitted(&plan)?;
@@ -313,7 +316,7 @@ impl<C: Controller> Hosting<C> {
             key: context.seals.key(),
             notify: &|entry, destination| controller.notify(&seen, entry, destination),
         };
-        let wake_at = plan.wake_at;
+        let wake_at = plan.wake_at.map(|at| ahead(now, at));
         match executor.carry_out(permitted).await {
             Ok(()) => Ok(wake_at),
             Err(Stopped::Stale(error)) => {
@@ -335,6 +338,12 @@ impl<C: Controller> Hosting<C> {
             ))
         })
     }
+}
+
+/// When to look again at the earliest. A time that is over would make a look that finds nothing to do come again at once, and
+/// again, for as long as nothing changes.
+fn ahead(now: Timestamp, at: Timestamp) -> Timestamp {
+    if at > now { at } else { now.checked_add(OVERDUE_AGAIN).unwrap_or(Timestamp::MAX) }
 }
 
 /// The earlier of two times to look again.

@@ -130,8 +130,13 @@ impl Measurements {
         }
         let until = held.open_since.map(|since| after(since, ANSWER_SOON));
         let wait_a_moment = !failed && until.is_some_and(|until| now < until);
-        // While a question is open, pods are looked at as often as before; the answer enqueues the service.
-        let next = if held.open_since.is_some() { after(now, LOOK_SOON) } else { next };
+        // While a question is open, pods are looked at as often as before; the answer enqueues the service. What failed is
+        // not asked about again, and somebody may have stopped what follows from it.
+        let next = match held.open_since {
+            Some(_) => after(now, LOOK_SOON),
+            None if next <= now => next_look(release, now),
+            None => next,
+        };
         Looked { findings, measuring_since: held.open_since, wait_a_moment, next: Some(next) }
     }
 

@@ -114,6 +114,7 @@ fn what_a_held_service_waits_for() {
         report: &report,
         last: Some(&release),
         decided: &[&release],
+        held: Some(128),
         target: "payments",
         now: now(),
         unattended: None,

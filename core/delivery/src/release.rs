@@ -43,7 +43,18 @@ impl Release {
         self.status.phase == ReleasePhase::Kept
             && self.status.verdict == Some(Verdict::Undecided)
             && self.decision.is_none()
-            && self.rollback_to.is_none()
+    }
+
+    /// Whether a person went back with it to what had been kept before; `own` are the releases of its Deployment. One that
+    /// brings back a template which never passed is a release like any other; where nothing tells any more whether it did,
+    /// the person's word counts.
+    #[must_use]
+    pub fn is_rollback<'a>(&self, own: impl Iterator<Item = &'a Self> + Clone) -> bool {
+        let Some(number) = self.rollback_to else { return false };
+        let Some(old) = own.clone().find(|other| other.number == number) else { return true };
+        let mut kept =
+            own.filter(|other| other.number < self.number && other.status.phase == ReleasePhase::Kept);
+        kept.any(|other| other.number == number || other.template_hash == old.template_hash)
     }
 
     /// Whether it was released to another Deployment than the one with `uid`.

@@ -81,7 +81,7 @@ impl<'a> Snapshot<'a> {
 
     /// Releases of the Deployment as it is. What was released to another one (it was deleted and made again, or the service
     /// names another) says nothing about this one, and is never restored on it.
-    pub fn own_releases(&self) -> impl DoubleEndedIterator<Item = &'a Release> + use<'a> {
+    pub fn own_releases(&self) -> impl DoubleEndedIterator<Item = &'a Release> + Clone + use<'a> {
         let uid = self.target.map(|target| target.uid.as_str());
         self.releases.iter().filter(move |release| uid.is_none_or(|uid| !release.is_foreign_to(uid)))
     }
@@ -109,18 +109,6 @@ impl<'a> Snapshot<'a> {
             .find(|other| other.status.phase == ReleasePhase::Kept)
     }
 
-    /// Whether a person went back with `release` to what had been kept before. One that brings back a template which never
-    /// passed is a release like any other; where nothing tells any more whether it did, the person's word counts.
-    #[must_use]
-    pub fn is_rollback(&self, release: &Release) -> bool {
-        let Some(number) = release.rollback_to else { return false };
-        let Some(old) = self.own_releases().find(|other| other.number == number) else { return true };
-        self.own_releases().any(|other| {
-            other.status.phase == ReleasePhase::Kept
-                && (other.number == number || other.template_hash == old.template_hash)
-        })
-    }
-
     /// The release that evidence is wanted about: the one under way, or one that was kept on too little evidence.
     #[must_use]
     pub fn judged(&self) -> Option<&'a Release> {
@@ -142,6 +130,7 @@ impl<'a> Snapshot<'a> {
         let current = self.current()?;
         let decided_at = current.status.decided_at?;
         let watched = current.is_kept_unsure()
+            && !current.is_rollback(self.own_releases())
             && self.now < after(decided_at, WATCH_ON)
             && self.before(current).is_some();
         watched.then_some(current)

@@ -70,6 +70,16 @@ fn refuse_what_runs(service: &Service, container: &str, image: &str) -> Result<(
         let hint = format!("`{promote} --because ...` keeps it all the same");
         return Err(Failure::refused(message).hint(hint));
     }
+    let current = service.current().filter(|current| current.spec.template_hash.as_deref() == Some(&hash));
+    if let Some((current, under_way)) = current.and_then(|of| Some((of, service.falls_back_to(of)?))) {
+        let (kept, word) = (release_word(current.spec.number), release_word(under_way.spec.number));
+        let message = format!(
+            "this is the template of {kept} of {}, which was kept, and {word} is under way",
+            service.name
+        );
+        let hint = format!("`{}` ends {word} and brings {kept} back", service.command("abort"));
+        return Err(Failure::refused(message).hint(hint));
+    }
     if service.image(container) == image {
         let message = format!("Deployment {}/{} runs {image} already", service.namespace, service.target());
         return Err(Failure::refused(message).hint(format!("`{}`", service.command("explain"))));
@@ -113,12 +123,16 @@ async fn claimed(
     settle(session, service, &release, written, shows).await?;
     session.say(&format!("{} {word}", service.name))?;
     if service.deployment.pointer("/spec/paused") == Some(&json!(true)) {
-        session.tell(&format!("Deployment {}/{} is paused", service.namespace, service.target()));
-        session.hint(&format!(
-            "`{}`, unless Trimtab holds it: `{}`",
-            service.rollout("resume"),
-            service.command("explain")
-        ));
+        match service.rejected().find(|release| release.status.held == Some(true)) {
+            Some(held) => session.tell(&format!(
+                "the rejected {} is held; {word} passes once the manager has seen that it is another template",
+                release_word(held.spec.number)
+            )),
+            None => {
+                session.tell(&format!("Deployment {}/{} is paused", service.namespace, service.target()));
+                session.hint(&format!("`{}`", service.rollout("resume")));
+            }
+        }
     }
     attended::warn(session, service.app.as_ref()).await;
     match args.wait {

@@ -85,6 +85,7 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
             report: &report,
             last,
             decided: &decided,
+            held: releases.iter().rev().find(|of| of.status.held == Some(true)).map(number_of),
             target: &observed.settings.target,
             now,
             unattended: unattended.as_ref(),
@@ -106,11 +107,14 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
 /// The releases that a service is about now and that a person decided, ascending: what runs, what is under way, what came
 /// last, and what the evidence shown is about.
 fn decided<'a>(releases: &'a [AppRelease], plan: &Plan, evident: Option<&AppRelease>) -> Vec<&'a AppRelease> {
-    let number = |release: &AppRelease| release.spec.number;
     let shown =
-        [plan.status.current, plan.status.in_flight, evident.map(number), releases.last().map(number)];
-    let is_shown = |release: &&AppRelease| shown.contains(&Some(number(release)));
+        [plan.status.current, plan.status.in_flight, evident.map(number_of), releases.last().map(number_of)];
+    let is_shown = |release: &&AppRelease| shown.contains(&Some(number_of(release)));
     releases.iter().filter(|release| release.spec.decision.is_some()).filter(is_shown).collect()
+}
+
+fn number_of(release: &AppRelease) -> u64 {
+    release.spec.number
 }
 
 fn decision_value(release: &AppRelease) -> serde_json::Value {
@@ -176,6 +180,8 @@ pub struct Explained<'a> {
     pub last: Option<&'a AppRelease>,
     /// Releases that a person decided.
     pub decided: &'a [&'a AppRelease],
+    /// The rejected release whose template is held.
+    pub held: Option<u64>,
     /// Name of the Deployment.
     pub target: &'a str,
     /// The instant.
@@ -212,7 +218,8 @@ pub fn service_text(explained: &Explained<'_>, paint: Paint) -> String {
     }
     if phase == AppPhase::Held {
         let namespace = report.about.namespace.as_deref().unwrap_or_default();
-        let promote = command::trimtab(&format!("promote {name}"), namespace);
+        let word = explained.held.map(|held| format!(" {}", release_word(held))).unwrap_or_default();
+        let promote = command::trimtab(&format!("promote {name}{word}"), namespace);
         let annotate = command::kubectl(&format!("annotate deployment {target}"), namespace);
         let _ = writeln!(text, "\nkeep it:      {promote} --because ...");
         let _ = writeln!(text, "free by hand: {annotate} {CLAIM_ANNOTATION}-");

@@ -1,9 +1,10 @@
 //! `trimtab rollback`: the template of an earlier release becomes a new one.
 
 use trimtab_api::AppRelease;
+use trimtab_control::convert;
 use trimtab_delivery::command;
 use trimtab_delivery::names::release_word;
-use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_delivery::snapshot::{Release, ReleasePhase};
 use trimtab_workload::service_image;
 
 use super::args::RollbackArgs;
@@ -40,7 +41,12 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
             None => Ok(Exit::Done),
         };
     }
-    if let Some(under_way) = service.in_flight().filter(|_| args.to.is_none()) {
+    let asked = args.to.as_deref().map(|to| destination(&service, Some(to))).transpose()?;
+    let ends = match asked {
+        None => service.in_flight(),
+        Some(back) => service.falls_back_to(back),
+    };
+    if let Some(under_way) = ends {
         let done = decide::abort_release(session, &service, args.because.as_deref()).await?;
         return match args.wait {
             // That it is rolled back is what was asked for.
@@ -53,7 +59,10 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
             None => Ok(done),
         };
     }
-    let back = destination(&service, args.to.as_deref())?;
+    let back = match asked {
+        Some(back) => back,
+        None => destination(&service, None)?,
+    };
     let template = template_of(&service, back)?;
     let container = service.app.as_ref().and_then(|app| app.spec.container.as_deref());
     let record = NewRecord {
@@ -67,7 +76,9 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
     let word = release_word(release.spec.number);
     session.say(&format!("{} {word}", service.name))?;
     session.tell(&format!("{word} brings back {} ({})", release_word(back.spec.number), record.image));
-    if phase(back) != ReleasePhase::Kept {
+    let own: Vec<Release> =
+        service.releases.iter().filter(|of| service.is_own(of)).map(convert::release).collect();
+    if !convert::release(&release).is_rollback(own.iter()) {
         let old = release_word(back.spec.number);
         session.tell(&format!("{old} was never kept: {word} is judged, and rolled back if it fails"));
     }

@@ -175,6 +175,14 @@ impl Service {
         self.own().rev().find(|release| phase(release) == ReleasePhase::Kept)
     }
 
+    /// The release under way that going back to `release` ends: it is what that one falls back to.
+    #[must_use]
+    pub fn falls_back_to(&self, release: &AppRelease) -> Option<&AppRelease> {
+        let is_current =
+            self.current().is_some_and(|current| current.spec.template_hash == release.spec.template_hash);
+        self.in_flight().filter(|_| is_current)
+    }
+
     /// Releases whose templates are remembered as rejected, ascending: those that the manager says, and those that were
     /// rolled back since the current one was kept.
     pub fn rejected(&self) -> impl DoubleEndedIterator<Item = &AppRelease> {

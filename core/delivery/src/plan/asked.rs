@@ -36,7 +36,7 @@ impl Asked {
             (ReleasePhase::Judging, false) => {
                 format!("{word} failed, and no earlier release is recorded to go back to")
             }
-            _ => format!("{word} is itself a rollback, and failed too; it still runs"),
+            _ => format!("{word} is itself a rollback, and failed too; it was not undone"),
         }
     }
 }

@@ -24,13 +24,12 @@ pub(super) fn keep(
     owe(&mut status, snapshot, ReleaseEvent::Kept);
     let word = release_word(release.number);
     builder.event(release.number, ReleaseEvent::Kept, format!("{word} is kept: {}", status.summary));
+    let saw = match release.keep_decision() {
+        Some(decision) => format!("{} decided to keep {word}", decision.actor),
+        None => format!("{word} was out long enough"),
+    };
     let decided = format!("keeps it: {}", status.summary);
-    builder.decided(
-        Reason::Kept,
-        builder.record(release.number),
-        format!("{word} was out long enough"),
-        decided,
-    );
+    builder.decided(Reason::Kept, builder.record(release.number), saw, decided);
     builder.release_status(release, status);
     let Some(target) = snapshot.target else { return };
     let_pass(builder, target, Rejections::After(release));

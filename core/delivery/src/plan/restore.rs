@@ -7,12 +7,13 @@ use trimtab_workload::Target;
 use super::builder::{PlanBuilder, moved_to, owe};
 use super::hold::{Rejections, held_images};
 use super::keep::close;
-use super::limits::RESTORES_MAX;
+use super::limits::{CALLED_BACK_MAX, RESTORES_MAX};
 use super::situation::Promise;
 use crate::command;
 use crate::decision::Write;
 use crate::names::release_word;
-use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
+use crate::snapshot::{Decision, Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
+use crate::strategy::Next;
 
 /// The release failed: what was kept before it comes back.
 pub(super) fn fail(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release, summary: String) {
@@ -20,11 +21,11 @@ pub(super) fn fail(builder: &mut PlanBuilder<'_>, target: &Target, release: &Rel
     let mut status = moved_to(release, ReleasePhase::RollingBack, summary);
     status.verdict = Some(Verdict::Fail);
     status.low_evidence = false;
-    // What was counted so far brought this very release back; the previous template was not restored yet.
-    status.restores = 0;
+    // What was counted and asked so far was about bringing this very release back; the previous template was not restored yet.
+    (status.restores, status.needs_human) = (0, false);
     close(&mut status, snapshot);
     let ordered = release.decision.as_ref().is_some_and(|decision| decision.keep == Keep::RollBack);
-    if snapshot.is_rollback(release) && !ordered {
+    if release.is_rollback(snapshot.own_releases()) && !ordered {
         // A person went back to this release on purpose; undoing that would bring back what they fled from.
         let note = format!(
             "{} is itself a rollback, and fails too: {}",
@@ -103,25 +104,72 @@ fn restore_and_count(
     builder.release_status(release, counted);
 }
 
-/// A rejected template was written over the release under way: that one comes back, a bounded number of times.
-pub(super) fn bring_back(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
-    let status = release.status.clone();
+/// A rejected template was written over the release under way: what people decided about that one is carried out all the
+/// same, and so is its rollback; otherwise it comes back, a bounded number of times.
+pub(super) fn written_over(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
+    let judging = release.status.phase == ReleasePhase::Judging;
+    match &release.decision {
+        Some(decision) if decision.keep == Keep::Keep => {
+            bring_back(builder, target, release, CALLED_BACK_MAX)
+        }
+        Some(decision) if judging => {
+            let summary = format!("rolled back by {}: {}", decision.actor, decision.because);
+            fail(builder, target, release, summary);
+        }
+        _ if judging => match evidence(builder, target, release) {
+            Some(Next::Fail { summary }) => fail(builder, target, release, summary),
+            _ => bring_back(builder, target, release, RESTORES_MAX),
+        },
+        _ => restore_with(builder, target, release, release.status.clone()),
+    }
+}
+
+/// What the evidence says of a release whose pods run on while the Deployment holds another template.
+fn evidence(builder: &PlanBuilder<'_>, target: &Target, release: &Release) -> Option<Next> {
+    let (snapshot, strategy) = (builder.snapshot, builder.snapshot.settings.strategy);
+    strategy.judges().then(|| strategy.reconsider(&snapshot.stage(target, release)))
+}
+
+fn bring_back(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release, restores_max: u32) {
+    let mut status = release.status.clone();
     let word = release_word(release.number);
     let saw = format!("a rejected template was written over {word}, which is under way");
-    if status.restores >= RESTORES_MAX {
-        let note = format!("{} keeps writing a rejected template over {word}", target.template_manager);
-        ask_for_a_person(builder, release, status, &note);
+    if status.restores < restores_max {
+        restore_and_count(builder, release, release.number, status, Rejections::Known);
         let subject = builder.record(release.number);
-        return builder.waits(
-            Reason::RestoresExhausted,
-            subject,
-            saw,
-            "does nothing more",
-            "the writer to stop",
-        );
+        return builder.decided(Reason::BroughtBack, subject, saw, format!("brings back {word}"));
     }
-    restore_and_count(builder, release, release.number, status, Rejections::Known);
-    builder.decided(Reason::BroughtBack, builder.record(release.number), saw, format!("brings back {word}"));
+    let mut next = "another template".to_owned();
+    if let Some(decision) = release.keep_decision() {
+        status.summary = cannot_keep(builder, release, decision);
+    } else {
+        let app = builder.snapshot.app;
+        let abort = command::trimtab(&format!("abort {}", app.name), &app.namespace);
+        next = format!("`{} --because ...` to bring it back again, `{abort}`, or {next}", promote(builder));
+    }
+    let note = format!("{} keeps writing a rejected template over {word}", target.template_manager);
+    ask_for_a_person(builder, release, status, &note);
+    builder.waits(
+        Reason::RestoresExhausted,
+        builder.record(release.number),
+        saw,
+        "does nothing more: it was brought back too often",
+        next,
+    );
+}
+
+/// A person called it back, and somebody took its template away each time: the record says so. Returns what it says.
+pub(super) fn cannot_keep(builder: &mut PlanBuilder<'_>, release: &Release, decision: &Decision) -> String {
+    let answer = format!("{} decided to keep it, and its template was taken away each time", decision.actor);
+    let saw = format!("{answer}: {}", decision.because);
+    builder.decided(
+        Reason::DecisionUndone,
+        builder.record(release.number),
+        saw,
+        "does not bring it back again",
+    );
+    let summary = &release.status.summary;
+    if summary.ends_with(&answer) { summary.clone() } else { format!("{summary}; {answer}") }
 }
 
 /// A person decided to keep a template that the manager had put away before it saw the decision: the template comes back,

@@ -11,7 +11,7 @@ use super::restore;
 use super::situation::Promise;
 use crate::deadline::after;
 use crate::names::release_word;
-use crate::snapshot::{Decision, Keep, Release, ReleaseEvent, ReleasePhase};
+use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase};
 
 /// The Deployment still, or again, holds the failed template.
 pub(super) fn restore(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
@@ -29,7 +29,7 @@ pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &
             let promise = Promise { numbered: release, of: release };
             return restore::keep_promise(builder, promise, CALLED_BACK_MAX);
         }
-        status.summary = cannot_keep(builder, release, decision);
+        status.summary = restore::cannot_keep(builder, release, decision);
     }
     let snapshot = builder.snapshot;
     let word = release_word(release.number);
@@ -73,20 +73,6 @@ pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &
     }
     let subject = builder.record(release.number);
     builder.waits(Reason::Recovering, subject, saw, "waits", format!("the pods of {back}"));
-}
-
-/// A person called it back, and somebody took its template away each time: the record says so. Returns what it says.
-fn cannot_keep(builder: &mut PlanBuilder<'_>, release: &Release, decision: &Decision) -> String {
-    let answer = format!("{} decided to keep it, and its template was taken away each time", decision.actor);
-    let saw = format!("{answer}: {}", decision.because);
-    builder.decided(
-        Reason::DecisionUndone,
-        builder.record(release.number),
-        saw,
-        "does not bring it back again",
-    );
-    let summary = &release.status.summary;
-    if summary.ends_with(&answer) { summary.clone() } else { format!("{summary}; {answer}") }
 }
 
 /// Somebody put the previous template back: nothing is left to judge, and nothing was rejected.

@@ -30,6 +30,7 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
         let needs_human = release.status.needs_human && !is_answered(release);
         builder.release_status(release, ReleaseStatus { held: false, needs_human, ..release.status.clone() });
     }
+    answer_decisions(builder);
     let_pass(builder, target, Rejections::Known);
     match target.paused_by_others() {
         Some(manager) => builder.waits(
@@ -45,7 +46,7 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
             builder.waits(
                 Reason::RollbackFailed,
                 builder.record(current.number),
-                format!("{word} is itself a rollback, failed too, and still runs"),
+                format!("{word} is itself a rollback, failed too, and was not undone"),
                 "asks for a person",
                 format!("another template, or `{promote} --because ...` to leave it at that"),
             );
@@ -60,6 +61,21 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
     }
 }
 
+/// Somebody decided to keep a release that was rejected, and its template is not in the spec: the record says what that
+/// means, because nothing else will be seen of it.
+fn answer_decisions(builder: &mut PlanBuilder<'_>) {
+    for release in builder.snapshot.own_releases().filter(|of| of.status.phase == ReleasePhase::RolledBack) {
+        let Some(decision) = release.keep_decision() else { continue };
+        let answer = format!("{} decided to keep it: it passes when it is applied again", decision.actor);
+        let summary = &release.status.summary;
+        // What was tried and undone is said already.
+        if !summary.contains(&format!("{} decided to keep it", decision.actor)) {
+            let summary = format!("{summary}; {answer}");
+            builder.release_status(release, ReleaseStatus { summary, ..release.status.clone() });
+        }
+    }
+}
+
 /// The Deployment holds a rejected template: admission paused it, and it stays so until a person or another template
 /// says otherwise.
 pub(super) fn hold(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
@@ -71,7 +87,7 @@ pub(super) fn hold(builder: &mut PlanBuilder<'_>, target: &Target, release: &Rel
         return keep_by_decision(builder, release, decision);
     }
     if let Some(other) = builder.snapshot.in_flight() {
-        return restore::bring_back(builder, target, other);
+        return restore::written_over(builder, target, other);
     }
     if !target.paused {
         let decided = "restores the previous template: nothing held this one at admission";

@@ -33,9 +33,9 @@ fn a_rollback_that_failed() {
         "is not well, however long it runs",
         &failed_rollback().later(86_400),
         "
-        = Degraded: Needs a person: v2 is itself a rollback, and failed too; it still runs
-        ! Progressing NeedsHuman: v2 is itself a rollback, and failed too; it still runs; `trimtab explain pay -n shop` says what was seen and what it waits for
-        why v2 is itself a rollback, failed too, and still runs -> asks for a person; waits for another template, or `trimtab promote pay -n shop --because ...` to leave it at that
+        = Degraded: Needs a person: v2 is itself a rollback, and failed too; it was not undone
+        ! Progressing NeedsHuman: v2 is itself a rollback, and failed too; it was not undone; `trimtab explain pay -n shop` says what was seen and what it waits for
+        why v2 is itself a rollback, failed too, and was not undone -> asks for a person; waits for another template, or `trimtab promote pay -n shop --because ...` to leave it at that
     ",
     );
     check(
@@ -45,7 +45,7 @@ fn a_rollback_that_failed() {
         event v2 Kept: v2 is kept: kept by ana: I say so
         v2 is Kept: kept by ana: I say so [Fail, started +0s, decided +0s]
         = Healthy: Healthy on v2
-        why v2 was out long enough -> keeps it: kept by ana: I say so
+        why ana decided to keep v2 -> keeps it: kept by ana: I say so
     ",
     );
     let fixed = failed_rollback().applies("t3").release(3, "t3", ReleasePhase::Judging).started();
@@ -119,8 +119,8 @@ fn an_earlier_release_that_was_never_kept() {
         event v3 NeedsHuman: v3 is itself a rollback, and fails too: rpc-errors: 30 % of 120
         v3 is Kept: v3 is itself a rollback, and fails too: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, needs a person, harmed 7]
         label pay-t2-0 stable
-        = Degraded: Needs a person: v3 is itself a rollback, and failed too; it still runs
-        ! Progressing NeedsHuman: v3 is itself a rollback, and failed too; it still runs; `trimtab explain pay -n shop` says what was seen and what it waits for
+        = Degraded: Needs a person: v3 is itself a rollback, and failed too; it was not undone
+        ! Progressing NeedsHuman: v3 is itself a rollback, and failed too; it was not undone; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v3 is itself a rollback, and fails too: rpc-errors: 30 % of 120 -> keeps it, and asks for a person
     ",
     );

@@ -16,7 +16,7 @@ fn a_person_decides() {
         event v2 Kept: v2 is kept: kept by ana: I say so
         v2 is Kept: kept by ana: I say so [started +0s, decided +0s]
         = Healthy: Healthy on v2
-        why v2 was out long enough -> keeps it: kept by ana: I say so
+        why ana decided to keep v2 -> keeps it: kept by ana: I say so
     ",
     );
     check(
@@ -29,7 +29,7 @@ fn a_person_decides() {
         label pay-t2-1 stable
         label pay-t2-2 stable
         = Healthy: Healthy on v2
-        why v2 was out long enough -> keeps it: kept by ana: I say so
+        why ana decided to keep v2 -> keeps it: kept by ana: I say so
     ",
     );
     check("roll back", &out().finds("rpc-errors", Verdict::Pass, "0 %").decides(Keep::RollBack), "
@@ -69,7 +69,7 @@ fn a_person_decides() {
         v3 is Kept: kept by ana: I say so [started +0s, decided +0s]
         claim hold-changes pay:t2, unpause
         = Healthy: Healthy on v3
-        why v3 was out long enough -> keeps it: kept by ana: I say so
+        why ana decided to keep v3 -> keeps it: kept by ana: I say so
         wake +720h
     ",
     );

@@ -98,7 +98,7 @@ fn what_ends_a_hold() {
         claim open, unpause
         = Healthy: Healthy on v2
         why the Deployment holds the template of v2, which was rejected -> keeps v2: ana said so because I say so
-        why v2 was out long enough -> keeps it: kept by ana: I say so
+        why ana decided to keep v2 -> keeps it: kept by ana: I say so
         wake +720h
     ");
     let promoted = held().last(|release| {
@@ -188,13 +188,13 @@ fn over_a_release_in_flight() {
         v3 is Judging:  [started +0s, restores 5, needs a person]
         = Degraded: Needs a person: a rejected template is written over v3 again and again
         ! Progressing NeedsHuman: a rejected template is written over v3 again and again; `trimtab explain pay -n shop` says what was seen and what it waits for
-        why a rejected template was written over v3, which is under way -> does nothing more; waits for the writer to stop
+        why a rejected template was written over v3, which is under way -> does nothing more: it was brought back too often; waits for `trimtab promote pay -n shop --because ...` to bring it back again, `trimtab abort pay -n shop`, or another template
         wake +720h
     ");
     check("which is said once", &fought.last(|release| release.status.needs_human = true), "
         = Degraded: Needs a person: a rejected template is written over v3 again and again
         ! Progressing NeedsHuman: a rejected template is written over v3 again and again; `trimtab explain pay -n shop` says what was seen and what it waits for
-        why a rejected template was written over v3, which is under way -> does nothing more; waits for the writer to stop
+        why a rejected template was written over v3, which is under way -> does nothing more: it was brought back too often; waits for `trimtab promote pay -n shop --because ...` to bring it back again, `trimtab abort pay -n shop`, or another template
         wake +720h
     ");
 }

@@ -4,6 +4,7 @@ mod acting;
 mod asked;
 mod claims;
 mod cluster;
+mod decided_late;
 mod decided_otherwise;
 mod holding;
 mod housekeeping;

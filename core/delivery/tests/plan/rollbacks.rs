@@ -107,8 +107,8 @@ fn fails() {
         event v2 NeedsHuman: v2 is itself a rollback, and fails too: rpc-errors: 30 % of 120
         v2 is Kept: v2 is itself a rollback, and fails too: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, needs a person, harmed 7]
         label pay-t2-0 stable
-        = Degraded: Needs a person: v2 is itself a rollback, and failed too; it still runs
-        ! Progressing NeedsHuman: v2 is itself a rollback, and failed too; it still runs; `trimtab explain pay -n shop` says what was seen and what it waits for
+        = Degraded: Needs a person: v2 is itself a rollback, and failed too; it was not undone
+        ! Progressing NeedsHuman: v2 is itself a rollback, and failed too; it was not undone; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v2 is itself a rollback, and fails too: rpc-errors: 30 % of 120 -> keeps it, and asks for a person
     ");
     check(
@@ -144,7 +144,7 @@ fn restores() {
         v2 is Kept: kept by ana: I say so [Fail, started +0s, decided +0s, restores 1, harmed 7]
         label pay-t2-0 stable
         = Healthy: Healthy on v2
-        why v2 was out long enough -> keeps it: kept by ana: I say so
+        why ana decided to keep v2 -> keeps it: kept by ana: I say so
     ",
     );
     let fought = rolling_back().last(|release| release.status.restores = RESTORES_MAX);

@@ -178,6 +178,9 @@ struct Unsure {
 impl Unsure {
     /// `None` where that is not all there is to keep.
     fn of(release: &Release, interner: &Interner) -> Option<Box<Self>> {
+        if release.rollback_to.is_some() {
+            return None;
+        }
         let status = &release.status;
         let (started_at, decided_at) = status.started_at.zip(status.decided_at)?;
         let unsure = Self { started_at: started_at.into(), decided_at: decided_at.into(), told: "".into() };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::records::Record;
 use super::{Oracle, Oracles, Violation};
 use crate::stage::{LEASES, MANAGER_USER, NAMESPACE, Stage};
 
@@ -56,7 +57,7 @@ impl Oracles {
                 || stage.sim.get("managedapps.trimtab.dev", NAMESPACE, app).is_none()
         };
         let under_way = self.records.all().filter(|record| {
-            !record.gone && matches!(record.phase.as_str(), "Judging" | "RollingBack") && !record.needs_human
+            !record.gone && matches!(record.phase.as_str(), "Judging" | "RollingBack") && !waits(record)
         });
         let under_way = under_way.filter(|record| !waits_for_a_person(&record.app));
         under_way
@@ -65,9 +66,10 @@ impl Oracles {
     }
 
     fn lost_decisions(&self) -> Vec<String> {
-        let lost = self.records.all().filter(|record| {
-            !record.needs_human && record.binding.is_some_and(|binding| binding != record.phase)
-        });
+        let lost = self
+            .records
+            .all()
+            .filter(|record| !waits(record) && record.binding.is_some_and(|binding| binding != record.phase));
         let word = |binding: Option<&'static str>| binding.unwrap_or_default();
         lost.map(|record| {
             format!("{} should be {} and is {}", record.word(), word(record.binding), record.phase)
@@ -112,4 +114,12 @@ impl Oracles {
         }
         left
     }
+}
+
+/// Whether a person is rightly asked about a release and has not answered. What they answered is carried out, or the record
+/// says that it cannot be; a rollback may be fought for ever.
+fn waits(record: &Record) -> bool {
+    let impossible = record.summary.contains("its template was taken away each time");
+    let fought = record.phase == "RollingBack" && !record.wanted;
+    record.needs_human && (!record.decided || impossible || fought)
 }
