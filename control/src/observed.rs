@@ -140,9 +140,8 @@ fn app_and_settings(
 ) -> (App, Settings) {
     let (settings, problems) = settings(wire, policies);
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    // The first by name has the claim; whoever else names the same Deployment must not fight for it.
-    let first = stores.of::<Apps>().read().at(&row.target()).next().map(|first| first.key().clone());
-    let claimed_by = first.filter(|first| first != row.key()).map(|first| first.name.to_string());
+    let claimed_by = holder(stores, &row.target()).filter(|holder| holder != row.key());
+    let claimed_by = claimed_by.map(|holder| holder.name.to_string());
     let app = App {
         namespace: wire.metadata.namespace.clone(),
         name: wire.metadata.name.clone(),
@@ -156,6 +155,17 @@ fn app_and_settings(
         transitions: convert::transitions(&wire.status),
     };
     (app, settings)
+}
+
+/// Who has the claim on `target`, of all services that name it: the one that looks after it already, or the first by name.
+/// The others must not fight for it.
+fn holder(stores: &Stores, target: &Key) -> Option<Key> {
+    let apps = stores.of::<Apps>();
+    let apps = apps.read();
+    let deployment = stores.of::<Deployments>().get(target);
+    let has_it = |app: &&Arc<AppRow>| deployment.as_ref().is_some_and(|of| app.looks_after(&of.identity.uid));
+    let holder = apps.at(target).find(has_it).or_else(|| apps.at(target).next());
+    holder.map(|app| app.key().clone())
 }
 
 /// The Deployment as a decision sees it; `container` names the service container where it is not the first.

@@ -45,7 +45,10 @@ fn wrong(command: &str) -> Option<String> {
         ["trimtab", ..] => {
             // A reason in quotes is one word to a shell.
             let quoted = command.split('"').step_by(2).collect::<Vec<_>>().join("words");
-            let parsed = match Arguments::try_parse_from(quoted.split_whitespace()) {
+            // In capitals, a word stands for a name.
+            let stands_in = |word: &str| word.chars().all(|letter| letter.is_ascii_uppercase());
+            let name = |word: &str| if stands_in(word) { word.to_lowercase() } else { word.to_owned() };
+            let parsed = match Arguments::try_parse_from(quoted.split_whitespace().map(name)) {
                 Ok(parsed) => parsed,
                 Err(error) => return Some(error.to_string()),
             };

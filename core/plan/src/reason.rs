@@ -63,7 +63,7 @@ reasons! {
     LetThrough,
     /// the release was kept on too little evidence, and is watched on
     LowEvidence,
-    /// the watch is over, and a question to the metrics server is still open
+    /// a question to the metrics server is still open: the watch of a release is over, or rules have changed
     MeasurementPending,
     /// Trimtab stopped, and a person must decide
     NeedsHuman,

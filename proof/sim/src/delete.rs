@@ -29,8 +29,9 @@ enum Propagation {
 struct Options {
     grace_seconds: Option<i64>,
     propagation: Option<Propagation>,
-    uid: String,
-    revision: String,
+    /// Preconditions; an empty one is one, and holds for no object.
+    uid: Option<String>,
+    revision: Option<String>,
     dry_run: bool,
 }
 
@@ -60,24 +61,23 @@ impl Options {
         Ok(Options {
             grace_seconds,
             propagation,
-            uid: text(&body, "preconditions.uid").to_owned(),
-            revision: text(&body, "preconditions.resourceVersion").to_owned(),
+            uid: at(&body, "preconditions.uid").as_str().map(str::to_owned),
+            revision: at(&body, "preconditions.resourceVersion").as_str().map(str::to_owned),
             dry_run: call.is_dry_run() || list(&body, "dryRun").iter().any(|one| one == "All"),
         })
     }
 
     fn check(&self, target: &Target, stored: &Stored) -> Result<(), Failure> {
         let uid = text(&stored.value, "metadata.uid");
-        if !self.uid.is_empty() && self.uid != uid {
+        if let Some(wanted) = self.uid.as_deref().filter(|wanted| *wanted != uid) {
             let why =
-                format!("Precondition failed: UID in precondition: {}, UID in object meta: {uid}", self.uid);
+                format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}");
             return Err(Failure::conflict(&target.kind.subject(), &target.route.name, &why));
         }
         let revision = stored.revision.to_string();
-        if !self.revision.is_empty() && self.revision != revision {
+        if let Some(wanted) = self.revision.as_deref().filter(|wanted| *wanted != revision) {
             let why = format!(
-                "Precondition failed: ResourceVersion in precondition: {}, ResourceVersion in object meta: {revision}",
-                self.revision
+                "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {revision}"
             );
             return Err(Failure::conflict(&target.kind.subject(), &target.route.name, &why));
         }
@@ -130,8 +130,8 @@ impl Server<'_> {
         let options = Options {
             grace_seconds: None,
             propagation: Some(Propagation::Background),
-            uid: String::new(),
-            revision: String::new(),
+            uid: None,
+            revision: None,
             dry_run: false,
         };
         // Without preconditions and dry run, deleting an existing object cannot be refused.
@@ -149,8 +149,8 @@ impl Server<'_> {
         let options = Options {
             grace_seconds: at(delete_options, "gracePeriodSeconds").as_i64(),
             propagation: None,
-            uid: text(delete_options, "preconditions.uid").to_owned(),
-            revision: text(delete_options, "preconditions.resourceVersion").to_owned(),
+            uid: at(delete_options, "preconditions.uid").as_str().map(str::to_owned),
+            revision: at(delete_options, "preconditions.resourceVersion").as_str().map(str::to_owned),
             dry_run: call.is_dry_run(),
         };
         self.delete_object(target, stored, &options).map(|_| ())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use trimtab_units::GoDuration;
+use trimtab_units::names::{check_dns_label, check_dns_subdomain};
 
 use super::exit;
 use super::output::Form;
@@ -58,7 +59,7 @@ pub struct Globals {
     #[arg(long, global = true)]
     pub context: Option<String>,
     /// Namespace of the service; default is the context's
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, value_parser = namespace)]
     pub namespace: Option<String>,
     /// Form of the data on stdout; default is a table
     #[arg(short, long, global = true, value_name = "FORM")]
@@ -86,6 +87,7 @@ pub enum Command {
     /// List the releases of a service
     History {
         /// Name of the service
+        #[arg(value_parser = name)]
         service: String,
     },
     /// Say why: why a release was kept or rolled back, what a service waits for, and how to free it by hand
@@ -110,6 +112,7 @@ pub enum Command {
     /// Show the rules that judge a service, and where each comes from
     Rules {
         /// Name of the service
+        #[arg(value_parser = name)]
         service: String,
     },
     /// Print everything that the cluster needs, in the order in which to apply it
@@ -140,6 +143,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct DeployArgs {
     /// Name of the service
+    #[arg(value_parser = name)]
     pub service: String,
     /// Image to deploy
     #[arg(long, value_name = "REF")]
@@ -159,6 +163,7 @@ pub struct DeployArgs {
 #[derive(Debug, Args)]
 pub struct GetArgs {
     /// Name of a service; default is every service
+    #[arg(value_parser = name)]
     pub service: Option<String>,
     /// All namespaces
     #[arg(short = 'A', long)]
@@ -172,6 +177,7 @@ pub struct GetArgs {
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
     /// Name of the service
+    #[arg(value_parser = name)]
     pub service: String,
     /// A release, such as v128
     pub release: Option<String>,
@@ -181,6 +187,7 @@ pub struct ExplainArgs {
 #[derive(Debug, Args)]
 pub struct RollbackArgs {
     /// Name of the service
+    #[arg(value_parser = name)]
     pub service: String,
     /// Release to bring back, such as v126; default is the one before
     #[arg(long, value_name = "RELEASE")]
@@ -200,6 +207,7 @@ pub struct RollbackArgs {
 #[derive(Debug, Args)]
 pub struct PromoteArgs {
     /// Name of the service
+    #[arg(value_parser = name)]
     pub service: String,
     /// A release, such as v128; default is the one under way, then the one that is held, then the one
     /// that was rejected last
@@ -213,6 +221,7 @@ pub struct PromoteArgs {
 #[derive(Debug, Args)]
 pub struct AbortArgs {
     /// Name of the service
+    #[arg(value_parser = name)]
     pub service: String,
     /// Understood, so that whoever writes it is told what abort acts on
     #[arg(hide = true)]
@@ -235,6 +244,7 @@ pub enum StrategyWord {
 #[derive(Debug, Args)]
 pub struct ClaimArgs {
     /// Name of the Deployment
+    #[arg(value_parser = name)]
     pub service: String,
     /// How releases are shipped; default is what policy says, then guarded
     #[arg(long)]
@@ -248,6 +258,7 @@ pub struct ClaimArgs {
 #[derive(Debug, Args)]
 pub struct ReleaseArgs {
     /// Name of the service
+    #[arg(value_parser = name)]
     pub service: String,
     /// Let go although a rejected template is held: the Deployment gets the template that runs back
     #[arg(long)]
@@ -328,4 +339,15 @@ pub struct DemoArgs {
     /// Where to write the kubeconfig; default: a new file in the folder for temporary files
     #[arg(long, value_name = "FILE")]
     pub write_kubeconfig: Option<PathBuf>,
+}
+
+/// The name of an object. An empty one, as of a variable that is not set, would stand for every object there is.
+fn name(text: &str) -> Result<String, String> {
+    check_dns_subdomain(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    check_dns_label(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
 }

@@ -131,7 +131,9 @@ pub async fn release(session: &mut Session<'_>, args: &ReleaseArgs) -> Result<Ex
         );
         return Err(Failure::refused(message).hint(hint));
     }
-    if app.status.in_flight.is_some() && !args.force {
+    let under_way =
+        app.status.in_flight.is_some() || matches!(phase, AppPhase::Releasing | AppPhase::RollingBack);
+    if under_way && !args.force {
         let message = format!("{name} is under way: {}", app.status.summary);
         return Err(Failure::refused(message).hint(format!(
             "`{} --because ...` or `{}` first, or `{} --force`",

@@ -70,7 +70,8 @@ fn refuse_what_runs(service: &Service, container: &str, image: &str) -> Result<(
         let hint = format!("`{promote} --because ...` keeps it all the same");
         return Err(Failure::refused(message).hint(hint));
     }
-    let current = service.current().filter(|current| current.spec.template_hash.as_deref() == Some(&hash));
+    let current =
+        service.current().filter(|current| current.spec.template_hash.as_deref() == Some(hash.as_str()));
     if let Some((current, under_way)) = current.and_then(|of| Some((of, service.falls_back_to(of)?))) {
         let (kept, word) = (release_word(current.spec.number), release_word(under_way.spec.number));
         let message = format!(

@@ -343,6 +343,10 @@ fn next(release: &AppRelease, word: &str) -> String {
             "next\n  roll back now: {} --because ...\n  keep now: {promote} --because ...\n",
             command("abort")
         ),
+        ReleasePhase::Kept if status.needs_human => format!(
+            "next\n  go back: {} --because ...\n  leave it at that: {promote} --because ...\n",
+            command("rollback")
+        ),
         ReleasePhase::Kept => {
             format!("next\n  come back to it after another one: {} --to {word}\n", command("rollback"))
         }

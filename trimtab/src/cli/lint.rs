@@ -56,8 +56,10 @@ pub async fn lint(
     let ask_at = |url| plain_prometheus(url, &args.prometheus_matchers);
     let prometheus = args.prometheus_url.as_deref().map(ask_at).transpose()?;
     let (mut problems, mut warnings, mut told) = (0, 0, Vec::new());
+    let mut checked = 0;
     for file in &args.files {
         let text = read(file)?;
+        checked += documents(&text).iter().flatten().filter(|document| plural(document).is_some()).count();
         let mut found = check(&text);
         if let Some(prometheus) = &prometheus {
             found.extend(ask(prometheus, &text).await);
@@ -80,8 +82,15 @@ pub async fn lint(
     if matches!(form, Form::Json | Form::Yaml) {
         objects(out, form, &Value::Array(told))?;
     }
+    if checked == 0 && problems == 0 {
+        let message =
+            format!("nothing to check: no ManagedApp and no FleetPolicy in {}", args.files.join(", "));
+        return Err(Failure::error(message));
+    }
+    let count = |many: usize, word: &str| format!("{many} {word}{}", if many == 1 { "" } else { "s" });
+    let said = [count(checked, "object"), count(problems, "problem"), count(warnings, "warning")];
     // A closed stderr is no reason to stop.
-    let _ = writeln!(err, "{problems} problems, {warnings} warnings");
+    let _ = writeln!(err, "{} checked: {}, {}", said[0], said[1], said[2]);
     Ok(if problems > 0 { Exit::Error } else { Exit::Done })
 }
 
@@ -111,13 +120,20 @@ fn word<'a>(document: &'a Located, name: &str) -> &'a str {
     }
 }
 
+/// What the definition of the document's kind is called, where it is a kind that people write.
+fn plural(document: &Located) -> Option<&'static str> {
+    match word(document, "kind") {
+        "ManagedApp" => Some("managedapps"),
+        "FleetPolicy" => Some("fleetpolicies"),
+        _ => None,
+    }
+}
+
 fn check_document(document: &Located) -> Vec<Found> {
-    let plural = match word(document, "kind") {
-        "ManagedApp" => "managedapps",
-        "FleetPolicy" => "fleetpolicies",
-        _ => return Vec::new(),
+    let Some(plural) = plural(document) else {
+        return unknown_kind(document).into_iter().collect();
     };
-    let mut found = Vec::new();
+    let mut found = unknown_members(document);
     let version = word(document, "apiVersion");
     if version != trimtab_api::API_VERSION {
         let cause = format!("`{version}` is not {}", trimtab_api::API_VERSION);
@@ -168,6 +184,33 @@ fn check_document(document: &Located) -> Vec<Found> {
         }),
     }
     found
+}
+
+/// A kind of our group that there is none of. Kinds of others are passed over.
+fn unknown_kind(document: &Located) -> Option<Found> {
+    let (group, kind) = (trimtab_api::API_VERSION.split('/').next()?, word(document, "kind"));
+    let is_ours = word(document, "apiVersion").split('/').next() == Some(group);
+    (is_ours && kind != "AppRelease").then(|| Found {
+        line: document.line_of("kind"),
+        weight: Weight::Problem,
+        path: "kind".to_owned(),
+        cause: format!("`{kind}` is no kind of {group}: it is ManagedApp or FleetPolicy"),
+    })
+}
+
+/// Members that no object has: all that is written in them is lost.
+fn unknown_members(document: &Located) -> Vec<Found> {
+    let Node::Fields(fields) = &document.node else { return Vec::new() };
+    let known = ["apiVersion", "kind", "metadata", "spec", "status"];
+    let unknown = fields.iter().filter(|(name, _, _)| !known.contains(&name.as_str()));
+    unknown
+        .map(|(name, line, _)| Found {
+            line: *line,
+            weight: Weight::Problem,
+            path: name.clone(),
+            cause: "an object has no such field: it is apiVersion, kind, metadata or spec".to_owned(),
+        })
+        .collect()
 }
 
 /// Compares shapes: unknown fields are warnings, wrong types are problems.

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use serde_json::Value;
 use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_units::line::is_unsafe;
 
 use super::exit::Failure;
 
@@ -199,9 +200,23 @@ pub fn age(now: Timestamp, then: Option<Timestamp>) -> String {
 pub fn objects(out: &mut dyn Write, form: Form, value: &Value) -> Result<(), Failure> {
     match form {
         Form::Yaml => write!(out, "{}", yaml(value)?)?,
-        _ => writeln!(out, "{value:#}")?,
+        _ => writeln!(out, "{}", json(value))?,
     }
     Ok(())
+}
+
+/// A value as JSON, without characters that do something to a terminal: JSON has another way to write them.
+fn json(value: &Value) -> String {
+    let mut text = String::new();
+    for character in format!("{value:#}").chars() {
+        if character == '\n' || !is_unsafe(character) {
+            text.push(character);
+        } else {
+            let mut units = [0; 2];
+            text.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    text
 }
 
 /// A value as one YAML document.
@@ -209,12 +224,28 @@ pub fn objects(out: &mut dyn Write, form: Form, value: &Value) -> Result<(), Fai
 /// # Errors
 /// When the value cannot be written as YAML.
 pub fn yaml(value: &Value) -> Result<String, Failure> {
-    serde_saphyr::to_string(value).map_err(|error| Failure::error(format!("cannot write YAML: {error}")))
+    let text = serde_saphyr::to_string(value)
+        .map_err(|error| Failure::error(format!("cannot write YAML: {error}")))?;
+    // JSON is YAML too, and can say what may not be printed.
+    let is_plain = text.chars().all(|character| character == '\n' || !is_unsafe(character));
+    Ok(if is_plain { text } else { json(value) + "\n" })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn data_steers_no_terminal_and_says_the_same() {
+        let value = serde_json::json!({"because": "evil \u{1b}[31m\n\u{202e}drow \u{e0041} é"});
+        for form in [Form::Json, Form::Yaml] {
+            let mut out = Vec::new();
+            objects(&mut out, form, &value).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(!text.contains(|found| found != '\n' && is_unsafe(found)), "{text}");
+            assert_eq!(serde_saphyr::from_str::<Value>(&text).unwrap(), value, "{text}");
+        }
+    }
 
     #[test]
     fn ages() {

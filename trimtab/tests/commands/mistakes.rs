@@ -130,3 +130,37 @@ async fn a_release_in_the_wrong_place_is_told_with_the_right_command() {
     let told = trimtab::cli::parse(words).expect_err("it gives no reason").to_string();
     assert!(told.contains("tip: a decision is recorded with its reason: add --because"), "{told}");
 }
+
+/// A script whose variable is not set, and one that has two words in it.
+#[test]
+fn what_is_no_name_is_refused_by_the_command_line() {
+    for line in [
+        "release |",
+        "get |",
+        "explain |",
+        "deploy | --image a:1",
+        "claim a/b",
+        "history A",
+        "rules ..",
+        "get -n |",
+    ] {
+        let words = line.split(' ').map(|word| if word == "|" { "" } else { word });
+        let words = std::iter::once("trimtab").chain(words).map(std::ffi::OsString::from);
+        let error = trimtab::cli::parse(words).expect_err(line).to_string();
+        assert!(error.contains("is not a valid name"), "{line}: {error}");
+    }
+}
+
+/// Whatever asks for it: nothing of ours asks the server for an object without a name.
+#[tokio::test(start_paused = true)]
+async fn an_object_without_a_name_is_not_asked_for() {
+    let shop = Shop::claimed().await;
+    let api = trimtab_kube::Api::new(shop.sim.client("system:admin").client, "test");
+    let preconditions = trimtab_kube::api::Preconditions::default();
+    let background = trimtab_kube::api::Propagation::Background;
+    let deleted =
+        api.delete(trimtab_kube::kinds::MANAGED_APPS, Some("shop"), "", &preconditions, background).await;
+    let error = deleted.expect_err("it would be every service").to_string();
+    assert!(error.ends_with("invalid: a name is empty"), "{error}");
+    assert!(shop.sim.get("managedapps.trimtab.dev", "shop", "payments").is_some());
+}

@@ -70,16 +70,17 @@ pub(super) fn conditions(
 
 /// Why nothing goes on before somebody acts, if that is so.
 fn stopped(snapshot: &Snapshot<'_>, roster: &Roster, target: &Target) -> Option<Condition> {
-    if let Some(asked) = roster.asked() {
+    let asked = roster.asked().map(|asked| {
         let app = snapshot.app;
         let explain = command::trimtab(&format!("explain {}", app.name), &app.namespace);
-        let message = format!("{asked}; `{explain}` says what was seen and what it waits for");
-        return Some(Condition::new("Progressing", false, Reason::NeedsHuman, message));
-    }
-    let manager = target.paused_by_others()?;
-    let message =
-        format!("{manager} paused the Deployment; Trimtab does not lift a pause that is not its own");
-    Some(Condition::new("Progressing", false, Reason::PausedByOther, message))
+        format!("{asked}; `{explain}` says what was seen and what it waits for")
+    });
+    let paused = target.paused_by_others().map(|manager| {
+        format!("{manager} paused the Deployment; Trimtab does not lift a pause that is not its own")
+    });
+    let reason = if asked.is_some() { Reason::NeedsHuman } else { Reason::PausedByOther };
+    let said: Vec<String> = asked.into_iter().chain(paused).collect();
+    (!said.is_empty()).then(|| Condition::new("Progressing", false, reason, said.join("; ")))
 }
 
 fn problems(snapshot: &Snapshot<'_>) -> Vec<String> {

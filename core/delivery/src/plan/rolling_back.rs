@@ -9,6 +9,7 @@ use super::keep::{close, keep_by_decision};
 use super::limits::{CALLED_BACK_MAX, RECOVERY_MAX};
 use super::restore;
 use super::situation::Promise;
+use crate::command;
 use crate::deadline::after;
 use crate::names::release_word;
 use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase};
@@ -72,7 +73,15 @@ pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &
         builder.wake_at(deadline);
     }
     let subject = builder.record(release.number);
-    builder.waits(Reason::Recovering, subject, saw, "waits", format!("the pods of {back}"));
+    let next = match target.paused_by_others() {
+        Some(_) => format!("`{}`", command::resume(&target.name, &snapshot.app.namespace)),
+        None => format!("the pods of {back}"),
+    };
+    let saw = match target.paused_by_others() {
+        Some(manager) => format!("{saw}, and {manager} paused the Deployment"),
+        None => saw,
+    };
+    builder.waits(Reason::Recovering, subject, saw, "waits", next);
 }
 
 /// Somebody put the previous template back: nothing is left to judge, and nothing was rejected.

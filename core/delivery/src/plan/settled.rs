@@ -42,13 +42,14 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
         ),
         None if current.status.needs_human => {
             let app = builder.snapshot.app;
-            let promote = command::trimtab(&format!("promote {}", app.name), &app.namespace);
+            let command = |verb: &str| command::trimtab(&format!("{verb} {}", app.name), &app.namespace);
+            let (rollback, promote) = (command("rollback"), command("promote"));
             builder.waits(
                 Reason::RollbackFailed,
                 builder.record(current.number),
                 format!("{word} is itself a rollback, failed too, and was not undone"),
                 "asks for a person",
-                format!("another template, or `{promote} --because ...` to leave it at that"),
+                format!("`{rollback}`, another template, or `{promote} --because ...` to leave it at that"),
             );
         }
         None => builder.waits(

@@ -29,9 +29,6 @@ pub(super) fn render(snapshot: &Snapshot<'_>, roster: &Roster, refusal: Option<&
 }
 
 fn words(roster: &Roster) -> (AppPhase, String) {
-    if let Some(asked) = roster.asked() {
-        return (AppPhase::Degraded, format!("Needs a person: {asked}"));
-    }
     let current = roster.current_word();
     // What was rejected before the current release is history, unless the spec holds it.
     let news =
@@ -40,6 +37,11 @@ fn words(roster: &Roster) -> (AppPhase, String) {
         roster.rejected.iter().filter(news).map(|rejected| release_word(rejected.number)).collect();
     let aside =
         if rejected.is_empty() { String::new() } else { format!(" ({} rejected)", rejected.join(", ")) };
+    let holds = roster.in_flight.is_none() && roster.held.is_some();
+    if let Some(asked) = roster.asked() {
+        let phase = if holds { AppPhase::Held } else { AppPhase::Degraded };
+        return (phase, format!("Needs a person: {asked}{aside}"));
+    }
     match roster.in_flight {
         Some((number, ReleasePhase::RollingBack)) => {
             (AppPhase::RollingBack, format!("Rolling back {} to {current}", release_word(number)))
@@ -49,7 +51,7 @@ fn words(roster: &Roster) -> (AppPhase, String) {
             format!("Releasing {}, judged against {current}{aside}", release_word(number)),
         ),
         None if roster.current.is_none() => (AppPhase::Unclaimed, "Claiming".to_owned()),
-        None if roster.held.is_some() => (AppPhase::Held, format!("Healthy on {current}{aside}")),
+        None if holds => (AppPhase::Held, format!("Healthy on {current}{aside}")),
         None => (AppPhase::Healthy, format!("Healthy on {current}{aside}")),
     }
 }

@@ -35,7 +35,7 @@ fn a_rollback_that_failed() {
         "
         = Degraded: Needs a person: v2 is itself a rollback, and failed too; it was not undone
         ! Progressing NeedsHuman: v2 is itself a rollback, and failed too; it was not undone; `trimtab explain pay -n shop` says what was seen and what it waits for
-        why v2 is itself a rollback, failed too, and was not undone -> asks for a person; waits for another template, or `trimtab promote pay -n shop --because ...` to leave it at that
+        why v2 is itself a rollback, failed too, and was not undone -> asks for a person; waits for `trimtab rollback pay -n shop`, another template, or `trimtab promote pay -n shop --because ...` to leave it at that
     ",
     );
     check(

@@ -23,7 +23,7 @@ fn over_a_release_that_a_rejected_template_was_written_over() {
     check("it is kept: brought back once more", &written_over().decides(Keep::Keep), "
         restore v3
         v3 is Judging:  [started +0s, restores 6, needs a person]
-        = Degraded: Needs a person: a rejected template is written over v3 again and again
+        = Degraded: Needs a person: a rejected template is written over v3 again and again (v2 rejected)
         ! Progressing NeedsHuman: a rejected template is written over v3 again and again; `trimtab explain pay -n shop` says what was seen and what it waits for
         why a rejected template was written over v3, which is under way -> brings back v3
         wake +720h
@@ -31,29 +31,37 @@ fn over_a_release_that_a_rejected_template_was_written_over() {
     let undone = written_over().decides(Keep::Keep).last(|release| release.status.restores = 10);
     check("until that is in vain too, which is said", &undone, "
         v3 is Judging: ; ana decided to keep it, and its template was taken away each time [started +0s, restores 10, needs a person]
-        = Degraded: Needs a person: a rejected template is written over v3 again and again
+        = Degraded: Needs a person: a rejected template is written over v3 again and again (v2 rejected)
         ! Progressing NeedsHuman: a rejected template is written over v3 again and again; `trimtab explain pay -n shop` says what was seen and what it waits for
         why ana decided to keep it, and its template was taken away each time: I say so -> does not bring it back again
         why a rejected template was written over v3, which is under way -> does nothing more: it was brought back too often; waits for another template
         wake +720h
     ");
-    check("it is rolled back", &written_over().decides(Keep::RollBack), "
+    check(
+        "it is rolled back",
+        &written_over().decides(Keep::RollBack),
+        "
         v3 is RollingBack: rolled back by ana: I say so [Fail, started +0s, decided +0s]
         restore v1
         v3 is RollingBack: rolled back by ana: I say so [Fail, started +0s, decided +0s, restores 1]
         = RollingBack: Rolling back v3 to v1
         why the Deployment holds v3, which failed -> restores the template of v1
         wake +720h
-    ");
+    ",
+    );
     let failing = written_over().finds("rpc-errors", Verdict::Fail, "30 % of 120");
-    check("nobody decides, and it fails", &failing, "
+    check(
+        "nobody decides, and it fails",
+        &failing,
+        "
         v3 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, harmed 7]
         restore v1
         v3 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, restores 1, harmed 7]
         = RollingBack: Rolling back v3 to v1
         why the Deployment holds v3, which failed -> restores the template of v1
         wake +720h
-    ");
+    ",
+    );
     let failed = written_over().last(|release| {
         release.status.phase = ReleasePhase::RollingBack;
         release.status.needs_human = false;

@@ -186,13 +186,13 @@ fn over_a_release_in_flight() {
     check("brought back a bounded number of times", &fought, "
         event v3 NeedsHuman: ci keeps writing a rejected template over v3
         v3 is Judging:  [started +0s, restores 5, needs a person]
-        = Degraded: Needs a person: a rejected template is written over v3 again and again
+        = Degraded: Needs a person: a rejected template is written over v3 again and again (v2 rejected)
         ! Progressing NeedsHuman: a rejected template is written over v3 again and again; `trimtab explain pay -n shop` says what was seen and what it waits for
         why a rejected template was written over v3, which is under way -> does nothing more: it was brought back too often; waits for `trimtab promote pay -n shop --because ...` to bring it back again, `trimtab abort pay -n shop`, or another template
         wake +720h
     ");
     check("which is said once", &fought.last(|release| release.status.needs_human = true), "
-        = Degraded: Needs a person: a rejected template is written over v3 again and again
+        = Degraded: Needs a person: a rejected template is written over v3 again and again (v2 rejected)
         ! Progressing NeedsHuman: a rejected template is written over v3 again and again; `trimtab explain pay -n shop` says what was seen and what it waits for
         why a rejected template was written over v3, which is under way -> does nothing more: it was brought back too often; waits for `trimtab promote pay -n shop --because ...` to bring it back again, `trimtab abort pay -n shop`, or another template
         wake +720h

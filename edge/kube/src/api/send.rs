@@ -94,6 +94,11 @@ pub(crate) type Stream = Body;
 impl Api {
     /// Sends `call`, again where that is safe, and returns the whole body of a successful answer.
     pub(crate) async fn bytes(&self, call: Call) -> Result<Bytes, ApiError> {
+        // A path without the name of its object is that of every object of the kind.
+        if call.path.split('/').skip(1).any(str::is_empty) {
+            let message = "a name is empty".to_owned();
+            return Err(ApiError::Invalid { target: call.target, code: 400, message, causes: Vec::new() });
+        }
         let permit = if call.method == Method::GET { Permit::Always } else { self.fence.permit() };
         let mut delay = RETRY_DELAY_MIN;
         for _ in 1..ATTEMPTS_MAX {

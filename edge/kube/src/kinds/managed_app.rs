@@ -12,6 +12,7 @@ use super::kind::Kind;
 use super::own::{OwnRow, WrittenUid, version};
 use crate::intern::{AppSpec, Interner, LabelSet};
 use crate::resource::{Key, Resource};
+use crate::uid::Uid;
 use crate::watch::{Project, ProjectError};
 
 /// `ManagedApp`.
@@ -109,6 +110,12 @@ impl AppRow {
         };
         let (spec, status) = (facts.spec.spec().clone(), facts.status.status());
         ManagedApp { metadata, spec, status, ..ManagedApp::default() }
+    }
+
+    /// Whether its status says that it looks after the Deployment with this uid.
+    #[must_use]
+    pub fn looks_after(&self, uid: &Uid) -> bool {
+        self.object.status.target_uid.as_ref().is_some_and(|own| *own == *uid)
     }
 
     /// The Deployment that it claims.

@@ -50,6 +50,12 @@ impl From<String> for WrittenUid {
     }
 }
 
+impl PartialEq<Uid> for WrittenUid {
+    fn eq(&self, uid: &Uid) -> bool {
+        matches!(self, Self::Uid(own) if own == uid)
+    }
+}
+
 impl fmt::Display for WrittenUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
