@@ -110,7 +110,7 @@ pub(super) fn written_over(builder: &mut PlanBuilder<'_>, target: &Target, relea
     let judging = release.status.phase == ReleasePhase::Judging;
     match &release.decision {
         Some(decision) if decision.keep == Keep::Keep => {
-            bring_back(builder, target, release, CALLED_BACK_MAX)
+            bring_back(builder, target, release, CALLED_BACK_MAX);
         }
         Some(decision) if judging => {
             let summary = format!("rolled back by {}: {}", decision.actor, decision.because);
