@@ -3,31 +3,27 @@
 //! Each (seed, purpose, uid) has its own stream, so that one more draw in one place never shifts the draws of another.
 //! Not for secrets: the whole stream follows from the seed.
 
-/// A xoshiro256** generator.
+use std::hash::Hasher as _;
+
+use fnv::FnvHasher;
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
+use rand_xoshiro::{SplitMix64, Xoshiro256StarStar};
+
+/// A generator whose stream never changes from one version to the next.
 #[derive(Clone, Debug)]
-pub struct Rng {
-    state: [u64; 4],
-}
+pub struct Rng(Xoshiro256StarStar);
 
 impl Rng {
     /// The stream of `purpose` (for example `"pod-start"`) for one object, under one run's `seed`.
     pub fn for_key(seed: u64, purpose: &str, uid: &str) -> Rng {
         // The separator keeps ("ab", "c") and ("a", "bc") apart.
-        let mut mixer = seed ^ stable_hash(&[purpose.as_bytes(), &[0xff], uid.as_bytes()]);
-        Rng { state: std::array::from_fn(|_| split_mix(&mut mixer)) }
+        let seed = seed ^ stable_hash(&[purpose.as_bytes(), &[0xff], uid.as_bytes()]);
+        Rng(Xoshiro256StarStar::seed_from_u64(seed))
     }
 
     /// The next 64 uniform bits.
     pub fn next_u64(&mut self) -> u64 {
-        let result = self.state[1].wrapping_mul(5).rotate_left(7).wrapping_mul(9);
-        let shifted = self.state[1] << 17;
-        self.state[2] ^= self.state[0];
-        self.state[3] ^= self.state[1];
-        self.state[1] ^= self.state[2];
-        self.state[0] ^= self.state[3];
-        self.state[2] ^= shifted;
-        self.state[3] = self.state[3].rotate_left(45);
-        result
+        self.0.next_u64()
     }
 
     /// A uniform integer in `0..bound`; 0 when `bound` is 0. The bias is below `bound / 2^64`.
@@ -44,19 +40,9 @@ impl Rng {
 /// FNV-1a over the concatenated parts, then mixed: stable across processes, versions and machines.
 /// Used wherever work is spread by object instead of by chance.
 pub fn stable_hash(parts: &[&[u8]]) -> u64 {
-    let bytes = parts.iter().flat_map(|part| part.iter());
-    let mut hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    split_mix(&mut hash)
-}
-
-fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    let mut hasher = FnvHasher::default();
+    parts.iter().for_each(|part| hasher.write(part));
+    SplitMix64::from_seed(hasher.finish().to_le_bytes()).next_u64()
 }
 
 #[cfg(test)]

@@ -79,3 +79,30 @@ async fn a_rollback_that_failed_is_answered_by_promote() {
     let decision = &shop.record(128).expect("it is recorded")["spec"]["decision"];
     assert_eq!((&decision["verdict"], &decision["because"]), (&json!("Keep"), &json!("x")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn to_go_back_to_what_a_release_falls_back_to_is_to_end_it() {
+    let shop = Shop::with_v128(json!({"phase": "Judging"})).await;
+    let said = shop.run("rollback payments --to v127 --because slow").await;
+    assert_eq!((said.exit, said.out.as_str()), (Exit::Done, "payments v128 aborted\n"), "{said:?}");
+    let decision = &shop.record(128).expect("it is recorded")["spec"]["decision"];
+    assert_eq!((&decision["verdict"], &decision["because"]), (&json!("RollBack"), &json!("slow")));
+    assert_eq!(shop.record(129), None, "no release is made of it");
+
+    let shop = Shop::with_v128(json!({"phase": "Judging"})).await;
+    let said = shop.run("deploy payments --image payments:1").await;
+    let told = "error: this is the template of v127 of payments, which was kept, and v128 is under way\n\
+                hint: `trimtab abort payments -n shop` ends v128 and brings v127 back\n";
+    assert_eq!((said.exit, said.err.as_str()), (Exit::Refused, told), "{said:?}");
+    assert_eq!(shop.changes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deploy_over_a_held_release_passes_by_itself() {
+    let shop = Shop::held().await;
+    let said = shop.run("deploy payments --image payments:3").await;
+    let told =
+        "the rejected v128 is held; v129 passes once the manager has seen that it is another template\n";
+    assert!(said.exit == Exit::Done && said.err.contains(told), "{said:?}");
+    assert!(!said.err.contains("rollout resume"), "{said:?}");
+}

@@ -5,6 +5,8 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::SeedableRng as _;
 use trimtab_judge::rule::{
     AlertRule, ArmLabel, EventsRule, Origin, RatioRule, RatioSource, Rule, RuleKind, built_in,
 };
@@ -136,20 +138,16 @@ proptest! {
     }
 }
 
-/// A pseudo-random number in [0, 1): splitmix64, so that a seed means the same everywhere.
-fn random(state: &mut u64) -> f64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut bits = *state;
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+/// A pseudo-random number in [0, 1); a seed means the same everywhere.
+fn random(draws: &mut SplitMix64) -> f64 {
+    (draws.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Counters of a pod with one request a second, of which a share fails at random, scraped every 15 s.
-fn at_random(mut lab: Lab, pod: &str, from: i32, share: f64, state: &mut u64) -> Lab {
+fn at_random(mut lab: Lab, pod: &str, from: i32, share: f64, draws: &mut SplitMix64) -> Lab {
     let (mut good, mut bad) = (0.0, 0.0);
     for second in from..300 {
-        *if random(state) < share { &mut bad } else { &mut good } += 1.0;
+        *if random(draws) < share { &mut bad } else { &mut good } += 1.0;
         if (second - from) % 15 == 14 {
             let at_ms = at_ms(f64::from(second));
             lab = lab.sample("http_requests_total{code=200}", pod, Sample { at_ms, value: good });
@@ -162,13 +160,13 @@ fn at_random(mut lab: Lab, pod: &str, from: i32, share: f64, state: &mut u64) ->
 /// How many of 200 releases fail at any scrape, with these shares of bad requests on old and new pods.
 fn failures(stable: f64, canary: f64) -> usize {
     let fails = |seed: u64| {
-        let mut state = seed;
+        let mut draws = SplitMix64::from_seed(seed.to_le_bytes());
         let mut release = lab(built_in().swap_remove(0).kind);
         release.rules = built_in();
         for pod in ["a", "b", "c"] {
-            release = at_random(release, pod, -1800 + pod.len() as i32, stable, &mut state);
+            release = at_random(release, pod, -1800 + pod.len() as i32, stable, &mut draws);
         }
-        let release = at_random(release, "x", 0, canary, &mut state);
+        let release = at_random(release, "x", 0, canary, &mut draws);
         // A FAIL at any scrape in between stands, so the last look tells of all of them.
         release.findings(&[300.0]).iter().any(|finding| finding.verdict == Verdict::Fail)
     };

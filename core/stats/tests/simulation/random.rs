@@ -1,17 +1,18 @@
 //! Seeded samplers. Only simulations draw random numbers; nothing that decides does.
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use trimtab_stats::gamma::ln_gamma;
 
+/// Between the seeds of two runs.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// SplitMix64: one addition and three mixing steps a draw, and any seed is a good seed.
-pub(crate) struct Random {
-    state: u64,
-}
+/// Any seed is a good seed.
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { state: seed }
+        Self(SplitMix64::from_seed(seed.to_le_bytes()))
     }
 
     /// The generator of one run of a cell. Its seed is drawn from the cell's own generator: seeds that differ by a
@@ -22,11 +23,7 @@ impl Random {
     }
 
     fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(STEP);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.next_u64()
     }
 
     /// Uniform in (0, 1): never 0, so that its logarithm exists.
