@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use trimtab_plan::Reason;
 
+use crate::command;
+use crate::names::release_word;
+
 /// The service as its `ManagedApp` says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct App {
@@ -16,7 +19,7 @@ pub struct App {
     pub problems: Vec<String>,
     /// The manager that looks after it, where several share a cluster.
     pub instance: Option<String>,
-    /// The `ManagedApp` that claims the same Deployment and comes first.
+    /// The `ManagedApp` that has the claim on the same Deployment.
     pub claimed_by: Option<String>,
     /// Its status as it stands in the API.
     pub status: AppStatus,
@@ -60,6 +63,18 @@ pub struct AppStatus {
     pub rejected: Vec<Rejected>,
     /// Conditions, without their transition times.
     pub conditions: Vec<Condition>,
+}
+
+impl App {
+    /// A command of `trimtab` about the service, such as `promote`; flags may follow it.
+    pub(crate) fn command(&self, verb: &str) -> String {
+        command::trimtab(&format!("{verb} {}", self.name), &self.namespace)
+    }
+
+    /// The same about one of its releases.
+    pub(crate) fn command_on(&self, verb: &str, number: u64) -> String {
+        command::trimtab(&format!("{verb} {} {}", self.name, release_word(number)), &self.namespace)
+    }
 }
 
 /// One word for the state of a service.

@@ -87,6 +87,22 @@ pub struct Decision {
     pub because: String,
 }
 
+impl Decision {
+    /// What came of it, and why, for a summary.
+    pub(crate) fn outcome(&self) -> String {
+        let done = match self.keep {
+            Keep::Keep => "kept",
+            Keep::RollBack => "rolled back",
+        };
+        format!("{done} by {}: {}", self.actor, self.because)
+    }
+
+    /// That a person decided to keep it: how what became of that begins.
+    pub(crate) fn wish(&self) -> String {
+        format!("{} decided to keep it", self.actor)
+    }
+}
+
 /// The two things a person can decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {

@@ -10,20 +10,22 @@ mod stage;
 
 use std::process::ExitCode;
 
+use trimtab_lab::judged::Shared;
 use trimtab_lab::{harness, judged};
 
-use stage::{Shared, case};
+use stage::Crowd;
 
 fn main() -> ExitCode {
-    let stage = Shared::default();
+    let stage = Shared::<Crowd>::default();
     let cases = vec![
-        case("a_lost_second_is_made_up_for_and_nobody_is_told_twice", &stage, |lab, crowd| {
+        stage.case("a_lost_second_is_made_up_for_and_nobody_is_told_twice", |lab, crowd| {
             Box::pin(lost_second::a_lost_second_is_made_up_for_and_nobody_is_told_twice(lab, crowd))
         }),
-        case("only_a_death_doubles_a_message", &stage, |lab, crowd| {
+        stage.case("only_a_death_doubles_a_message", |lab, crowd| {
             Box::pin(deaths::only_a_death_doubles_a_message(lab, crowd))
         }),
     ];
+    // It ends with its last case, before the lab does.
     drop(stage);
     harness::run(judged::options(), cases)
 }

@@ -24,37 +24,37 @@ mod tenants;
 use std::process::ExitCode;
 
 use trimtab_lab::harness;
+use trimtab_lab::judged::Shared;
 
-use stage::{Shared, case};
+use stage::Stage;
 
 fn main() -> ExitCode {
-    let stage = Shared::default();
+    let stage = Shared::<Stage>::default();
     let cases = vec![
-        case("every_bad_manifest_is_refused_or_explained", &stage, |lab, stage| {
+        stage.case("every_bad_manifest_is_refused_or_explained", |lab, stage| {
             Box::pin(manifests::every_bad_manifest_is_refused_or_explained(lab, stage))
         }),
-        case("people_are_told_once", &stage, |lab, stage| {
-            Box::pin(messages::people_are_told_once(lab, stage))
-        }),
-        case("a_second_manager_takes_over", &stage, |lab, stage| {
+        stage.case("people_are_told_once", |lab, stage| Box::pin(messages::people_are_told_once(lab, stage))),
+        stage.case("a_second_manager_takes_over", |lab, stage| {
             Box::pin(takeover::a_second_manager_takes_over(lab, stage))
         }),
-        case("a_rule_without_series_says_so_before_a_release", &stage, |lab, stage| {
+        stage.case("a_rule_without_series_says_so_before_a_release", |lab, stage| {
             Box::pin(series::a_rule_without_series_says_so_before_a_release(lab, stage))
         }),
-        case("helm_ships_the_fix_after_a_rollback", &stage, |lab, stage| {
+        stage.case("helm_ships_the_fix_after_a_rollback", |lab, stage| {
             Box::pin(helm::helm_ships_the_fix_after_a_rollback(lab, stage))
         }),
-        case("a_record_that_a_tenant_wrote_is_never_restored", &stage, |lab, stage| {
+        stage.case("a_record_that_a_tenant_wrote_is_never_restored", |lab, stage| {
             Box::pin(tenants::a_record_that_a_tenant_wrote_is_never_restored(lab, stage))
         }),
-        case("the_manager_asks_for_nothing_it_may_not_have", &stage, |lab, stage| {
+        stage.case("the_manager_asks_for_nothing_it_may_not_have", |lab, stage| {
             Box::pin(rights::the_manager_asks_for_nothing_it_may_not_have(lab, stage))
         }),
-        case("uninstall_leaves_every_pod_running", &stage, |lab, stage| {
+        stage.case("uninstall_leaves_every_pod_running", |lab, stage| {
             Box::pin(removal::uninstall_leaves_every_pod_running(lab, stage))
         }),
     ];
+    // It ends with its last case, before the lab does.
     drop(stage);
     harness::run(stage::options(), cases)
 }

@@ -14,7 +14,7 @@ use super::attended;
 use super::deploy::NewRecord;
 use super::exit::{Exit, Failure};
 use super::put_back::{NOT_ROLLED_BACK, native, put_back, put_back_numbered, template_of};
-use super::service::{PLACEHOLDER, Service, Standing, phase};
+use super::service::{Service, Standing, phase, reason};
 use super::session::Session;
 
 /// How often a decision is written again because the release's record changed meanwhile.
@@ -53,7 +53,7 @@ impl Verdict {
 /// # Errors
 /// Refuses when there is nothing to keep, or somebody decided otherwise before.
 pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Exit, Failure> {
-    if ["", PLACEHOLDER].contains(&args.because.trim()) {
+    if reason(Some(&args.because)).is_none() {
         return Err(
             Failure::refused("--because gives no reason").hint("say why: it is recorded with your name")
         );
@@ -149,9 +149,8 @@ fn needs_human(release: &AppRelease) -> bool {
 /// rejected last and came after what runs.
 fn default_release(service: &Service) -> Option<&AppRelease> {
     let asked = || service.current().filter(|release| needs_human(release));
-    let held = || service.rejected().find(|release| release.status.held == Some(true));
     let last = || service.rejected().rfind(|release| service.is_news(release));
-    service.in_flight().or_else(asked).or_else(held).or_else(last)
+    service.in_flight().or_else(asked).or_else(|| service.held()).or_else(last)
 }
 
 /// The number that a person typed.
@@ -201,8 +200,7 @@ pub(super) async fn abort_release(
         return Err(Failure::refused(format!("{} {word} is being rolled back already", service.name))
             .hint(format!("`{}`", service.command_on("explain", &word))));
     }
-    let because =
-        because.filter(|text| !["", PLACEHOLDER].contains(&text.trim())).unwrap_or("no reason given");
+    let because = reason(because).unwrap_or("no reason given");
     decide(session, service, release, Verdict::RollBack, because).await?;
     session.say(&format!("{} {word} aborted", service.name))?;
     session.tell(NOT_ROLLED_BACK);

@@ -12,7 +12,7 @@ use trimtab_units::template_hash;
 
 use super::args::DeployArgs;
 use super::exit::{Exit, Failure};
-use super::service::{PLACEHOLDER, Service, Standing, text, typed};
+use super::service::{PLACEHOLDER, Service, Standing, reason, text, typed};
 use super::session::Session;
 use super::{attended, wait};
 
@@ -106,7 +106,7 @@ async fn claimed(
     let own = service.container(&session.api, None).await.unwrap_or_default();
     let record = NewRecord {
         image: if own == container { args.image.clone() } else { service.image(&own) },
-        reason: args.because.clone().filter(|reason| !["", PLACEHOLDER].contains(&reason.trim())),
+        reason: reason(args.because.as_deref()).map(str::to_owned),
         rollback_to: None,
         actor: session.actor().await,
         decision: None,
@@ -124,7 +124,7 @@ async fn claimed(
     settle(session, service, &release, written, shows).await?;
     session.say(&format!("{} {word}", service.name))?;
     if service.deployment.pointer("/spec/paused") == Some(&json!(true)) {
-        match service.rejected().find(|release| release.status.held == Some(true)) {
+        match service.held() {
             Some(held) => session.tell(&format!(
                 "the rejected {} is held; {word} passes once the manager has seen that it is another template",
                 release_word(held.spec.number)

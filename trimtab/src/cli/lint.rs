@@ -59,8 +59,9 @@ pub async fn lint(
     let mut checked = 0;
     for file in &args.files {
         let text = read(file)?;
-        checked += documents(&text).iter().flatten().filter(|document| plural(document).is_some()).count();
-        let mut found = check(&text);
+        let read = documents(&text);
+        checked += read.iter().flatten().filter(|document| plural(document).is_some()).count();
+        let mut found = faults(read);
         if let Some(prometheus) = &prometheus {
             found.extend(ask(prometheus, &text).await);
         }
@@ -107,7 +108,11 @@ fn read(file: &str) -> Result<String, Failure> {
 /// What is wrong with the documents of a text. Kinds that are not ours are passed over.
 #[must_use]
 pub fn check(text: &str) -> Vec<Found> {
-    match documents(text) {
+    faults(documents(text))
+}
+
+fn faults(read: Result<Vec<Located>, (u64, String)>) -> Vec<Found> {
+    match read {
         Ok(documents) => documents.iter().flat_map(check_document).collect(),
         Err((line, cause)) => vec![Found { line, weight: Weight::Problem, path: String::new(), cause }],
     }

@@ -126,7 +126,7 @@ fn destination<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppR
         }
         return Ok(release);
     }
-    if let Some(held) = service.rejected().find(|release| release.status.held == Some(true)) {
+    if let Some(held) = service.held() {
         let (runs, held) = (release_word(current), release_word(held.spec.number));
         return Err(Failure::refused(format!(
             "{} runs {runs} already: the rejected {held} is held and touches no pod",

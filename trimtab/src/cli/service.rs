@@ -23,6 +23,11 @@ use super::whereabouts;
 /// What printed commands say where a person has to write something.
 pub(super) const PLACEHOLDER: &str = "...";
 
+/// The reason that a person gave, if it is one: a command that was pasted as it was printed gives none.
+pub(super) fn reason(because: Option<&str>) -> Option<&str> {
+    because.filter(|text| !["", PLACEHOLDER].contains(&text.trim()))
+}
+
 /// What the manager says of records of a service that do not count; only it has the key that tells.
 #[must_use]
 pub fn uncounted(app: &ManagedApp) -> Option<&Condition> {
@@ -192,6 +197,12 @@ impl Service {
             let remembered = self.is_news(release) || told.contains(&release.spec.number);
             remembered && phase(release) == ReleasePhase::RolledBack
         })
+    }
+
+    /// The rejected release whose template is held.
+    #[must_use]
+    pub fn held(&self) -> Option<&AppRelease> {
+        self.rejected().find(|release| release.status.held == Some(true))
     }
 
     /// Whether a release is newer than the one that was kept last.

@@ -136,8 +136,7 @@ fn overtaken(old: &Release, word: &str) -> (ReleasePhase, String) {
             (ReleasePhase::Superseded, format!("replaced by {word}; {kept}"))
         }
         Some(decision) if old.status.phase == ReleasePhase::Judging => {
-            let ordered = format!("rolled back by {}: {}", decision.actor, decision.because);
-            (ReleasePhase::RolledBack, format!("{ordered}; replaced by {word}"))
+            (ReleasePhase::RolledBack, format!("{}; replaced by {word}", decision.outcome()))
         }
         _ if old.status.phase == ReleasePhase::RollingBack => {
             (ReleasePhase::RolledBack, format!("{}; replaced by {word}", old.status.summary))

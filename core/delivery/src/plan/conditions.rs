@@ -6,7 +6,6 @@ use trimtab_workload::Target;
 use super::claim::Refusal;
 use super::roster::Roster;
 use crate::app::Condition;
-use crate::command;
 use crate::snapshot::{Binding, Snapshot};
 
 /// Records that do not count, counted at most.
@@ -71,8 +70,7 @@ pub(super) fn conditions(
 /// Why nothing goes on before somebody acts, if that is so.
 fn stopped(snapshot: &Snapshot<'_>, roster: &Roster, target: &Target) -> Option<Condition> {
     let asked = roster.asked().map(|asked| {
-        let app = snapshot.app;
-        let explain = command::trimtab(&format!("explain {}", app.name), &app.namespace);
+        let explain = snapshot.app.command("explain");
         format!("{asked}; `{explain}` says what was seen and what it waits for")
     });
     let paused = target.paused_by_others().map(|manager| {
@@ -121,7 +119,7 @@ fn rules_bound(snapshot: &Snapshot<'_>) -> Option<Condition> {
         let message = format!(
             "no series for {}; `{}` tells what is looked for",
             missed.join(", "),
-            command::trimtab(&format!("rules {}", snapshot.app.name), &snapshot.app.namespace)
+            snapshot.app.command("rules")
         );
         Condition::new("RulesBound", false, Reason::RuleUnbound, message)
     })

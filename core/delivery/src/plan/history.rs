@@ -67,16 +67,15 @@ fn close_pending(builder: &mut PlanBuilder<'_>, target: &Target, release: &Relea
     let hash = Some(target.template_hash.as_str());
     let runs = builder.snapshot.current().filter(|current| current.template_hash.as_deref() == hash);
     let named = target.release_annotation == Some(release.number) && release.may_be(&target.image);
-    match runs {
-        // Its template is there, however late anybody looks, or a person still has a finger on it.
-        _ if named && (runs.is_none() || target.paused) => return,
-        // A number and its template are written together; what a person wants kept is brought back first.
-        Some(current) if named && release.keep_decision().is_none() => {
-            let word = release_word(current.number);
-            let summary = format!("nothing to release: its template is that of {word}, which was kept");
-            return builder.release_status(release, moved_to(release, ReleasePhase::Superseded, summary));
-        }
-        _ => {}
+    // Its template is there, however late anybody looks, or a person still has a finger on it.
+    if named && (runs.is_none() || target.paused) {
+        return;
+    }
+    // A number and its template are written together; what a person wants kept is brought back first.
+    if let Some(current) = runs.filter(|_| named && release.keep_decision().is_none()) {
+        let word = release_word(current.number);
+        let summary = format!("nothing to release: its template is that of {word}, which was kept");
+        return builder.release_status(release, moved_to(release, ReleasePhase::Superseded, summary));
     }
     let Some(created) = release.created_at else { return };
     let deadline = after(created, PENDING_MAX);

@@ -22,10 +22,7 @@ pub(super) fn judge(builder: &mut PlanBuilder<'_>, target: &Target, release: &Re
     }
     match &release.decision {
         Some(decision) if decision.keep == Keep::Keep => return keep_by_decision(builder, release, decision),
-        Some(decision) => {
-            let summary = format!("rolled back by {}: {}", decision.actor, decision.because);
-            return fail(builder, target, release, summary);
-        }
+        Some(decision) => return fail(builder, target, release, decision.outcome()),
         None => {}
     }
     let_pass(builder, target, Rejections::Known);

@@ -37,8 +37,7 @@ pub(super) fn keep(
 
 /// A person said to keep it; the pause, if there is one, is lifted once the record says so.
 pub(super) fn keep_by_decision(builder: &mut PlanBuilder<'_>, release: &Release, decision: &Decision) {
-    let summary = format!("kept by {}: {}", decision.actor, decision.because);
-    keep(builder, release, release.status.verdict, summary);
+    keep(builder, release, release.status.verdict, decision.outcome());
 }
 
 /// The verdict fell: what was found so far goes on record.

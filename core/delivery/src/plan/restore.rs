@@ -9,7 +9,6 @@ use super::hold::{Rejections, held_images};
 use super::keep::close;
 use super::limits::{CALLED_BACK_MAX, RESTORES_MAX};
 use super::situation::Promise;
-use crate::command;
 use crate::decision::Write;
 use crate::names::release_word;
 use crate::snapshot::{Decision, Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
@@ -59,7 +58,8 @@ pub(super) fn restore_with(
         if !release.status.needs_human {
             ask_for_a_person(builder, release, status, &note);
         }
-        let next = format!("`{} --because ...`, or another template", promote(builder));
+        let next =
+            format!("`{} --because ...`, or another template", builder.snapshot.app.command("promote"));
         return builder.waits(
             Reason::NothingToRestore,
             builder.record(release.number),
@@ -75,7 +75,8 @@ pub(super) fn restore_with(
             target.template_manager, status.restores
         );
         ask_for_a_person(builder, release, status, &note);
-        let next = format!("the writer to stop, or `{} --because ...`", promote(builder));
+        let next =
+            format!("the writer to stop, or `{} --because ...`", builder.snapshot.app.command("promote"));
         let subject = builder.record(release.number);
         return builder.waits(Reason::RestoresExhausted, subject, note, "does nothing more", next);
     }
@@ -83,11 +84,6 @@ pub(super) fn restore_with(
     let (saw, decided) =
         (format!("the Deployment holds {word}, which failed"), format!("restores the template of {back}"));
     builder.decided(Reason::Restoring, builder.record(release.number), saw, decided);
-}
-
-fn promote(builder: &PlanBuilder<'_>) -> String {
-    let app = builder.snapshot.app;
-    command::trimtab(&format!("promote {}", app.name), &app.namespace)
 }
 
 fn restore_and_count(
@@ -113,8 +109,7 @@ pub(super) fn written_over(builder: &mut PlanBuilder<'_>, target: &Target, relea
             bring_back(builder, target, release, CALLED_BACK_MAX);
         }
         Some(decision) if judging => {
-            let summary = format!("rolled back by {}: {}", decision.actor, decision.because);
-            fail(builder, target, release, summary);
+            fail(builder, target, release, decision.outcome());
         }
         _ if judging => match evidence(builder, target, release) {
             Some(Next::Fail { summary }) => fail(builder, target, release, summary),
@@ -144,8 +139,8 @@ fn bring_back(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release,
         status.summary = cannot_keep(builder, release, decision);
     } else {
         let app = builder.snapshot.app;
-        let abort = command::trimtab(&format!("abort {}", app.name), &app.namespace);
-        next = format!("`{} --because ...` to bring it back again, `{abort}`, or {next}", promote(builder));
+        let (promote, abort) = (app.command("promote"), app.command("abort"));
+        next = format!("`{promote} --because ...` to bring it back again, `{abort}`, or {next}");
     }
     let note = format!("{} keeps writing a rejected template over {word}", target.template_manager);
     ask_for_a_person(builder, release, status, &note);
@@ -160,7 +155,7 @@ fn bring_back(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release,
 
 /// A person called it back, and somebody took its template away each time: the record says so. Returns what it says.
 pub(super) fn cannot_keep(builder: &mut PlanBuilder<'_>, release: &Release, decision: &Decision) -> String {
-    let answer = format!("{} decided to keep it, and its template was taken away each time", decision.actor);
+    let answer = format!("{}, and its template was taken away each time", decision.wish());
     let saw = format!("{answer}: {}", decision.because);
     builder.decided(
         Reason::DecisionUndone,

@@ -73,13 +73,12 @@ pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &
         builder.wake_at(deadline);
     }
     let subject = builder.record(release.number);
-    let next = match target.paused_by_others() {
-        Some(_) => format!("`{}`", command::resume(&target.name, &snapshot.app.namespace)),
-        None => format!("the pods of {back}"),
-    };
-    let saw = match target.paused_by_others() {
-        Some(manager) => format!("{saw}, and {manager} paused the Deployment"),
-        None => saw,
+    let (saw, next) = match target.paused_by_others() {
+        Some(manager) => {
+            let resume = command::resume(&target.name, &snapshot.app.namespace);
+            (format!("{saw}, and {manager} paused the Deployment"), format!("`{resume}`"))
+        }
+        None => (saw, format!("the pods of {back}")),
     };
     builder.waits(Reason::Recovering, subject, saw, "waits", next);
 }
@@ -88,9 +87,7 @@ pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &
 pub(super) fn reverted(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
     let undone = format!("{} put the previous template back", target.template_manager);
     let (phase, summary) = match &release.decision {
-        Some(decision) if decision.keep == Keep::RollBack => {
-            (ReleasePhase::RollingBack, format!("rolled back by {}: {}", decision.actor, decision.because))
-        }
+        Some(decision) if decision.keep == Keep::RollBack => (ReleasePhase::RollingBack, decision.outcome()),
         Some(decision) => {
             let kept = format!("{} had decided to keep it: {}", decision.actor, decision.because);
             (ReleasePhase::Superseded, format!("{undone}; {kept}"))

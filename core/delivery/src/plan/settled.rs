@@ -42,8 +42,7 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
         ),
         None if current.status.needs_human => {
             let app = builder.snapshot.app;
-            let command = |verb: &str| command::trimtab(&format!("{verb} {}", app.name), &app.namespace);
-            let (rollback, promote) = (command("rollback"), command("promote"));
+            let (rollback, promote) = (app.command("rollback"), app.command("promote"));
             builder.waits(
                 Reason::RollbackFailed,
                 builder.record(current.number),
@@ -67,11 +66,10 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
 fn answer_decisions(builder: &mut PlanBuilder<'_>) {
     for release in builder.snapshot.own_releases().filter(|of| of.status.phase == ReleasePhase::RolledBack) {
         let Some(decision) = release.keep_decision() else { continue };
-        let answer = format!("{} decided to keep it: it passes when it is applied again", decision.actor);
-        let summary = &release.status.summary;
+        let (wish, summary) = (decision.wish(), &release.status.summary);
         // What was tried and undone is said already.
-        if !summary.contains(&format!("{} decided to keep it", decision.actor)) {
-            let summary = format!("{summary}; {answer}");
+        if !summary.contains(&wish) {
+            let summary = format!("{summary}; {wish}: it passes when it is applied again");
             builder.release_status(release, ReleaseStatus { summary, ..release.status.clone() });
         }
     }
@@ -105,8 +103,7 @@ pub(super) fn hold(builder: &mut PlanBuilder<'_>, target: &Target, release: &Rel
         write_hold(builder, target, AdmissionHold::Held, images, Pause::Leave);
     }
     if others || release.status.held {
-        let app = builder.snapshot.app;
-        let promote = command::trimtab(&format!("promote {} {word}", app.name), &app.namespace);
+        let promote = builder.snapshot.app.command_on("promote", release.number);
         return builder.waits(
             Reason::Held,
             builder.record(release.number),

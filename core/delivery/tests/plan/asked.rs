@@ -128,11 +128,7 @@ fn an_earlier_release_that_was_never_kept() {
 
 #[test]
 fn while_it_is_under_way() {
-    let fought = judging().runs("t1", 3).last(|release| {
-        release.status.phase = ReleasePhase::RollingBack;
-        release.status.summary = "rpc-errors: 30 % of 120".into();
-        release.status.verdict = Some(Verdict::Fail);
-        release.status.decided_at = Some(START);
+    let fought = judging().runs("t1", 3).failed("rpc-errors: 30 % of 120").last(|release| {
         release.status.restores = RESTORES_MAX;
         release.status.needs_human = true;
     });

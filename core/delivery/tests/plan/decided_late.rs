@@ -6,7 +6,7 @@ use trimtab_stats::Verdict;
 
 use crate::Service;
 use crate::check;
-use crate::service::{START, rejected, settled};
+use crate::service::{rejected, settled};
 
 /// `v3` is under way, and somebody keeps writing the rejected `v2` over it; a person was asked.
 fn written_over() -> Service {
@@ -62,13 +62,9 @@ fn over_a_release_that_a_rejected_template_was_written_over() {
         wake +720h
     ",
     );
-    let failed = written_over().last(|release| {
-        release.status.phase = ReleasePhase::RollingBack;
+    let failed = written_over().failed("rpc-errors: 30 %").last(|release| {
         release.status.needs_human = false;
         release.status.restores = 1;
-        release.status.decided_at = Some(START);
-        release.status.verdict = Some(Verdict::Fail);
-        release.status.summary = "rpc-errors: 30 %".into();
     });
     check(
         "it had failed before: it is not brought back",

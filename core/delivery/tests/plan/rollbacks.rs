@@ -1,14 +1,14 @@
 //! A release that fails: the previous template comes back, and stays.
 
 use trimtab_delivery::plan::RESTORES_MAX;
-use trimtab_delivery::snapshot::{Keep, ReleasePhase};
+use trimtab_delivery::snapshot::Keep;
 use trimtab_delivery::strategy::Rolling;
 use trimtab_stats::Verdict;
 use trimtab_workload::AdmissionHold;
 
 use crate::Service;
 use crate::check;
-use crate::service::{START, judging, rejected};
+use crate::service::{judging, rejected};
 
 fn failing() -> Service {
     judging().runs("t1", 2).runs("t2", 1).labelled().finds("rpc-errors", Verdict::Fail, "30 % of 120")
@@ -16,13 +16,7 @@ fn failing() -> Service {
 
 /// The verdict fell a moment ago; the template is still the failed one.
 fn rolling_back() -> Service {
-    failing().last(|release| {
-        release.status.phase = ReleasePhase::RollingBack;
-        release.status.summary = "rpc-errors: 30 % of 120".into();
-        release.status.verdict = Some(Verdict::Fail);
-        release.status.decided_at = Some(START);
-        release.status.restores = 1;
-    })
+    failing().failed("rpc-errors: 30 % of 120").last(|release| release.status.restores = 1)
 }
 
 /// The previous template is in the spec again.

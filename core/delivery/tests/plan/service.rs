@@ -241,6 +241,16 @@ impl Service {
         self
     }
 
+    /// The newest release failed a moment ago, and is being rolled back.
+    pub(crate) fn failed(self, summary: &str) -> Self {
+        self.last(|release| {
+            release.status.phase = ReleasePhase::RollingBack;
+            release.status.summary = summary.into();
+            release.status.verdict = Some(Verdict::Fail);
+            release.status.decided_at = Some(START);
+        })
+    }
+
     pub(crate) fn decides(self, keep: Keep) -> Self {
         let decision = Decision { keep, actor: "ana".into(), because: "I say so".into() };
         self.last(|release| release.decision = Some(decision))

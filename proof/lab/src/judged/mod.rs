@@ -6,6 +6,7 @@
 
 mod manifest;
 mod round;
+mod scene;
 mod table;
 
 use std::collections::BTreeMap;
@@ -14,9 +15,11 @@ use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 pub use self::manifest::{managed_app, workload};
 pub use self::round::{Expected, Kind, Round, RoundResult};
+pub use self::scene::{Scene, Shared};
 pub(crate) use self::table::median;
 pub use self::table::{Promise, table};
 use crate::access::{Access, User};
@@ -218,6 +221,12 @@ fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
         rest.split_once(", value: \"")
     };
     MANIFEST.lines().filter_map(variable)
+}
+
+/// A text within an object; empty when it is not there.
+#[must_use]
+pub fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Who a manager is in the lease.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::manifest::{managed_app, workload};
+use super::text;
 use crate::lab::Lab;
 use crate::load::{LoadPlan, LoadReport};
 
@@ -165,10 +166,6 @@ fn word(expected: Expected) -> &'static str {
         Expected::Kept => "Kept",
         Expected::RolledBack => "RolledBack",
     }
-}
-
-fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Watches pods and the newest release until the release has ended, one way or the other.

@@ -1,16 +1,14 @@
 //! The crowd: its services, its receiver, and what the records say of its messages.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use futures::future::{LocalBoxFuture, try_join_all};
+use anyhow::{Context, Result, bail, ensure};
+use futures::future::try_join_all;
 use serde_json::Value;
-use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
-use trimtab_lab::judged::{Site, managed_app, workload};
-use trimtab_lab::{Case, Lab, Received, Receiver};
+use trimtab_lab::judged::{Scene, Site, managed_app, text, workload};
+use trimtab_lab::{Lab, Received, Receiver};
 
 const NAMESPACE: &str = "crowd";
 /// Services that release at once.
@@ -36,30 +34,7 @@ pub(crate) struct Crowd {
     rounds: usize,
 }
 
-/// The crowd, once the first case has set it.
-pub(crate) type Shared = Rc<Mutex<Option<Crowd>>>;
-
-/// A case with the crowd, which the first one sets.
-pub(crate) fn case(
-    name: &str,
-    shared: &Shared,
-    run: impl for<'a> FnOnce(&'a mut Lab, &'a mut Crowd) -> LocalBoxFuture<'a, Result<()>> + 'static,
-) -> Case {
-    let shared = Rc::clone(shared);
-    Case::new(name, move |lab| {
-        Box::pin(async move {
-            let mut crowd = shared.lock().await;
-            if crowd.is_none() {
-                *crowd = Some(Crowd::set(lab).await?);
-            }
-            let crowd = crowd.as_mut().context("was set above")?;
-            let outcome = run(lab, crowd).await;
-            outcome.map_err(|error| anyhow!("{error:#}\n{}", crowd.site.tail()))
-        })
-    })
-}
-
-impl Crowd {
+impl Scene for Crowd {
     async fn set(lab: &Lab) -> Result<Self> {
         let site = Site::prepare(lab).await?;
         let receiver = Receiver::start().await?;
@@ -81,6 +56,12 @@ impl Crowd {
         Ok(Self { site, receiver, rounds: 0 })
     }
 
+    fn site(&mut self) -> &mut Site {
+        &mut self.site
+    }
+}
+
+impl Crowd {
     /// Every service releases.
     pub(crate) async fn ship(&mut self, lab: &Lab) -> Result<()> {
         self.rounds += 1;
@@ -148,8 +129,4 @@ fn names() -> impl Iterator<Item = String> {
 async fn list(lab: &Lab, plural: &str) -> Result<Vec<Value>> {
     let list = lab.get(&format!("/apis/trimtab.dev/v1alpha1/namespaces/{NAMESPACE}/{plural}")).await?;
     list["items"].as_array().cloned().context("a list has items")
-}
-
-fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

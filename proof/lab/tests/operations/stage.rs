@@ -1,15 +1,13 @@
 //! What the cases share: one site, a receiver of messages, and services that get traffic from the beginning, so that
 //! what is usual for them is known by the time that they are needed.
 
-use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
-use futures::future::LocalBoxFuture;
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use tokio::sync::Mutex;
-use trimtab_lab::judged::{self, MANAGER_USER, Site, managed_app, workload};
-use trimtab_lab::{Case, Lab, LabOptions, Load, LoadPlan, Receiver};
+pub(crate) use trimtab_lab::judged::text;
+use trimtab_lab::judged::{self, MANAGER_USER, Scene, Site, managed_app, workload};
+use trimtab_lab::{Lab, LabOptions, Load, LoadPlan, Receiver};
 
 use crate::series;
 
@@ -43,9 +41,6 @@ pub(crate) struct Stage {
     loads: Vec<Load>,
 }
 
-/// The stage, once the first case has set it.
-pub(crate) type Shared = Rc<Mutex<Option<Stage>>>;
-
 /// A lab in which the API server writes down what the manager asks for.
 pub(crate) fn options() -> Result<LabOptions> {
     let mut options = judged::options()?;
@@ -53,31 +48,7 @@ pub(crate) fn options() -> Result<LabOptions> {
     Ok(options)
 }
 
-/// A case on the stage, which the first one sets.
-pub(crate) fn case(
-    name: &str,
-    shared: &Shared,
-    run: impl for<'a> FnOnce(&'a Lab, &'a mut Stage) -> LocalBoxFuture<'a, Result<()>> + 'static,
-) -> Case {
-    let shared = Rc::clone(shared);
-    Case::new(name, move |lab| {
-        Box::pin(async move {
-            let mut stage = shared.lock().await;
-            if stage.is_none() {
-                *stage = Some(Stage::set(lab).await?);
-            }
-            let stage = stage.as_mut().context("was set above")?;
-            // A case that failed between killing a manager and starting it takes no other case with it.
-            if stage.site.is_deserted() {
-                stage.site.start(lab).await?;
-            }
-            let outcome = run(lab, stage).await;
-            outcome.map_err(|error| anyhow!("{error:#}\n{}", stage.site.tail()))
-        })
-    })
-}
-
-impl Stage {
+impl Scene for Stage {
     async fn set(lab: &Lab) -> Result<Self> {
         let site = Site::prepare(lab).await?;
         let receiver = Receiver::start().await?;
@@ -108,6 +79,12 @@ impl Stage {
         Ok(Self { site, receiver, loads })
     }
 
+    fn site(&mut self) -> &mut Site {
+        &mut self.site
+    }
+}
+
+impl Stage {
     /// Ends all traffic.
     pub(crate) fn stop_traffic(&mut self) {
         self.loads.clear();
@@ -157,7 +134,6 @@ pub(crate) async fn app(lab: &Lab, name: &str) -> Result<Value> {
     lab.get(&format!("/apis/trimtab.dev/v1alpha1/namespaces/{NAMESPACE}/managedapps/{name}")).await
 }
 
-/// An AppRelease.
 /// Status and message of a condition of a service; empty where it has none.
 pub(crate) async fn condition(lab: &Lab, name: &str, kind: &str) -> Result<(String, String)> {
     let app = app(lab, name).await?;
@@ -166,6 +142,7 @@ pub(crate) async fn condition(lab: &Lab, name: &str, kind: &str) -> Result<(Stri
     Ok((text(&found, "/status").to_owned(), text(&found, "/message").to_owned()))
 }
 
+/// An AppRelease.
 pub(crate) async fn release(lab: &Lab, name: &str) -> Result<Value> {
     lab.get(&format!("/apis/trimtab.dev/v1alpha1/namespaces/{NAMESPACE}/appreleases/{name}")).await
 }
@@ -173,11 +150,6 @@ pub(crate) async fn release(lab: &Lab, name: &str) -> Result<Value> {
 /// A Deployment.
 pub(crate) async fn deployment(lab: &Lab, name: &str) -> Result<Value> {
     lab.get(&format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}")).await
-}
-
-/// A text within an object; empty when it is not there.
-pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The items of a list.
