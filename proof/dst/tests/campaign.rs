@@ -71,10 +71,10 @@ fn a_seed_gives_the_same_bytes_and_a_script_the_same_story() {
 const PLANTED: [(Planted, Oracle, u64); 8] = [
     (Planted::TellsTwice, Oracle::ToldOnce, 1),
     (Planted::Restless, Oracle::QuietAtRest, 1),
-    (Planted::DeafToDecisions, Oracle::DecisionsCount, 1),
+    (Planted::DeafToDecisions, Oracle::DecisionsCount, 130),
     (Planted::WritesOutliveTheLease, Oracle::OneWriter, 7),
     (Planted::DecidesOnOldLists, Oracle::QuietAtRest, 17),
-    (Planted::LosesEarlyDecisions, Oracle::EveryReleaseEnds, 1),
+    (Planted::LosesEarlyDecisions, Oracle::EveryReleaseEnds, 2),
     (Planted::ForgetsTheJudged, Oracle::EveryReleaseEnds, 4),
     (Planted::NeverHolds, Oracle::QuietAtRest, 26),
 ];

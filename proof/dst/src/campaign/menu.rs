@@ -9,6 +9,8 @@ pub enum Act {
     DeployGood,
     /// A version that fails most of its requests.
     DeployBad,
+    /// A version that fails few of its requests: it is out for a while before that is known.
+    DeploySlowlyBad,
     /// A version that crashes.
     DeployCrashing,
     /// A deploy is numbered first, as `trimtab deploy` does.
@@ -21,12 +23,16 @@ pub enum Act {
     Keep,
     /// A person rolls the newest release back.
     RollBack,
+    /// A person goes back to an earlier release.
+    GoBack,
     /// A person pauses the Deployment, and resumes it.
     Pause,
     /// Somebody scales.
     Scale,
     /// The service is unclaimed, and claimed again.
     Unclaim,
+    /// Somebody names the Deployment in a second ManagedApp, whose name comes first, and takes it away again.
+    SecondService,
     /// The watch is made longer or shorter.
     EditWatch,
     /// The strategy is changed.

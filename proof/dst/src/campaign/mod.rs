@@ -10,6 +10,7 @@ mod shrink;
 mod story;
 
 use std::fmt::Write as _;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use trimtab_sim::Sim;
@@ -29,6 +30,8 @@ const END: [&str; 2] = ["end faults", "settle"];
 const WRITES_MAX: u64 = 20_000;
 /// How often that is looked at.
 const WRITES_LOOK: Duration = Duration::from_secs(1);
+/// How long a story may take in real time; it takes about a second.
+const STUCK_AFTER: Duration = Duration::from_secs(300);
 /// Marks the line of a script that names the seed of its world.
 const SEED_MARK: &str = "# seed ";
 
@@ -102,12 +105,33 @@ pub struct Outcome {
 /// When the system refuses a runtime.
 #[must_use]
 pub fn run(case: &Case, planted: Option<Planted>) -> Outcome {
+    let _watchdog = Watchdog::of(case);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .expect("a runtime of one thread needs nothing but memory");
     runtime.block_on(play(case, planted))
+}
+
+/// Where somebody is busy without end, no time passes in the world, and nothing in it can end the story. This ends the process,
+/// and says which story it was, unless it is dropped in time.
+struct Watchdog {
+    _alive: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    fn of(case: &Case) -> Self {
+        let (alive, dropped) = mpsc::channel::<()>();
+        let script = case.script("no time passes any more: somebody is busy without end");
+        std::thread::spawn(move || {
+            if dropped.recv_timeout(STUCK_AFTER) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("this story does not end; `campaign --replay FILE` runs it:\n{script}");
+                std::process::exit(1);
+            }
+        });
+        Self { _alive: alive }
+    }
 }
 
 /// Returns once managers have written more than anything needs: they would never let the story end.

@@ -48,6 +48,9 @@ const ACTS: [Act; 24] = [
     Act::KillManager,
 ];
 
+/// Acts that now and then follow another one.
+const AFTERWARDS: [Act; 4] = [Act::GoBack, Act::GoBack, Act::SecondService, Act::DeploySlowlyBad];
+
 /// How versions crash.
 const CRASHES: [&str; 4] = ["-panic5s", "-panic20s", "-oom15s", "-neverready"];
 /// How a Deployment behaves that is made again.
@@ -102,8 +105,15 @@ pub(crate) fn draw(seed: u64, menu: &Menu) -> Vec<String> {
         }
         let mut draw = Draw::new(seed, format!("step {step}"));
         let which = draw.below(actors.len());
-        act(&mut draw, &mut actors[which], menu, &mut lines);
+        let first = *draw.pick(&ACTS);
+        act(first, &mut draw, &mut actors[which], menu, &mut lines);
         lines.push(pace(&mut draw));
+        let mut more = Draw::new(seed, format!("after step {step}"));
+        if more.chance(0.2) {
+            let next = *more.pick(&AFTERWARDS);
+            act(next, &mut more, &mut actors[which], menu, &mut lines);
+            lines.push(pace(&mut more));
+        }
     }
     lines
 }
@@ -116,8 +126,7 @@ fn pace(draw: &mut Draw) -> String {
     format!("advance {}s", draw.pick(&[1, 3, 7, 12, 20, 35, 60, 90, 150]))
 }
 
-fn act(draw: &mut Draw, actor: &mut Actor, menu: &Menu, lines: &mut Vec<String>) {
-    let act = *draw.pick(&ACTS);
+fn act(act: Act, draw: &mut Draw, actor: &mut Actor, menu: &Menu, lines: &mut Vec<String>) {
     let name = actor.name;
     let mut drawn = match act {
         Act::DeployGood => {
@@ -126,6 +135,11 @@ fn act(draw: &mut Draw, actor: &mut Actor, menu: &Menu, lines: &mut Vec<String>)
         }
         Act::DeployBad => {
             let image = actor.next("-errors60");
+            actor.bad = Some(image.clone());
+            vec![ship(draw, menu, name, &image)]
+        }
+        Act::DeploySlowlyBad => {
+            let image = actor.next("-errors8");
             actor.bad = Some(image.clone());
             vec![ship(draw, menu, name, &image)]
         }
@@ -141,6 +155,14 @@ fn act(draw: &mut Draw, actor: &mut Actor, menu: &Menu, lines: &mut Vec<String>)
         Act::Undo => vec![format!("undo {name}")],
         Act::Keep => vec![format!("decide {name} newest keep because I said so")],
         Act::RollBack => vec![format!("decide {name} newest roll-back because I said so")],
+        Act::GoBack => vec![format!("rollback {name} to v{}", draw.between(1, actor.versions))],
+        Act::SecondService => {
+            let second = format!("a-{name}");
+            let spec = format!("spec: {{target: {{name: {name}}}}}\n.");
+            let head = format!("kind: ManagedApp\nmetadata: {{name: {second}, namespace: shop}}");
+            let object = format!("object <<\napiVersion: {}\n{head}\n{spec}", trimtab_api::API_VERSION);
+            vec![object, pace(draw), format!("unclaim {second}")]
+        }
         Act::Pause => {
             vec![format!("pause {name} by kubectl"), pace(draw), format!("resume {name} by kubectl")]
         }

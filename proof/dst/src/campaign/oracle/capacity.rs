@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use trimtab_sim::StoreChange;
 
@@ -10,11 +11,16 @@ use super::{Oracle, Violation, image_of, text, violation};
 /// What tags of images that take themselves down contain: such a pod counts as long as it is there.
 const UNAVAILABLE_BY_ITSELF: [&str; 6] = ["panic", "oom", "neverready", "nopull", "slowstart", "dberrors"];
 
+/// How long Kubernetes takes, in the middle of a rollout, to follow a number that changed.
+const SCALING: SignedDuration = SignedDuration::from_secs(30);
+
 #[derive(Default)]
 struct Wanted {
     replicas: u64,
     /// Replicas that the strategy lets be away.
     may_be_away: u64,
+    /// When that number changed last.
+    scaled_at: Option<Timestamp>,
     /// Whether that many were there since the number last changed.
     reached: bool,
     fell: bool,
@@ -48,6 +54,7 @@ impl Capacity {
         // Scaling in mid-rollout takes pods of both sets, ready or not: that is Kubernetes' own doing.
         if replicas != wanted.replicas {
             wanted.reached = false;
+            wanted.scaled_at = Some(change.at);
         }
         wanted.replicas = replicas;
         wanted.may_be_away = may_be_away(object, replicas);
@@ -76,8 +83,10 @@ impl Capacity {
         let there =
             of_service.filter(|((_, pod), counts)| **counts && !wanted.orphans.contains(pod)).count() as u64;
         let needed = wanted.replicas.saturating_sub(wanted.may_be_away);
+        let settled = |scaled: Timestamp| change.at.duration_since(scaled) >= SCALING;
         if there >= needed {
-            wanted.reached = true;
+            // Kubernetes has not taken the surplus away yet while the number has just changed.
+            wanted.reached |= wanted.scaled_at.is_none_or(settled);
             wanted.fell = false;
             return None;
         }

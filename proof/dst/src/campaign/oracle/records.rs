@@ -15,17 +15,23 @@ pub(super) struct Record {
     /// Of the ManagedApp that owns it.
     owner: String,
     pub(super) number: u64,
+    /// What it was compared with.
+    previous: Option<u64>,
     pub(super) image: String,
     pub(super) phase: String,
     pub(super) summary: String,
     pub(super) needs_human: bool,
+    /// Whether the record says that it failed.
+    pub(super) failed: bool,
+    /// How often a template was put back for it.
+    pub(super) restores: u64,
     pub(super) gone: bool,
     /// What a person decided, while it can still happen.
     pub(super) binding: Option<&'static str>,
     pub(super) decided: bool,
     /// Whether a person decided to keep it.
     pub(super) wanted: bool,
-    low_evidence: bool,
+    pub(super) low_evidence: bool,
 }
 
 impl Record {
@@ -34,10 +40,13 @@ impl Record {
             app: text(object, "/spec/app").to_owned(),
             owner: text(object, "/metadata/ownerReferences/0/uid").to_owned(),
             number: object["spec"]["number"].as_u64().unwrap_or_default(),
+            previous: object["spec"]["previous"].as_u64(),
             image: text(object, "/spec/image").to_owned(),
             phase: text(object, "/status/phase").to_owned(),
             summary: text(object, "/status/summary").to_owned(),
             needs_human: object["status"]["needsHuman"] == true,
+            failed: text(object, "/status/verdict") == "Fail",
+            restores: object["status"]["restores"].as_u64().unwrap_or_default(),
             decided: object["spec"]["decision"].is_object(),
             wanted: text(object, "/spec/decision/verdict") == "Keep",
             low_evidence: object["status"]["lowEvidence"] == true,
@@ -68,6 +77,13 @@ pub(super) struct Records {
 impl Records {
     pub(super) fn all(&self) -> impl Iterator<Item = &Record> {
         self.by_uid.values()
+    }
+
+    /// Whether the old pods of a release failed as well, because a person had kept them.
+    pub(super) fn was_compared_with_bad(&self, record: &Record) -> bool {
+        let mut before =
+            self.all().filter(|other| other.app == record.app && Some(other.number) == record.previous);
+        before.any(|other| other.image.contains('-'))
     }
 
     /// Whether a template with this image failed, whatever became of its record.
@@ -165,10 +181,8 @@ fn flipped(change: &StoreChange, old: &Record, new: &Record) -> Option<Violation
         // A rejected template that nothing held is put away again.
         "RolledBack" => new.phase == "RollingBack",
         "Superseded" => false,
-        // Nothing is restored on another Deployment than the one that it was released to.
-        "RollingBack" if new.phase == "Superseded" => {
-            new.summary.contains("is not the one that it was released to")
-        }
+        // Nothing is restored on another Deployment than the one that it was released to, or for a service that is left alone.
+        "RollingBack" if new.phase == "Superseded" => new.summary.contains("; not followed to its end: "),
         "RollingBack" => !matches!(new.phase.as_str(), "Judging" | "Pending"),
         "Judging" => new.phase != "Pending",
         _ => true,
