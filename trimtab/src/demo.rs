@@ -51,6 +51,13 @@ async fn live(args: &DemoArgs) -> Result<Exit, Failure> {
     let stop = stop_on_signals()?;
     let voice = Voice::default();
     let mut stage = Stage::set(&StageOptions { epoch: whole_second(epoch), ..StageOptions::seeded(SEED) });
+    if !args.listen.ip().is_loopback() {
+        return Err(Failure::usage(format!(
+            "--listen {} is no loopback address: whoever reaches it may do anything",
+            args.listen
+        ))
+        .hint("choose one such as 127.0.0.1:0"));
+    }
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         Failure::error(format!("cannot listen on {}: {error}", args.listen))
             .hint("choose another address with --listen")
@@ -59,10 +66,10 @@ async fn live(args: &DemoArgs) -> Result<Exit, Failure> {
     let path = args.write_kubeconfig.clone().unwrap_or_else(default_kubeconfig);
     let kubeconfig = KubeconfigFile::write(path, &format!("http://{address}"))?;
     tokio::spawn(stage.sim.clone().serve(listener, std::future::pending()));
-    tokio::spawn(govern(args.speed.max(1)));
+    tokio::spawn(govern(args.speed));
     voice.say(&format!(
         "a simulated cluster runs at {}x speed on http://{address}; try in another terminal:",
-        args.speed.max(1)
+        args.speed
     ));
     voice.say(&format!("   export KUBECONFIG={}", kubeconfig.path.display()));
     voice.say("   kubectl get deployments,managedapps -n shop");
@@ -135,7 +142,9 @@ impl KubeconfigFile {
             "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "you", "namespace": "shop"}}],
         })
         .to_string();
-        match std::fs::write(&path, &content) {
+        // One that is there may be somebody's own, and this one is removed at the end.
+        let new = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);
+        match new.and_then(|mut file| file.write_all(content.as_bytes())) {
             Ok(()) => Ok(Self { path, content }),
             Err(error) => Err(Failure::error(format!("cannot write {}: {error}", path.display()))
                 .hint("choose another file with --write-kubeconfig")),

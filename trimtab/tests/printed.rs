@@ -13,7 +13,7 @@ use trimtab::cli::args::Command;
 use support::Shop;
 
 /// Verbs of kubectl that are about the cluster or about files.
-const KUBECTL_ANYWHERE: [&str; 3] = ["apply", "config", "version"];
+const KUBECTL_ANYWHERE: [&str; 4] = ["cluster-info", "apply", "config", "version"];
 const KUBECTL: [&str; 11] =
     ["annotate", "auth", "create", "delete", "describe", "edit", "get", "label", "logs", "rollout", "set"];
 

@@ -147,3 +147,16 @@ fn the_demo_takes_its_kubeconfig_away() {
         }
     }
 }
+
+/// It may be the only one that somebody has.
+#[test]
+fn the_demo_leaves_a_kubeconfig_that_is_there() {
+    let folder = folder("own");
+    let own = folder.join("config");
+    std::fs::write(&own, "mine").expect("it can be written");
+    let arguments = ["demo", "--write-kubeconfig", &own.display().to_string()];
+    let output = program().args(arguments).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("choose another file with --write-kubeconfig"));
+    assert_eq!(std::fs::read_to_string(&own).expect("it is there"), "mine");
+}

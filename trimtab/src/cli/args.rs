@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use trimtab_units::GoDuration;
-use trimtab_units::names::{check_dns_label, check_dns_subdomain};
 
 use super::exit;
 use super::output::Form;
+use values::{image, label, matchers, name, prometheus_url, release, timeout};
 
 mod manager;
+pub(super) mod values;
 
 pub use manager::{LogFormat, ManagerArgs};
 
@@ -22,7 +23,8 @@ Claim a service once, then deploy it as often as you like:
 Every deploy has a number (payments v128). The new pods are judged against
 the old ones by rules: error rate, panics and crashes, database errors, and
 whatever your alerts say. A release that fails is rolled back by itself, and
-its template is held when somebody applies it again. A person always wins:
+its template is held when somebody applies it again. A person may decide
+otherwise at any time:
   trimtab promote payments -n shop --because \"the errors are the load test's\"
   trimtab abort payments -n shop --because \"refunds are stuck\"
   trimtab rollback payments -n shop --to v120
@@ -59,7 +61,7 @@ pub struct Globals {
     #[arg(long, global = true)]
     pub context: Option<String>,
     /// Namespace of the service; default is the context's
-    #[arg(short, long, global = true, value_parser = namespace)]
+    #[arg(short, long, global = true, value_parser = label)]
     pub namespace: Option<String>,
     /// Form of the data on stdout; default is a table
     #[arg(short, long, global = true, value_name = "FORM")]
@@ -146,16 +148,16 @@ pub struct DeployArgs {
     #[arg(value_parser = name)]
     pub service: String,
     /// Image to deploy
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", value_parser = image)]
     pub image: String,
     /// Container that gets the image; default is the service container
-    #[arg(long)]
+    #[arg(long, value_parser = label)]
     pub container: Option<String>,
     /// Why, for the record
     #[arg(long, value_name = "TEXT", alias = "reason")]
     pub because: Option<String>,
-    /// Wait for the verdict, at most this long; the exit code tells it
-    #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    /// Wait for the verdict, at most this long, 1h if nothing is said; the exit code tells it
+    #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, require_equals = true, default_missing_value = "1h", value_parser = timeout)]
     pub wait: Option<GoDuration>,
 }
 
@@ -169,7 +171,7 @@ pub struct GetArgs {
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
     /// Deployments that are not claimed, too
-    #[arg(long)]
+    #[arg(long, conflicts_with = "service")]
     pub all: bool,
 }
 
@@ -180,7 +182,8 @@ pub struct ExplainArgs {
     #[arg(value_parser = name)]
     pub service: String,
     /// A release, such as v128
-    pub release: Option<String>,
+    #[arg(value_parser = release)]
+    pub release: Option<u64>,
 }
 
 /// Arguments of `rollback`.
@@ -190,16 +193,16 @@ pub struct RollbackArgs {
     #[arg(value_parser = name)]
     pub service: String,
     /// Release to bring back, such as v126; default is the one before
-    #[arg(long, value_name = "RELEASE")]
-    pub to: Option<String>,
+    #[arg(long, value_name = "RELEASE", value_parser = release)]
+    pub to: Option<u64>,
     /// Understood, so that whoever writes it is told to write --to
-    #[arg(hide = true)]
-    pub misplaced: Option<String>,
+    #[arg(hide = true, value_parser = release)]
+    pub misplaced: Option<u64>,
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub because: Option<String>,
-    /// Wait for what becomes of it, at most this long; the exit code tells it
-    #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    /// Wait for what becomes of it, at most this long, 1h if nothing is said; the exit code tells it
+    #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, require_equals = true, default_missing_value = "1h", value_parser = timeout)]
     pub wait: Option<GoDuration>,
 }
 
@@ -211,7 +214,8 @@ pub struct PromoteArgs {
     pub service: String,
     /// A release, such as v128; default is the one under way, then the one that is held, then the one
     /// that was rejected last
-    pub release: Option<String>,
+    #[arg(value_parser = release)]
+    pub release: Option<u64>,
     /// Why; recorded with your name
     #[arg(long, value_name = "TEXT")]
     pub because: String,
@@ -224,8 +228,8 @@ pub struct AbortArgs {
     #[arg(value_parser = name)]
     pub service: String,
     /// Understood, so that whoever writes it is told what abort acts on
-    #[arg(hide = true)]
-    pub release: Option<String>,
+    #[arg(hide = true, value_parser = release)]
+    pub release: Option<u64>,
     /// Why; recorded with your name
     #[arg(long, value_name = "TEXT")]
     pub because: Option<String>,
@@ -272,12 +276,13 @@ pub struct LintArgs {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
     /// Ask this Prometheus whether the series of every rule exist
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = prometheus_url)]
     pub prometheus_url: Option<String>,
     /// Matchers that narrow every query, such as cluster="eu-1", where one Prometheus knows several clusters
     #[arg(
         long,
         value_name = "MATCHERS",
+        value_parser = matchers,
         requires = "prometheus_url",
         default_value = "",
         hide_default_value = true
@@ -289,15 +294,16 @@ pub struct LintArgs {
 #[derive(Debug, Args)]
 pub struct InstallArgs {
     /// Image of the manager
-    #[arg(long, value_name = "REF", default_value = concat!("trimtab:", env!("CARGO_PKG_VERSION")))]
+    #[arg(long, value_name = "REF", value_parser = image, default_value = concat!("trimtab:", env!("CARGO_PKG_VERSION")))]
     pub image: String,
     /// Prometheus that measures releases; without it only restarts and kills are judged
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = prometheus_url)]
     pub prometheus_url: Option<String>,
     /// Matchers that narrow every query, such as cluster="eu-1", where one Prometheus knows several clusters
     #[arg(
         long,
         value_name = "MATCHERS",
+        value_parser = matchers,
         requires = "prometheus_url",
         default_value = "",
         hide_default_value = true
@@ -308,7 +314,7 @@ pub struct InstallArgs {
     pub watch_namespace: Vec<String>,
     /// Install one more manager, beside others in the same namespace: it looks after ManagedApps whose label
     /// trimtab.dev/instance has this value
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = label)]
     pub instance: Option<String>,
 }
 
@@ -316,7 +322,7 @@ pub struct InstallArgs {
 #[derive(Debug, Args)]
 pub struct UninstallArgs {
     /// Remove the manager of this instance alone, after its services were let go of; everything else stays
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = label)]
     pub instance: Option<String>,
     /// Do it
     #[arg(long)]
@@ -331,23 +337,12 @@ pub struct DemoArgs {
     #[arg(long)]
     pub once: bool,
     /// How much faster than real time the simulated cluster runs
-    #[arg(long, value_name = "FACTOR", default_value_t = 60)]
+    #[arg(long, value_name = "FACTOR", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub speed: u32,
     /// Loopback address on which kubectl and trimtab reach the simulated cluster; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub listen: std::net::SocketAddr,
-    /// Where to write the kubeconfig; default: a new file in the folder for temporary files
+    /// Where to write the kubeconfig, a file that does not exist yet; default: one in the folder for temporary files
     #[arg(long, value_name = "FILE")]
     pub write_kubeconfig: Option<PathBuf>,
-}
-
-/// The name of an object. An empty one, as of a variable that is not set, would stand for every object there is.
-fn name(text: &str) -> Result<String, String> {
-    check_dns_subdomain(text).map_err(|error| error.to_string())?;
-    Ok(text.to_owned())
-}
-
-fn namespace(text: &str) -> Result<String, String> {
-    check_dns_label(text).map_err(|error| error.to_string())?;
-    Ok(text.to_owned())
 }

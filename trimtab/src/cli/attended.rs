@@ -12,8 +12,8 @@ use trimtab_kube::api::Selector;
 use trimtab_kube::resource::LEASES;
 
 use super::install::workload;
+use super::objects::text;
 use super::output::age;
-use super::service::text;
 use super::session::Session;
 
 /// How long a lease may go without a renewal before its manager counts as gone. A leader renews every two seconds; the

@@ -12,8 +12,9 @@ use trimtab_units::names::check_label_value;
 
 use super::args::{ClaimArgs, ReleaseArgs, StrategyWord};
 use super::exit::{Exit, Failure};
+use super::objects::{list, text, typed};
 use super::output::{Form, objects};
-use super::service::{Service, list, text};
+use super::service::Service;
 use super::session::Session;
 use super::{attended, whereabouts};
 
@@ -22,7 +23,7 @@ use super::{attended, whereabouts};
 /// # Errors
 /// Refuses what the manager would refuse: no such Deployment, one that is managed by another, one that is claimed.
 pub async fn claim(session: &mut Session<'_>, args: &ClaimArgs) -> Result<Exit, Failure> {
-    let service = Service::read(&session.api, &session.namespace, &args.service).await?;
+    let service = Service::read(&session.api, session.clock.now(), &session.namespace, &args.service).await?;
     refuse(session, &service).await?;
     let object = manifest(&service, args.strategy);
     if args.dry_run {
@@ -30,14 +31,15 @@ pub async fn claim(session: &mut Session<'_>, args: &ClaimArgs) -> Result<Exit, 
         objects(session.out, form, &object)?;
         return Ok(Exit::Done);
     }
-    match session.api.create(MANAGED_APPS, Some(&service.namespace), &object).await {
-        Ok(_) => {}
+    let created = match session.api.create(MANAGED_APPS, Some(&service.namespace), &object).await {
+        Ok(created) => typed::<ManagedApp>(created)?,
         Err(ApiError::AlreadyExists { .. }) => return Err(claimed_already(&service)),
         Err(error) => return Err(error.into()),
-    }
+    };
     session.say(&format!("{} claimed", service.name))?;
     session.tell("what runs now becomes its first release; no pod is touched");
     session.hint(&format!("`{}`, then `{}`", service.command("get"), service.command("rules")));
+    attended::warn(session, Some(&created)).await;
     Ok(Exit::Done)
 }
 
@@ -96,6 +98,10 @@ fn manifest(service: &Service, strategy: Option<StrategyWord>) -> Value {
     })
 }
 
+/// What `release` deletes beside the service.
+const RECORDS_GO: &str =
+    "the records of its releases go with the service, and what they remember as rejected ships unjudged";
+
 /// Deletes the `ManagedApp` of a service; the manager takes its annotations off the Deployment.
 ///
 /// # Errors
@@ -108,7 +114,7 @@ pub async fn release(session: &mut Session<'_>, args: &ReleaseArgs) -> Result<Ex
         let there = session.api.get(DEPLOYMENTS, Some(&namespace), name).await?.is_some();
         return Err(Failure { exit: if there { Exit::Refused } else { failure.exit }, ..failure });
     };
-    let app: ManagedApp = super::service::typed(found)?;
+    let app: ManagedApp = typed(found)?;
     let phase = AppPhase::parse(&app.status.phase);
     let command = |verb: &str| command::trimtab(&format!("{verb} {name}"), &namespace);
     let target = app.spec.target.as_ref().map_or(name, |target| &target.name);
@@ -117,9 +123,10 @@ pub async fn release(session: &mut Session<'_>, args: &ReleaseArgs) -> Result<Ex
         delete(session, &namespace, &app).await?;
         session.say(&format!("{name} released"))?;
         session.tell(&format!(
-            "Deployment {namespace}/{target} is gone, so nothing else changes; the records of its releases go with the service"
+            "Deployment {namespace}/{target} does not exist, so nothing else changes; {RECORDS_GO}"
         ));
-        session.hint(&format!("when it is applied again, `{}` begins anew", command("claim")));
+        let claim = command::trimtab(&format!("claim {target}"), &namespace);
+        session.hint(&format!("when it is applied, `{claim}` begins anew"));
         return Ok(Exit::Done);
     }
     if phase == AppPhase::Held && !args.force {
@@ -145,7 +152,12 @@ pub async fn release(session: &mut Session<'_>, args: &ReleaseArgs) -> Result<Ex
     delete(session, &namespace, &app).await?;
     session.say(&format!("{name} released"))?;
     session.tell("its pods stay as they are; the manager takes its annotations off the Deployment");
-    attended::warn(session, Some(&app)).await;
+    session.tell(RECORDS_GO);
+    let (own, now) = (attended::instance(&app), session.clock.now());
+    let attended = attended::attended(&session.api, own, now).await;
+    if let Some(words) = attended.words(own, now).filter(|_| attended.by_nobody()) {
+        session.tell(&format!("{words}: the annotations stay until one does"));
+    }
     Ok(Exit::Done)
 }
 

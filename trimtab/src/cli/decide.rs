@@ -3,19 +3,21 @@
 use serde_json::{Value, json};
 use trimtab_api::AppRelease;
 use trimtab_delivery::command;
-use trimtab_delivery::names::{RELEASE_ANNOTATION, parse_release_word, release_word};
+use trimtab_delivery::names::{RELEASE_ANNOTATION, release_word};
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_kube::ApiError;
 use trimtab_kube::api::Patch;
 use trimtab_kube::kinds::APP_RELEASES;
 
+use super::args::values::reason;
 use super::args::{AbortArgs, PromoteArgs};
 use super::attended;
 use super::deploy::NewRecord;
 use super::exit::{Exit, Failure};
 use super::put_back::{NOT_ROLLED_BACK, native, put_back, put_back_numbered, template_of};
-use super::service::{Service, Standing, phase, reason};
+use super::service::{Service, Standing, phase};
 use super::session::Session;
+use super::wait::{Progress, progress};
 
 /// How often a decision is written again because the release's record changed meanwhile.
 const ATTEMPTS_MAX: usize = 5;
@@ -58,15 +60,14 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
             Failure::refused("--because gives no reason").hint("say why: it is recorded with your name")
         );
     }
-    let service = Service::read(&session.api, &session.namespace, &args.service).await?;
-    if service.standing() != Standing::Claimed {
-        let message = format!(
-            "{} is not claimed: nothing judges its deploys, so there is nothing to promote",
-            service.name
-        );
-        return Err(Failure::refused(message).hint(format!("`{}`", service.command("claim"))));
+    let service = Service::read(&session.api, session.clock.now(), &session.namespace, &args.service).await?;
+    match service.standing() {
+        Standing::Claimed => {}
+        Standing::Claiming => return Err(service.being_claimed()),
+        Standing::ClaimedBy(other) => return Err(service.claimed_by(&other, "promote", " --because ...")),
+        Standing::Unclaimed(why) => return Err(nothing_to_promote(&service, why.as_deref())),
     }
-    let release = promotable(&service, args.release.as_deref())?;
+    let release = promotable(&service, args.release)?;
     let aborted =
         release.spec.decision.as_ref().filter(|decision| decision.verdict == Verdict::RollBack.word());
     // Numbers only go up: what was rejected before another release was kept comes back under a new one.
@@ -85,6 +86,18 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
     Ok(Exit::Done)
 }
 
+fn nothing_to_promote(service: &Service, why: Option<&str>) -> Failure {
+    let name = &service.name;
+    match why {
+        Some(why) => Failure::refused(format!("{name} is not looked after: {why}"))
+            .hint(format!("`{}`", service.command("explain"))),
+        None => Failure::refused(format!(
+            "{name} is not claimed: nothing judges its deploys, so there is nothing to promote"
+        ))
+        .hint(format!("`{}`", service.command("claim"))),
+    }
+}
+
 /// Keeps what a person rolled back before, or what was rejected before the current release was kept: the template gets a
 /// new number, and the rejection is lifted with it.
 async fn promote_again(
@@ -94,6 +107,15 @@ async fn promote_again(
     because: &str,
 ) -> Result<Exit, Failure> {
     let template = template_of(service, release)?;
+    let old = release_word(release.spec.number);
+    if service.shows(release) && service.held().is_none() {
+        let message = format!(
+            "Deployment {}/{} holds the template of {old} already",
+            service.namespace,
+            service.target()
+        );
+        return Err(Failure::refused(message).hint(format!("`{}`", service.command("explain"))));
+    }
     let actor = session.actor().await;
     let record = NewRecord {
         image: release.spec.image.clone().unwrap_or_default(),
@@ -103,9 +125,12 @@ async fn promote_again(
         actor,
     };
     let again = put_back_numbered(session, service, &record, &template).await?;
-    let (old, new) = (release_word(release.spec.number), release_word(again.spec.number));
+    let new = release_word(again.spec.number);
     session.say(&format!("{} {new} kept by decision", service.name))?;
-    session.tell(&format!("{new} is {old} again, which was rolled back; its template is held no more"));
+    session.tell(&format!(
+        "{new} is {old} again, which was rolled back, and is deployed; its template is held no more"
+    ));
+    attended::warn(session, service.app.as_ref()).await;
     Ok(Exit::Done)
 }
 
@@ -116,9 +141,9 @@ fn decision(session: &Session<'_>, verdict: Verdict, actor: &str, because: &str)
     })
 }
 
-fn promotable<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRelease, Failure> {
+fn promotable(service: &Service, asked: Option<u64>) -> Result<&AppRelease, Failure> {
     let release = match asked {
-        Some(asked) => service.release(number(asked)?)?,
+        Some(asked) => service.release(asked)?,
         None => default_release(service).ok_or_else(|| {
             Failure::refused(format!("{} has no release under way and none rejected", service.name))
                 .hint(format!("`{}`", service.command("history")))
@@ -127,13 +152,13 @@ fn promotable<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRe
     if Verdict::Keep.applies_to(release) {
         return Ok(release);
     }
-    let message = format!(
-        "{} of {} is {}: there is nothing to promote",
-        release_word(release.spec.number),
-        service.name,
-        phase(release).word()
-    );
     let word = release_word(release.spec.number);
+    if phase(release) == ReleasePhase::Pending {
+        let message = format!("no manager has seen the template of {word} of {} yet", service.name);
+        return Err(Failure::refused(message).hint(format!("`{}`", service.command("explain"))));
+    }
+    let message =
+        format!("{word} of {} is {}: there is nothing to promote", service.name, phase(release).word());
     Err(Failure::refused(message).hint(if service.shows(release) {
         format!("it runs: `{}`", service.command_on("explain", &word))
     } else {
@@ -149,14 +174,7 @@ fn needs_human(release: &AppRelease) -> bool {
 /// rejected last and came after what runs.
 fn default_release(service: &Service) -> Option<&AppRelease> {
     let asked = || service.current().filter(|release| needs_human(release));
-    let last = || service.rejected().rfind(|release| service.is_news(release));
-    service.in_flight().or_else(asked).or_else(|| service.held()).or_else(last)
-}
-
-/// The number that a person typed.
-pub(super) fn number(word: &str) -> Result<u64, Failure> {
-    parse_release_word(word)
-        .ok_or_else(|| Failure::refused(format!("`{word}` is no release")).hint("write v128 or 128"))
+    service.in_flight().or_else(asked).or_else(|| service.held()).or_else(|| service.last_rejected())
 }
 
 /// Rolls back the release under way.
@@ -164,7 +182,7 @@ pub(super) fn number(word: &str) -> Result<u64, Failure> {
 /// # Errors
 /// Refuses when nothing is under way.
 pub async fn abort(session: &mut Session<'_>, args: &AbortArgs) -> Result<Exit, Failure> {
-    if let Some(release) = &args.release {
+    if let Some(release) = args.release.map(release_word) {
         let command = |words: String| command::trimtab(&words, &session.namespace);
         let message = format!("abort acts on the release under way, and takes no number such as {release}");
         return Err(Failure::usage(message).hint(format!(
@@ -173,13 +191,18 @@ pub async fn abort(session: &mut Session<'_>, args: &AbortArgs) -> Result<Exit, 
             command(format!("rollback {} --to {release}", args.service))
         )));
     }
-    let service = Service::read(&session.api, &session.namespace, &args.service).await?;
+    let service = Service::read(&session.api, session.clock.now(), &session.namespace, &args.service).await?;
     match service.standing() {
         Standing::Claimed => abort_release(session, &service, args.because.as_deref()).await,
-        Standing::Unclaimed(_) => native(session, &service).await,
-        Standing::Claiming => {
-            Err(Failure::refused(format!("{} is being claimed: nothing is under way", service.name))
-                .hint(format!("`{}`", service.command("explain"))))
+        Standing::ClaimedBy(other) => Err(service.claimed_by(&other, "abort", "")),
+        Standing::Claiming => Err(service.being_claimed()),
+        Standing::Unclaimed(_) => {
+            if progress(&service.deployment) == Progress::Done {
+                let message = format!("{} is not claimed, and no rollout is under way", service.name);
+                return Err(Failure::refused(message)
+                    .hint(format!("`{}` goes back to the revision before", service.rollout("undo"))));
+            }
+            native(session, &service, args.because.as_deref()).await
         }
     }
 }
@@ -201,8 +224,15 @@ pub(super) async fn abort_release(
             .hint(format!("`{}`", service.command_on("explain", &word))));
     }
     let because = reason(because).unwrap_or("no reason given");
+    if let Some(decision) = &release.spec.decision {
+        // The same again is no second effect, and the first reason stands.
+        session.tell(&format!("{} decided so before: {}", decision.actor, decision.because));
+    }
     decide(session, service, release, Verdict::RollBack, because).await?;
     session.say(&format!("{} {word} aborted", service.name))?;
+    if let Some(back) = service.current() {
+        session.tell(&format!("{} comes back", release_word(back.spec.number)));
+    }
     session.tell(NOT_ROLLED_BACK);
     attended::warn(session, service.app.as_ref()).await;
     Ok(Exit::Done)
@@ -231,13 +261,13 @@ async fn decide(
             {"op": "add", "path": "/spec/decision", "value": decision},
         ]));
         match session.api.patch(APP_RELEASES, namespace, name, &patch).await {
-            Ok(stored) => return super::service::typed(stored),
+            Ok(stored) => return super::objects::typed(stored),
             // A failed test is told as a conflict or as an invalid patch.
             Err(ApiError::Conflict { .. } | ApiError::Invalid { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         let again: Option<Value> = session.api.get(APP_RELEASES, namespace, name).await?;
-        release = super::service::typed(again.unwrap_or_default())?;
+        release = super::objects::typed(again.unwrap_or_default())?;
         if release.metadata.uid != seen.metadata.uid {
             return Err(Failure::refused(format!("{} {word} is not the release that it was", service.name)));
         }

@@ -11,8 +11,10 @@ use trimtab_kube::{Api, ApiError};
 use trimtab_units::template_hash;
 
 use super::args::DeployArgs;
+use super::args::values::{named_image, reason};
 use super::exit::{Exit, Failure};
-use super::service::{PLACEHOLDER, Service, Standing, reason, text, typed};
+use super::objects::{text, typed};
+use super::service::{REASON_LOST, Service, Standing};
 use super::session::Session;
 use super::{attended, wait};
 
@@ -26,14 +28,13 @@ const REASON_CHARS_MAX: usize = 1024;
 /// # Errors
 /// Refuses when nothing would change, or when the template was rejected before.
 pub async fn deploy(session: &mut Session<'_>, args: &DeployArgs) -> Result<Exit, Failure> {
-    if args.image.trim() == PLACEHOLDER {
-        return Err(Failure::refused("--image names no image").hint("write the image to deploy"));
-    }
-    let service = Service::read(&session.api, &session.namespace, &args.service).await?;
+    named_image(&args.image)?;
+    let service = Service::read(&session.api, session.clock.now(), &session.namespace, &args.service).await?;
     let container = service.container(&session.api, args.container.as_deref()).await?;
     refuse_what_runs(&service, &container, &args.image)?;
     match service.standing() {
         Standing::Claiming => {
+            attended::warn(session, service.app.as_ref()).await;
             Err(Failure::refused(format!("{} is being claimed: nothing is recorded yet", service.name)).hint(
                 format!(
                     "try again in a moment; without Trimtab: `{}`",
@@ -44,6 +45,7 @@ pub async fn deploy(session: &mut Session<'_>, args: &DeployArgs) -> Result<Exit
                 ),
             ))
         }
+        Standing::ClaimedBy(other) => Err(service.claimed_by(&other, "deploy", " --image ...")),
         Standing::Claimed => claimed(session, &service, &container, args).await,
         Standing::Unclaimed(why) => {
             if let Some(why) = why {
@@ -58,9 +60,7 @@ fn refuse_what_runs(service: &Service, container: &str, image: &str) -> Result<(
     let mut wanted = service.template().clone();
     set_image(&mut wanted, container, image);
     let hash = template_hash(&wanted);
-    let rejected =
-        service.rejected().find(|release| release.spec.template_hash.as_deref() == Some(hash.as_str()));
-    if let Some(rejected) = rejected {
+    if let Some(rejected) = service.rejected(hash.as_str()) {
         let word = release_word(rejected.spec.number);
         let message = format!(
             "{word} of {} was rolled back with this template: {}",
@@ -159,7 +159,7 @@ async fn unclaimed(
     session.say(&format!("{} {}", service.name, args.image))?;
     session.tell(&format!("{} is not claimed: this deploy is not judged", service.name));
     if args.because.is_some() {
-        session.tell("the reason is recorded nowhere: only releases of claimed services have records");
+        session.tell(REASON_LOST);
     }
     session.hint(&format!("`{}`", service.command("claim")));
     match args.wait {

@@ -35,7 +35,7 @@ pub(super) fn evidence(text: &mut String, rule: &RuleEvidence, known: Option<&Ru
         );
     }
     if let Some(bad) = known.and_then(|known| tolerated(rule, known)) {
-        let _ = writeln!(text, "      to pass   about {bad:.0} of the new pods' {:.0}", rule.canary_total);
+        let _ = writeln!(text, "      tolerated {bad:.1} of the new pods' {:.0}", rule.canary_total);
     }
     if let Some([estimate, low, high]) = rule.ratio {
         let _ = if high < trimtab_delivery::lower::RATIO_MAX {
@@ -54,8 +54,7 @@ pub(super) fn evidence(text: &mut String, rule: &RuleEvidence, known: Option<&Ru
 fn tolerated(rule: &RuleEvidence, known: &Rule) -> Option<f64> {
     let times = match &known.kind {
         RuleKind::Ratio(ratio) => ratio.tolerate,
-        RuleKind::Events(events) => events.tolerate,
-        RuleKind::Crashes(_) | RuleKind::Alert(_) => return None,
+        RuleKind::Events(_) | RuleKind::Crashes(_) | RuleKind::Alert(_) => return None,
     };
     (rule.stable_total > 0.0).then(|| rule.stable_bad / rule.stable_total * times * rule.canary_total)
 }

@@ -100,13 +100,18 @@ impl Failure {
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        let missing =
-            matches!(&error, ApiError::NotFound { target } if target.resource.ends_with("trimtab.dev"));
         let failure = Self::error(error.to_string());
-        if missing {
-            failure.hint("install Trimtab's kinds: `trimtab install | kubectl apply --server-side -f -`")
-        } else {
-            failure
+        match &error {
+            // A name that is not found is an object that went meanwhile; a whole kind that is not found was never there.
+            ApiError::NotFound { target }
+                if target.resource.ends_with("trimtab.dev") && target.name.is_empty() =>
+            {
+                failure.hint("Trimtab's kinds are not installed: docs/guides/install.md")
+            }
+            ApiError::Transport { .. } => {
+                failure.hint("`kubectl cluster-info` tells whether the cluster answers")
+            }
+            _ => failure,
         }
     }
 }

@@ -19,12 +19,12 @@ use trimtab_units::duration_words;
 
 use super::args::ExplainArgs;
 use super::attended::{self, Attended};
-use super::decide;
 use super::evidence::evidence;
 use super::exit::{Exit, Failure};
 use super::history::{harmed, outcome};
 use super::output::{Form, Mood, Paint, age, objects, printable};
-use super::service::{self, Records};
+use super::records::{Records, records};
+use super::service::uncounted;
 use super::session::Session;
 use super::whereabouts;
 
@@ -39,9 +39,8 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
     };
     let told = observed.app.status.last_release.unwrap_or_default();
     let Records { counted: releases, refused } =
-        service::records(&session.api, &session.namespace, name, told).await?;
-    if let Some(asked) = &args.release {
-        let number = decide::number(asked)?;
+        records(&session.api, &session.namespace, name, told).await?;
+    if let Some(number) = args.release {
         if let Some(refused) = refused.iter().find(|refused| refused.number == number) {
             let message = format!("not counted, and never brought back: {}", refused.why);
             return Err(Failure::error(message).hint("delete it if nobody needs it"));
@@ -61,7 +60,7 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
         return Ok(Exit::Done);
     }
     let now = session.clock.now();
-    let judged = observed.snapshot(now, &NOTHING_MEASURED).in_flight();
+    let judged = observed.snapshot(now, &NOTHING_MEASURED).history().in_flight();
     let findings = judged.map(|release| release.status.findings.clone()).unwrap_or_default();
     let measured = Measured { findings, ..NOTHING_MEASURED.clone() };
     let (plan, report) = trimtab_delivery::plan(&observed.snapshot(now, &measured));
@@ -93,13 +92,16 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
         session.paint,
     );
     session.out.write_all(text.as_bytes())?;
+    session.named_command = true;
     if matches!(attended, Attended::Unknown(_)) {
         attended.words(instance, now).iter().for_each(|words| session.tell(words));
     }
     // A command cannot check a seal. What it sees by itself is among the steps.
     let is_seen = plan.status.conditions.iter().any(|condition| condition.kind == "RecordsCounted");
-    if let Some(told) = service::uncounted(&observed.wire).filter(|_| !is_seen) {
+    if let Some(told) = uncounted(&observed.wire).filter(|_| !is_seen) {
         writeln!(session.out, "note: {}", told.message)?;
+        let summary = &observed.wire.status.summary;
+        writeln!(session.out, "note: the manager, which alone can check them, says: {summary}")?;
     }
     Ok(Exit::Done)
 }
@@ -220,10 +222,16 @@ pub fn service_text(explained: &Explained<'_>, paint: Paint) -> String {
         let namespace = report.about.namespace.as_deref().unwrap_or_default();
         let word = explained.held.map(|held| format!(" {}", release_word(held))).unwrap_or_default();
         let promote = command::trimtab(&format!("promote {name}{word}"), namespace);
-        let annotate = command::kubectl(&format!("annotate deployment {target}"), namespace);
         let _ = writeln!(text, "\nkeep it:      {promote} --because ...");
-        let _ = writeln!(text, "free by hand: {annotate} {CLAIM_ANNOTATION}-");
-        let _ = writeln!(text, "              {}", command::resume(target, namespace));
+        if explained.unattended.is_some() {
+            let annotate = command::kubectl(&format!("annotate deployment {target}"), namespace);
+            let _ = writeln!(text, "free by hand: {annotate} {CLAIM_ANNOTATION}-");
+            let _ = writeln!(text, "              {}", command::resume(target, namespace));
+        } else {
+            // A manager that acts would claim the Deployment again.
+            let release = command::trimtab(&format!("release {name} --force"), namespace);
+            let _ = writeln!(text, "let go of it: {release}");
+        }
     }
     text
 }
@@ -343,7 +351,7 @@ fn next(release: &AppRelease, word: &str) -> String {
             "next\n  roll back now: {} --because ...\n  keep now: {promote} --because ...\n",
             command("abort")
         ),
-        ReleasePhase::Kept if status.needs_human => format!(
+        ReleasePhase::Kept if status.needs_human.is_some() => format!(
             "next\n  go back: {} --because ...\n  leave it at that: {promote} --because ...\n",
             command("rollback")
         ),

@@ -15,8 +15,9 @@ use trimtab_kube::resource::DEPLOYMENTS;
 use super::args::GetArgs;
 use super::attended::{self, Attended};
 use super::exit::{Exit, Failure};
+use super::objects::{text, typed};
 use super::output::{Cell, Form, Mood, Paint, age, objects, table};
-use super::service::{text, typed, uncounted};
+use super::service::uncounted;
 use super::session::Session;
 use super::whereabouts;
 
@@ -28,12 +29,17 @@ pub async fn get(session: &mut Session<'_>, args: &GetArgs) -> Result<Exit, Fail
     let own = session.namespace.clone();
     let namespace = if args.all_namespaces { None } else { Some(own.as_str()) };
     let mut found = match &args.service {
+        Some(name) if args.all_namespaces => everywhere(session, name).await?,
         Some(name) => vec![one(session, name).await?],
         None => session.api.list(MANAGED_APPS, namespace, &Selector::all()).await?,
     };
     found.sort_by_key(key);
     if matches!(session.form, Form::Json | Form::Yaml) {
-        let value = match (&args.service, found.pop()) {
+        if args.all {
+            let message = "--all lists Deployments beside services, which one list of objects cannot hold";
+            return Err(Failure::usage(message).hint("leave out --all or -o"));
+        }
+        let value = match (args.service.as_ref().filter(|_| !args.all_namespaces), found.pop()) {
             (Some(_), Some(only)) => only,
             (_, last) => {
                 found.extend(last);
@@ -113,6 +119,17 @@ async fn one(session: &Session<'_>, name: &str) -> Result<Value, Failure> {
         Some(found) => Ok(found),
         None => Err(whereabouts::unclaimed(&session.api, &session.namespace, name, "get").await),
     }
+}
+
+/// The services of a name, in whichever namespace.
+async fn everywhere(session: &Session<'_>, name: &str) -> Result<Vec<Value>, Failure> {
+    let named = Selector::all().fields(format!("metadata.name={name}"));
+    let found = session.api.list(MANAGED_APPS, None, &named).await?;
+    if found.is_empty() {
+        return Err(Failure::error(format!("no namespace has a service {name}"))
+            .hint("`trimtab get -A --all` lists services and Deployments"));
+    }
+    Ok(found)
 }
 
 fn key(object: &Value) -> (String, String) {

@@ -12,7 +12,7 @@ use trimtab_kube::kinds::{APP_RELEASES, MANAGED_APPS};
 
 use super::exit::{Exit, Failure};
 use super::output::{Cell, Form, Mood, Paint, age, objects, table};
-use super::service::{self, Records};
+use super::records::{Records, records};
 use super::session::Session;
 use super::whereabouts;
 
@@ -37,8 +37,7 @@ pub async fn history(session: &mut Session<'_>, name: &str) -> Result<Exit, Fail
     }
     let app = session.api.get(MANAGED_APPS, Some(&session.namespace), name).await?;
     let told = app.as_ref().and_then(|app| app["status"]["lastRelease"].as_u64()).unwrap_or_default();
-    let Records { counted: found, refused } =
-        service::records(&session.api, &session.namespace, name, told).await?;
+    let Records { counted: found, refused } = records(&session.api, &session.namespace, name, told).await?;
     if found.is_empty() && refused.is_empty() {
         return Err(nothing(session, name, app.is_some()).await);
     }
@@ -73,10 +72,14 @@ pub fn outcome(release: &AppRelease) -> (Mood, String) {
     if status.held {
         words.push_str(", held");
     }
-    if status.needs_human {
+    if status.needs_human.is_some() {
         words.push_str(", needs a person");
     }
-    let mood = if status.held || status.needs_human { Mood::Waiting } else { Mood::of_release(status.phase) };
+    let mood = if status.held || status.needs_human.is_some() {
+        Mood::Waiting
+    } else {
+        Mood::of_release(status.phase)
+    };
     (mood, words)
 }
 

@@ -9,6 +9,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 use trimtab_delivery::names::{INSTANCE_LABEL, lease_name};
 
+use super::args::values::named_image;
 use super::args::{Globals, InstallArgs};
 use super::exit::{Exit, Failure};
 use super::output::yaml;
@@ -57,7 +58,7 @@ pub struct Choices {
 pub fn install(args: &InstallArgs, globals: &Globals, out: &mut dyn Write) -> Result<Exit, Failure> {
     let choices = Choices {
         namespace: globals.namespace.clone().unwrap_or_else(|| NAMESPACE.to_owned()),
-        image: args.image.clone(),
+        image: named_image(&args.image)?.to_owned(),
         prometheus_url: args.prometheus_url.clone(),
         prometheus_matchers: args.prometheus_matchers.clone(),
         watched: args.watch_namespace.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect(),

@@ -10,6 +10,7 @@ use trimtab_api::{FleetPolicy, ManagedApp};
 use trimtab_judge::rule::{Origin, RuleKind};
 use trimtab_kube::Clock;
 use trimtab_providers::prometheus::{LabelPresence, Prometheus};
+use trimtab_units::names::{check_dns_subdomain, check_label_value};
 
 use super::args::LintArgs;
 use super::exit::{Exit, Failure};
@@ -149,6 +150,7 @@ fn check_document(document: &Located) -> Vec<Found> {
             cause,
         });
     }
+    found.extend(unusable_name(document));
     match definition(plural) {
         Ok(definition) => {
             let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
@@ -189,6 +191,20 @@ fn check_document(document: &Located) -> Vec<Found> {
         }),
     }
     found
+}
+
+/// A name that the API server would not take, or that releases could not carry as a label.
+fn unusable_name(document: &Located) -> Option<Found> {
+    let metadata = document.field("metadata");
+    let name = metadata.map(|metadata| word(metadata, "name")).unwrap_or_default();
+    let generated = metadata.is_some_and(|metadata| metadata.field("generateName").is_some());
+    let cause = match (check_dns_subdomain(name), check_label_value(name)) {
+        (Ok(()), Ok(())) => return None,
+        _ if name.is_empty() && generated => return None,
+        (Err(error), _) | (Ok(()), Err(error)) => error.to_string(),
+    };
+    let path = "metadata.name".to_owned();
+    Some(Found { line: document.line_of(&path), weight: Weight::Problem, path, cause })
 }
 
 /// A kind of our group that there is none of. Kinds of others are passed over.

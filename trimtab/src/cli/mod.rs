@@ -14,8 +14,10 @@ pub mod install;
 pub mod lint;
 pub mod locate;
 pub mod manager;
+pub mod objects;
 pub mod output;
 mod put_back;
+pub mod records;
 pub mod rollback;
 pub mod rules;
 pub mod service;
@@ -133,12 +135,27 @@ async fn run(arguments: Arguments) -> Result<Exit, Failure> {
                 clock,
                 form: globals.form(),
                 paint: paint(&globals),
+                reach: reach(&globals),
+                named_command: false,
                 out: &mut out,
                 err: &mut err,
             };
-            dispatch(command, &mut session).await
+            let outcome = dispatch(command, &mut session).await;
+            session.remind(outcome)
         }
     }
+}
+
+/// The flags that choose the cluster, as they were given.
+fn reach(globals: &Globals) -> String {
+    let quoted = |text: String| {
+        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c));
+        if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    };
+    let kubeconfig = globals.kubeconfig.as_ref().map(|path| path.display().to_string());
+    let kubeconfig = kubeconfig.map(|path| format!("--kubeconfig {}", quoted(path)));
+    let context = globals.context.clone().map(|context| format!("--context {}", quoted(context)));
+    [kubeconfig, context].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 async fn connect(globals: &Globals) -> Result<Api, Failure> {

@@ -11,7 +11,8 @@ use trimtab_units::template_hash;
 
 use super::deploy::{NewRecord, number, pointer_segment, settle, take_back};
 use super::exit::{Exit, Failure};
-use super::service::{Service, phase, text};
+use super::objects::text;
+use super::service::{REASON_LOST, Service, phase};
 use super::session::Session;
 
 /// How often a template is put back again because the Deployment's status changed meanwhile.
@@ -131,7 +132,11 @@ pub(super) async fn put_back_numbered(
 }
 
 /// What `kubectl rollout undo` does, for a Deployment that is not claimed.
-pub(super) async fn native(session: &mut Session<'_>, service: &Service) -> Result<Exit, Failure> {
+pub(super) async fn native(
+    session: &mut Session<'_>,
+    service: &Service,
+    because: Option<&str>,
+) -> Result<Exit, Failure> {
     let uid = text(&service.deployment, "/metadata/uid");
     let sets = session.api.list(REPLICA_SETS, Some(&service.namespace), &Selector::all()).await?;
     let now = revision(&service.deployment);
@@ -155,6 +160,9 @@ pub(super) async fn native(session: &mut Session<'_>, service: &Service) -> Resu
     put_back(session, service, &template, &json!({})).await?;
     session.say(&format!("{} revision {}", service.name, revision(set)))?;
     session.tell(&format!("{} is not claimed: Kubernetes rolls back, and nothing judges it", service.name));
+    if because.is_some() {
+        session.tell(REASON_LOST);
+    }
     session.tell(NOT_ROLLED_BACK);
     session.hint(&format!("`{}`", service.command("claim")));
     Ok(Exit::Done)

@@ -1,19 +1,20 @@
 //! `trimtab rollback`: the template of an earlier release becomes a new one.
 
+use serde_json::{Value, json};
 use trimtab_api::AppRelease;
 use trimtab_control::convert;
 use trimtab_delivery::command;
 use trimtab_delivery::names::release_word;
-use trimtab_delivery::snapshot::{Release, ReleasePhase};
 use trimtab_workload::service_image;
 
 use super::args::RollbackArgs;
+use super::args::values::reason;
 use super::attended;
 use super::decide;
 use super::deploy::NewRecord;
 use super::exit::{Exit, Failure};
-use super::put_back::{NOT_ROLLED_BACK, native, put_back_numbered, template_of};
-use super::service::{Service, Standing, phase};
+use super::put_back::{NOT_ROLLED_BACK, native, put_back, put_back_numbered, template_of};
+use super::service::{REASON_LOST, Service, Standing};
 use super::session::Session;
 use super::wait;
 
@@ -22,26 +23,20 @@ use super::wait;
 /// # Errors
 /// Refuses when there is nothing to go back to.
 pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<Exit, Failure> {
-    if let Some(release) = &args.misplaced {
+    if let Some(release) = args.misplaced.map(release_word) {
         let meant =
             command::trimtab(&format!("rollback {} --to {release}", args.service), &session.namespace);
         return Err(Failure::usage(format!("rollback takes the release to bring back as --to {release}"))
             .hint(format!("`{meant}`")));
     }
-    let service = Service::read(&session.api, &session.namespace, &args.service).await?;
-    if service.standing() != Standing::Claimed {
-        if let Some(to) = &args.to {
-            let message = format!("{} is not claimed, so it has no release {to}", service.name);
-            let hint = format!("`{} --to-revision N`", service.rollout("undo"));
-            return Err(Failure::refused(message).hint(hint));
-        }
-        native(session, &service).await?;
-        return match args.wait {
-            Some(timeout) => wait::rolled_out(session, service.target(), timeout).await,
-            None => Ok(Exit::Done),
-        };
+    let service = Service::read(&session.api, session.clock.now(), &session.namespace, &args.service).await?;
+    match service.standing() {
+        Standing::Claimed => {}
+        Standing::Claiming => return Err(service.being_claimed()),
+        Standing::ClaimedBy(other) => return Err(service.claimed_by(&other, "rollback", "")),
+        Standing::Unclaimed(_) => return unclaimed(session, &service, args).await,
     }
-    let asked = args.to.as_deref().map(|to| destination(&service, Some(to))).transpose()?;
+    let asked = args.to.map(|to| destination(&service, Some(to))).transpose()?;
     let ends = match asked {
         None => service.in_flight(),
         Some(back) => service.falls_back_to(back),
@@ -64,10 +59,14 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
         None => destination(&service, None)?,
     };
     let template = template_of(&service, back)?;
+    let is_kept = service.current().is_some_and(|current| current.spec.number == back.spec.number);
+    if is_kept && service.held().is_none() {
+        return unseen(session, &service, back, &template, args).await;
+    }
     let container = service.app.as_ref().and_then(|app| app.spec.container.as_deref());
     let record = NewRecord {
         image: service_image(&template, container).unwrap_or_default(),
-        reason: args.because.clone(),
+        reason: reason(args.because.as_deref()).map(str::to_owned),
         rollback_to: Some(back.spec.number),
         actor: session.actor().await,
         decision: None,
@@ -76,9 +75,7 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
     let word = release_word(release.spec.number);
     session.say(&format!("{} {word}", service.name))?;
     session.tell(&format!("{word} brings back {} ({})", release_word(back.spec.number), record.image));
-    let own: Vec<Release> =
-        service.releases.iter().filter(|of| service.is_own(of)).map(convert::release).collect();
-    if !convert::release(&release).is_rollback(own.iter()) {
+    if !convert::release(&release).is_rollback(service.history().own()) {
         let old = release_word(back.spec.number);
         session.tell(&format!("{old} was never kept: {word} is judged, and rolled back if it fails"));
     }
@@ -90,11 +87,50 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
     }
 }
 
+/// No manager has seen what was deployed since `back` was kept: its template comes back, and needs no number.
+async fn unseen(
+    session: &mut Session<'_>,
+    service: &Service,
+    back: &AppRelease,
+    template: &Value,
+    args: &RollbackArgs,
+) -> Result<Exit, Failure> {
+    put_back(session, service, template, &json!({})).await?;
+    let word = release_word(back.spec.number);
+    session.say(&format!("{} {word}", service.name))?;
+    session.tell(&format!("{word} is back: no manager had seen what was deployed since"));
+    if reason(args.because.as_deref()).is_some() {
+        session.tell(REASON_LOST);
+    }
+    session.tell(NOT_ROLLED_BACK);
+    match args.wait {
+        Some(timeout) => wait::rolled_out(session, service.target(), timeout).await,
+        None => Ok(Exit::Done),
+    }
+}
+
+async fn unclaimed(
+    session: &mut Session<'_>,
+    service: &Service,
+    args: &RollbackArgs,
+) -> Result<Exit, Failure> {
+    if let Some(to) = args.to.map(release_word) {
+        let message = format!("{} is not claimed, so it has no release {to}", service.name);
+        let hint = format!("`{}` lists its revisions", service.rollout("history"));
+        return Err(Failure::refused(message).hint(hint));
+    }
+    native(session, service, args.because.as_deref()).await?;
+    match args.wait {
+        Some(timeout) => wait::rolled_out(session, service.target(), timeout).await,
+        None => Ok(Exit::Done),
+    }
+}
+
 /// The release to go back to.
-fn destination<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppRelease, Failure> {
+fn destination(service: &Service, asked: Option<u64>) -> Result<&AppRelease, Failure> {
     let current = service.current().map_or(0, |release| release.spec.number);
     if let Some(asked) = asked {
-        let release = service.release(decide::number(asked)?)?;
+        let release = service.release(asked)?;
         let word = release_word(release.spec.number);
         if !service.is_own(release) {
             let message = format!(
@@ -114,7 +150,8 @@ fn destination<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppR
             ))
             .hint(format!("`{}`", service.command("explain"))));
         }
-        if service.rejected().any(|rejected| rejected.spec.template_hash == release.spec.template_hash) {
+        let hash = release.spec.template_hash.as_deref();
+        if hash.is_some_and(|hash| service.rejected(hash).is_some()) {
             return Err(Failure::refused(format!(
                 "{word} of {} was rejected: {}",
                 service.name, release.status.summary
@@ -132,17 +169,17 @@ fn destination<'a>(service: &'a Service, asked: Option<&str>) -> Result<&'a AppR
             "{} runs {runs} already: the rejected {held} is held and touches no pod",
             service.name
         ))
-        .hint(format!(
-            "to go further back, `{} --to RELEASE`; `{}` lists them",
-            service.command("rollback"),
-            service.command("history")
-        )));
+        .hint(match service.earlier() {
+            Some(earlier) => {
+                let earlier = release_word(earlier.spec.number);
+                format!("to go further back, `{} --to {earlier}`", service.command("rollback"))
+            }
+            None => format!("`{}`", service.command("history")),
+        }));
     }
-    let earlier = service.releases.iter().rev().find(|release| {
-        let earlier = release.spec.number < current && phase(release) == ReleasePhase::Kept;
-        earlier && service.is_own(release) && !service.shows(release)
-    });
-    earlier.ok_or_else(|| {
+    // A template that no manager has seen yet is out: what was kept last comes back.
+    let unseen = service.current().filter(|current| !service.shows(current));
+    unseen.or_else(|| service.earlier()).ok_or_else(|| {
         Failure::refused(format!("{} has no kept release before {}", service.name, release_word(current)))
             .hint(format!("`{}`", service.command("history")))
     })

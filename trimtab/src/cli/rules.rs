@@ -12,8 +12,9 @@ use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_units::duration_words;
 
 use super::exit::{Exit, Failure};
+use super::objects::typed;
 use super::output::{Cell, Form, Paint, objects, table};
-use super::service::{policies, typed};
+use super::service::policies;
 use super::session::Session;
 use super::whereabouts;
 
@@ -51,7 +52,12 @@ pub async fn rules(session: &mut Session<'_>, name: &str) -> Result<Exit, Failur
         session.hint(&format!("`{claim}`"));
     }
     for problem in problems {
-        session.tell(&format!("wrong, so nothing is judged: {problem}"));
+        let so = if is_claimed {
+            "left out, and the rest is in force"
+        } else {
+            "a claim waits until it is mended"
+        };
+        session.tell(&format!("wrong: {problem}; {so}"));
     }
     Ok(Exit::Done)
 }

@@ -1,32 +1,30 @@
 //! One service as commands see it: raw where it is somebody else's, typed where it is ours.
 
-use serde::de::DeserializeOwned;
+use jiff::Timestamp;
 use serde_json::Value;
 use trimtab_api::condition::Condition;
 use trimtab_api::resolve::Policies;
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
 use trimtab_control::convert;
 use trimtab_delivery::command;
-use trimtab_delivery::names::{APP_LABEL, release_object, release_word};
-use trimtab_delivery::records::sift;
-use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_delivery::history::History;
+use trimtab_delivery::names::{CLAIM_ANNOTATION, release_object, release_word};
+use trimtab_delivery::release::{Release, ReleasePhase};
 use trimtab_kube::api::Selector;
-use trimtab_kube::kinds::{APP_RELEASES, FLEET_POLICIES, MANAGED_APPS};
+use trimtab_kube::kinds::{FLEET_POLICIES, MANAGED_APPS};
 use trimtab_kube::resource::DEPLOYMENTS;
-use trimtab_kube::{Api, ApiError, Resource};
+use trimtab_kube::{Api, ApiError};
 use trimtab_units::template_hash;
 use trimtab_workload::service_image;
 
 use super::exit::Failure;
+use super::objects::{list, text, typed};
+use super::records::{Records, Refused, records};
 use super::whereabouts;
 
-/// What printed commands say where a person has to write something.
-pub(super) const PLACEHOLDER: &str = "...";
-
-/// The reason that a person gave, if it is one: a command that was pasted as it was printed gives none.
-pub(super) fn reason(because: Option<&str>) -> Option<&str> {
-    because.filter(|text| !["", PLACEHOLDER].contains(&text.trim()))
-}
+/// What is said where a reason was given and has no place.
+pub(super) const REASON_LOST: &str =
+    "the reason is recorded nowhere: only releases of claimed services have records";
 
 /// What the manager says of records of a service that do not count; only it has the key that tells.
 #[must_use]
@@ -47,25 +45,14 @@ pub struct Service {
     pub deployment: Value,
     /// Its releases, ascending.
     pub releases: Vec<AppRelease>,
+    /// The same releases, as decisions see them.
+    known: Vec<Release>,
     /// Records that do not count as releases.
     pub refused: Vec<Refused>,
-}
-
-/// What is recorded of a service.
-#[derive(Default)]
-pub struct Records {
-    /// Its releases, ascending.
-    pub counted: Vec<AppRelease>,
-    /// Records that do not count as releases.
-    pub refused: Vec<Refused>,
-}
-
-/// A record that does not count, and is never brought back.
-pub struct Refused {
-    /// The number that it claims.
-    pub number: u64,
-    /// Its name, and why it does not count.
-    pub why: String,
+    /// Another service that looks after the same Deployment.
+    looked_after_by: Option<String>,
+    /// When it was read.
+    now: Timestamp,
 }
 
 /// Where a service stands, as far as commands care.
@@ -77,6 +64,8 @@ pub enum Standing {
     Claiming,
     /// Claimed.
     Claimed,
+    /// Another service, of this name, looks after the Deployment.
+    ClaimedBy(String),
 }
 
 impl Service {
@@ -84,7 +73,7 @@ impl Service {
     ///
     /// # Errors
     /// Refuses with the next command when its Deployment does not exist.
-    pub async fn read(api: &Api, namespace: &str, name: &str) -> Result<Self, Failure> {
+    pub async fn read(api: &Api, now: Timestamp, namespace: &str, name: &str) -> Result<Self, Failure> {
         let app: Option<ManagedApp> = match api.get(MANAGED_APPS, Some(namespace), name).await? {
             Some(found) => Some(typed(found)?),
             None => None,
@@ -101,26 +90,51 @@ impl Service {
         let records =
             if app.is_some() { records(api, namespace, name, told).await? } else { Records::default() };
         let Records { counted: releases, refused } = records;
+        let looked_after_by = holder(api, namespace, app.as_ref(), &deployment).await;
         Ok(Self {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             app,
             deployment,
+            known: releases.iter().map(convert::release).collect(),
             releases,
             refused,
+            looked_after_by,
+            now,
         })
+    }
+
+    /// Why a command that changes something has nothing to do here, and which one has.
+    #[must_use]
+    pub fn claimed_by(&self, other: &str, verb: &str, flags: &str) -> Failure {
+        let message = format!(
+            "Deployment {}/{} is looked after by the service {other}, not by {}",
+            self.namespace,
+            self.target(),
+            self.name
+        );
+        Failure::refused(message)
+            .hint(format!("`{}{flags}`", command::trimtab(&format!("{verb} {other}"), &self.namespace)))
+    }
+
+    /// The failure of a command that needs a release, while the claim is taken up.
+    #[must_use]
+    pub fn being_claimed(&self) -> Failure {
+        Failure::refused(format!(
+            "{} is being claimed: nothing is under way, and nothing is recorded yet",
+            self.name
+        ))
+        .hint(format!("`{}`", self.command("explain")))
     }
 
     /// Where it stands.
     #[must_use]
     pub fn standing(&self) -> Standing {
+        if let Some(other) = &self.looked_after_by {
+            return Standing::ClaimedBy(other.clone());
+        }
         let Some(app) = &self.app else { return Standing::Unclaimed(None) };
-        let refused = app
-            .status
-            .conditions
-            .iter()
-            .find(|condition| condition.kind == "Claimed" && condition.status == "False");
-        match (refused, app.status.current) {
+        match (not_claimed(app), app.status.current) {
             (Some(refused), _) => Standing::Unclaimed(Some(refused.message.clone())),
             (None, None) => Standing::Claiming,
             (None, Some(_)) => Standing::Claimed,
@@ -157,52 +171,75 @@ impl Service {
         &self.deployment["spec"]["template"]
     }
 
+    /// What the manager would make of its releases.
+    #[must_use]
+    pub fn history(&self) -> History<'_> {
+        History::new(self.now, Some(text(&self.deployment, "/metadata/uid")), &self.known)
+    }
+
+    /// The record of a release out of [`Self::history`].
+    fn record(&self, known: &Release) -> Option<&AppRelease> {
+        self.releases.iter().find(|release| release.spec.number == known.number)
+    }
+
     /// Whether `release` was released to the Deployment as it is, as far as its record tells.
     #[must_use]
     pub fn is_own(&self, release: &AppRelease) -> bool {
-        let uid = text(&self.deployment, "/metadata/uid");
-        release.spec.target_uid.as_deref().is_none_or(|own| own == uid)
-    }
-
-    fn own(&self) -> impl DoubleEndedIterator<Item = &AppRelease> {
-        self.releases.iter().filter(|release| self.is_own(release))
+        self.history().own().any(|own| own.number == release.spec.number)
     }
 
     /// The release under way.
     #[must_use]
     pub fn in_flight(&self) -> Option<&AppRelease> {
-        self.own().rev().find(|release| phase(release).in_flight())
+        self.record(self.history().in_flight()?)
     }
 
     /// The release that was kept last.
     #[must_use]
     pub fn current(&self) -> Option<&AppRelease> {
-        self.own().rev().find(|release| phase(release) == ReleasePhase::Kept)
+        self.record(self.history().current()?)
+    }
+
+    /// The kept release before the current one whose template the Deployment does not hold.
+    #[must_use]
+    pub fn earlier(&self) -> Option<&AppRelease> {
+        let history = self.history();
+        let shown = template_hash(self.template()).as_str().to_owned();
+        let mut earlier = history.own().rev().filter(|release| {
+            release.status.phase == ReleasePhase::Kept && release.template_hash.as_ref() != Some(&shown)
+        });
+        self.record(earlier.find(|release| !history.is_news(release))?)
     }
 
     /// The release under way that going back to `release` ends: it is what that one falls back to.
     #[must_use]
     pub fn falls_back_to(&self, release: &AppRelease) -> Option<&AppRelease> {
-        let is_current =
-            self.current().is_some_and(|current| current.spec.template_hash == release.spec.template_hash);
-        self.in_flight().filter(|_| is_current)
+        let under_way = self.history().in_flight()?;
+        let is_before = self
+            .history()
+            .before(under_way)
+            .is_some_and(|back| back.template_hash == release.spec.template_hash);
+        self.record(under_way).filter(|_| is_before)
     }
 
-    /// Releases whose templates are remembered as rejected, ascending: those that the manager says, and those that were
-    /// rolled back since the current one was kept.
-    pub fn rejected(&self) -> impl DoubleEndedIterator<Item = &AppRelease> {
-        let told = self.app.iter().flat_map(|app| &app.status.rejected);
-        let told: Vec<u64> = told.map(|rejected| rejected.number).collect();
-        self.own().filter(move |release| {
-            let remembered = self.is_news(release) || told.contains(&release.spec.number);
-            remembered && phase(release) == ReleasePhase::RolledBack
-        })
+    /// The newest release with the template of `hash` that is remembered as rejected.
+    #[must_use]
+    pub fn rejected(&self, hash: &str) -> Option<&AppRelease> {
+        let mut newest_first = self.history().rejected().rev();
+        self.record(newest_first.find(|release| release.template_hash.as_deref() == Some(hash))?)
+    }
+
+    /// The release that was rejected last, if it is newer than what was kept last.
+    #[must_use]
+    pub fn last_rejected(&self) -> Option<&AppRelease> {
+        let history = self.history();
+        self.record(history.rejected().rfind(|release| history.is_news(release))?)
     }
 
     /// The rejected release whose template is held.
     #[must_use]
     pub fn held(&self) -> Option<&AppRelease> {
-        self.rejected().find(|release| release.status.held == Some(true))
+        self.record(self.history().held()?)
     }
 
     /// Whether a release is newer than the one that was kept last.
@@ -232,9 +269,8 @@ impl Service {
     /// The number that the next release gets.
     #[must_use]
     pub fn next_number(&self) -> u64 {
-        let listed = self.releases.last().map_or(0, |release| release.spec.number);
-        let told = self.app.as_ref().and_then(|app| app.status.last_release).unwrap_or_default();
-        listed.max(told) + 1
+        let told = self.app.as_ref().and_then(|app| app.status.last_release);
+        self.history().last_number(told).saturating_add(1)
     }
 
     /// Whether the Deployment holds the template of `release`.
@@ -285,6 +321,24 @@ impl Service {
     }
 }
 
+/// The condition that says why a service is left alone, if it is.
+fn not_claimed(app: &ManagedApp) -> Option<&Condition> {
+    app.status.conditions.iter().find(|condition| condition.kind == "Claimed" && condition.status == "False")
+}
+
+/// The other service that looks after a Deployment: a claim that is not that of `app` is somebody's. None where a person may
+/// not list them.
+async fn holder(api: &Api, namespace: &str, app: Option<&ManagedApp>, deployment: &Value) -> Option<String> {
+    let claim = &deployment["metadata"]["annotations"][CLAIM_ANNOTATION];
+    if claim.is_null() || app.is_some_and(|app| not_claimed(app).is_none()) {
+        return None;
+    }
+    let all: Vec<ManagedApp> = list(api, MANAGED_APPS, Some(namespace), &Selector::all()).await.ok()?;
+    let uid = text(deployment, "/metadata/uid");
+    let other = all.into_iter().find(|other| other.status.target_uid.as_deref() == Some(uid))?;
+    Some(other.metadata.name)
+}
+
 /// The failure of a command on a service whose Deployment was deleted.
 fn gone(namespace: &str, name: &str, target: &str) -> Failure {
     let release = command::trimtab(&format!("release {name}"), namespace);
@@ -298,30 +352,6 @@ pub fn phase(release: &AppRelease) -> ReleasePhase {
     convert::release(release).status.phase
 }
 
-/// What is recorded of a service. `told` is the highest number that its status speaks of.
-///
-/// # Errors
-/// When they cannot be listed.
-pub async fn records(api: &Api, namespace: &str, service: &str, told: u64) -> Result<Records, Failure> {
-    let of_service = Selector::all().labels(format!("{APP_LABEL}={service}"));
-    let mut found: Vec<AppRelease> = list(api, APP_RELEASES, Some(namespace), &of_service).await?;
-    // A label is anybody's to write.
-    found.retain(|release| release.spec.app == service);
-    found.sort_by_key(|release| release.spec.number);
-    let (mut records, mut reached) = (Records::default(), told);
-    for record in found {
-        let (number, name) = (record.spec.number, record.metadata.name.clone());
-        match sift(service, reached, vec![(name, convert::release(&record))]).refused.pop() {
-            Some(why) => records.refused.push(Refused { number, why }),
-            None => {
-                reached = reached.max(number);
-                records.counted.push(record);
-            }
-        }
-    }
-    Ok(records)
-}
-
 /// All policies; none where a person may not read them.
 ///
 /// # Errors
@@ -332,32 +362,4 @@ pub async fn policies(api: &Api) -> Result<Vec<FleetPolicy>, Failure> {
         Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Objects of one of our kinds.
-///
-/// # Errors
-/// When they cannot be listed or read.
-pub async fn list<T: DeserializeOwned>(
-    api: &Api,
-    resource: &Resource,
-    namespace: Option<&str>,
-    selector: &Selector,
-) -> Result<Vec<T>, Failure> {
-    api.list(resource, namespace, selector).await?.into_iter().map(typed).collect()
-}
-
-/// An object of one of our kinds.
-///
-/// # Errors
-/// Names the object that cannot be read.
-pub fn typed<T: DeserializeOwned>(object: Value) -> Result<T, Failure> {
-    let name = format!("{} {}", text(&object, "/kind"), text(&object, "/metadata/name"));
-    serde_json::from_value(object).map_err(|error| Failure::error(format!("{name} cannot be read: {error}")))
-}
-
-/// The text at a JSON pointer, or nothing.
-#[must_use]
-pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

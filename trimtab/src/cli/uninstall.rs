@@ -23,7 +23,8 @@ use super::attended::{self, Attended};
 use super::deploy::pointer_segment;
 use super::exit::{Exit, Failure};
 use super::install::{BINDING, BINDING_WITHIN, Choices, NAMESPACE, instance, is_own, objects, workload};
-use super::service::{Service, list, text};
+use super::objects::{list, text};
+use super::service::Service;
 use super::session::Session;
 
 /// How many steps letting go of a Deployment may take: three, and again where it changed meanwhile.
@@ -39,6 +40,9 @@ const CLUSTER_ROLE_BINDINGS: &Resource =
 const ROLES: &Resource = &Resource::new(RBAC_GROUP, "v1", "Role", "roles");
 const ROLE_BINDINGS: &Resource = &Resource::new(RBAC_GROUP, "v1", "RoleBinding", "rolebindings");
 const SERVICE_ACCOUNTS: &Resource = &Resource::new("", "v1", "ServiceAccount", "serviceaccounts");
+
+/// What goes with the definitions of our kinds.
+const DATA_GOES: &str = "with the definitions go every ManagedApp, FleetPolicy and AppRelease of the cluster";
 
 /// What `uninstall` does with one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +78,19 @@ pub async fn uninstall(session: &mut Session<'_>, args: &UninstallArgs) -> Resul
     let (first, rest): (Vec<Value>, Vec<Value>) =
         all.filter(|object| object["kind"] != "Namespace").partition(acts);
     // A manager without permission can undo nothing, even while its pods are still ending.
+    let mut found = 0;
     for object in first.iter().rev() {
-        delete(session, object, mode).await?;
+        found += delete(session, object, mode).await?;
     }
-    let_go_of_all(session, mode, None).await?;
+    found += let_go_of_all(session, mode, None).await?;
     for object in &rest {
-        delete(session, object, mode).await?;
+        found += delete(session, object, mode).await?;
     }
+    if found == 0 {
+        session.tell("Trimtab is not installed here: there is nothing to remove");
+        return Ok(Exit::Done);
+    }
+    session.tell(DATA_GOES);
     session.tell(&format!(
         "namespace {namespace} stays: it may hold Secrets of yours; `kubectl delete namespace {namespace}`"
     ));
@@ -214,8 +224,16 @@ async fn delete(session: &mut Session<'_>, object: &Value, mode: Mode) -> Result
             Err(error) => return Err(error.into()),
         }
     }
-    session.say(&format!("{} {kind} {name}", done(mode, "deleted", "would delete")))?;
+    say(session, mode, &format!("{} {kind} {name}", done(mode, "deleted", "would delete")))?;
     Ok(1)
+}
+
+/// Says what is done. Whoever stops reading does not stop a removal half way.
+fn say(session: &mut Session<'_>, mode: Mode, line: &str) -> Result<(), Failure> {
+    match (session.say(line), mode) {
+        (_, Mode::Perform) => Ok(()),
+        (said, Mode::Rehearse) => said,
+    }
 }
 
 fn done(mode: Mode, past: &'static str, would: &'static str) -> &'static str {
@@ -257,10 +275,9 @@ async fn let_go_of_all(
         }
         let restored = let_go(session, namespace, name, app, mode).await?;
         let how = if restored { ", and the template that runs put back" } else { "" };
-        session.say(&format!(
-            "{} Deployment {namespace}/{name}{how}",
-            done(mode, "let go of", "would let go of")
-        ))?;
+        let line =
+            format!("{} Deployment {namespace}/{name}{how}", done(mode, "let go of", "would let go of"));
+        say(session, mode, &line)?;
         found += 1;
     }
     Ok(found)
@@ -316,7 +333,7 @@ async fn kept_template(
             .hint(format!("put the template that should run on it, then `{}`", command::kubectl(&format!("annotate deployment {name} {CLAIM_ANNOTATION}-"), namespace)))
     };
     let Some(app) = app else { return Err(lost()) };
-    let service = Service::read(&session.api, namespace, &app.metadata.name).await?;
+    let service = Service::read(&session.api, session.clock.now(), namespace, &app.metadata.name).await?;
     let kept = service.current().ok_or_else(lost)?;
     if service.shows(kept) {
         return Ok(None);

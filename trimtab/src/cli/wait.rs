@@ -18,7 +18,7 @@ use trimtab_kube::{Key, Resource};
 use trimtab_units::GoDuration;
 
 use super::exit::{Exit, Failure};
-use super::service::{text, typed};
+use super::objects::{text, typed};
 use super::session::Session;
 
 /// Keeps the whole object: a command looks at one at a time.
@@ -125,7 +125,13 @@ pub async fn verdict(
     };
     let work = follow(session, APP_RELEASES, &name, seen);
     let (exit, summary) = within(timeout, &subject, hint, work).await?;
+    // A summary may say already that the evidence was low.
+    let summary = summary.strip_prefix("low evidence: ").unwrap_or(&summary);
     session.say(&format!("{subject} {}: {summary}", outcome_word(exit)))?;
+    if exit != Exit::Done {
+        let words = format!("explain {service} {}", release_word(number));
+        session.hint(&format!("`{}`", command::trimtab(&words, &session.namespace)));
+    }
     Ok(exit)
 }
 
@@ -145,7 +151,7 @@ fn state_line(release: &Release) -> String {
 pub fn outcome(release: &Release) -> Option<Exit> {
     let status = &release.status;
     match status.phase {
-        _ if status.held || status.needs_human => Some(Exit::Held),
+        _ if status.held || status.needs_human.is_some() => Some(Exit::Held),
         ReleasePhase::Kept if status.low_evidence => Some(Exit::LowEvidence),
         ReleasePhase::Kept => Some(Exit::Done),
         ReleasePhase::RolledBack => Some(Exit::RolledBack),
@@ -240,6 +246,7 @@ pub fn progress(deployment: &Value) -> Progress {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use trimtab_plan::Reason;
 
     use super::*;
 
@@ -254,7 +261,11 @@ mod tests {
         check(ReleasePhase::Pending, |_| {}, None);
         check(ReleasePhase::Judging, |_| {}, None);
         check(ReleasePhase::RollingBack, |_| {}, None);
-        check(ReleasePhase::RollingBack, |r| r.status.needs_human = true, Some(Exit::Held));
+        check(
+            ReleasePhase::RollingBack,
+            |r| r.status.needs_human = Some(Reason::Recovering),
+            Some(Exit::Held),
+        );
         check(ReleasePhase::Kept, |_| {}, Some(Exit::Done));
         check(ReleasePhase::Kept, |r| r.status.low_evidence = true, Some(Exit::LowEvidence));
         check(ReleasePhase::RolledBack, |_| {}, Some(Exit::RolledBack));

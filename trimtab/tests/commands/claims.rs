@@ -86,8 +86,8 @@ async fn a_service_whose_deployment_was_deleted_is_let_go_of() {
     for shop in [Shop::claimed().await, Shop::held().await] {
         shop.delete_deployment().await;
         let said = shop.run("release payments").await;
-        let told = "Deployment shop/payments is gone, so nothing else changes; the records of its releases go with the service\n\
-                    hint: when it is applied again, `trimtab claim payments -n shop` begins anew\n";
+        let told = "Deployment shop/payments does not exist, so nothing else changes; the records of its releases go with the service, and what they remember as rejected ships unjudged\n\
+                    hint: when it is applied, `trimtab claim payments -n shop` begins anew\n";
         assert_eq!(
             (said.exit, said.out.as_str(), said.err.as_str()),
             (Exit::Done, "payments released\n", told)

@@ -37,6 +37,17 @@ async fn to_wait_until_a_release_is_rolled_back_is_what_was_asked_for() {
     }
 }
 
+/// A command that was pasted as it was printed gives no reason.
+#[tokio::test(start_paused = true)]
+async fn the_reason_of_going_back_is_recorded() {
+    for (because, recorded) in [("slow", json!("slow")), ("...", json!(null))] {
+        let shop = Shop::claimed().await;
+        let said = shop.run(&format!("rollback payments --because {because}")).await;
+        assert_eq!(said.exit, Exit::Done, "{said:?}");
+        assert_eq!(shop.record(128).expect("it is recorded")["spec"]["reason"], recorded, "{because}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn to_wait_for_an_older_release_ends_with_its_verdict() {
     let ends = [

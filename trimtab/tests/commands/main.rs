@@ -7,6 +7,7 @@ mod going_back;
 mod mistakes;
 mod reading;
 mod rollback;
+mod standing;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -37,7 +37,6 @@ async fn refusals_change_nothing() {
         .await;
     check(Shop::claimed().await, "promote payments v127 --because x", "v127 of payments is Kept").await;
     check(Shop::claimed().await, "promote payments v99 --because x", "has no release v99").await;
-    check(Shop::claimed().await, "promote payments latest --because x", "`latest` is no release").await;
     check(Shop::open().await, "promote payments --because x", "is not claimed").await;
     check(Shop::claimed().await, "rollback payments --to v127", "holds the template of v127 already").await;
     check(Shop::held().await, "rollback payments", "the rejected v128 is held and touches no pod").await;

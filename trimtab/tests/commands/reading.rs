@@ -29,12 +29,12 @@ async fn commands_that_read_only_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn explaining_a_held_service_says_how_to_free_it_by_hand() {
+async fn explaining_a_held_service_says_how_to_let_go_of_it() {
     let said = Shop::held().await.run("explain payments").await;
     for line in [
         "Healthy on v127 (v128 rejected)",
-        "kubectl annotate deployment payments -n shop trimtab.dev/claim-",
-        "kubectl rollout resume deployment/payments -n shop",
+        "trimtab promote payments v128 -n shop --because ...",
+        "trimtab release payments --force -n shop",
     ] {
         assert!(said.out.contains(line), "{line}: {}", said.out);
     }

@@ -157,6 +157,8 @@ impl Shop {
             namespace: arguments.globals.namespace.clone().unwrap_or_else(|| SHOP.to_owned()),
             form: arguments.globals.output.unwrap_or(Form::Table),
             paint: Paint::Plain,
+            reach: String::new(),
+            named_command: false,
             out: &mut out,
             err: &mut err,
         };
