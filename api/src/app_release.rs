@@ -105,9 +105,15 @@ pub struct AppReleaseStatus {
     /// How often the previous template was restored; more than once means that somebody fights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restores: Option<u32>,
+    /// The number of the release whose template was restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored: Option<u64>,
     /// Trimtab could not go on alone, and has said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub needs_human: Option<bool>,
+    /// Why, as a reason code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needs_human_reason: Option<String>,
     /// Evidence per rule at the last write.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleEvidence>,

@@ -75,7 +75,7 @@ impl Bindings {
 
     /// What is known of the rules of `service`. Never waits.
     pub fn known(&self, service: &Key, snapshot: &Snapshot<'_>) -> Binding {
-        let Some(about) = about(service, snapshot) else { return Binding::NotAsked };
+        let Some(about) = about(service, snapshot) else { return self.while_under_way(service, snapshot) };
         let all = self.lock();
         let Some(known) = all.checked.get(service) else {
             self.due.enqueue(service.clone());
@@ -95,6 +95,15 @@ impl Bindings {
         }
     }
 
+    /// What is known while nobody is asked: what was said of other rules says nothing of these.
+    fn while_under_way(&self, service: &Key, snapshot: &Snapshot<'_>) -> Binding {
+        let asked = self.lock().checked.get(service).map(|known| known.about.rules);
+        match asked {
+            Some(rules) if rules != rules_of(snapshot) => Binding::Changed,
+            _ => Binding::NotAsked,
+        }
+    }
+
     /// Asks about `service`. Returns whether anything is known now, and when to ask again.
     pub async fn check(&self, service: &Key, snapshot: &Snapshot<'_>) -> (bool, Option<Timestamp>) {
         let now = snapshot.now;
@@ -104,7 +113,7 @@ impl Bindings {
         if now < askable_at {
             return (false, Some(askable_at));
         }
-        let arms = snapshot.current().map(|current| arms::of(snapshot, current, &Arms::default()));
+        let arms = snapshot.history().current().map(|current| arms::of(snapshot, current, &Arms::default()));
         let rules = &snapshot.settings.rules;
         let asked =
             arms.map(|arms| questions(rules, &arms, self.measure.sums_max(), now)).unwrap_or_default();
@@ -166,13 +175,15 @@ impl Bindings {
     }
 }
 
-/// Fingerprints of a service that runs one release under one set of rules; `None` while something is under way, or where
-/// nothing may be judged.
+/// Fingerprints of a service that runs one release under one set of rules; `None` while something is under way.
 fn about(service: &Key, snapshot: &Snapshot<'_>) -> Option<About> {
-    let rests = snapshot.in_flight().is_none() && snapshot.app.problems.is_empty();
-    let current = snapshot.current().filter(|_| rests)?;
-    let rules = fingerprint(&format!("{:?}", snapshot.settings.rules));
-    Some(About { service: fingerprint(&(service.to_string(), current.number)), rules })
+    let rests = snapshot.history().in_flight().is_none();
+    let current = snapshot.history().current().filter(|_| rests)?;
+    Some(About { service: fingerprint(&(service.to_string(), current.number)), rules: rules_of(snapshot) })
+}
+
+fn rules_of(snapshot: &Snapshot<'_>) -> u32 {
+    fingerprint(&format!("{:?}", snapshot.settings.rules))
 }
 
 fn fingerprint(of: &impl Hash) -> u32 {

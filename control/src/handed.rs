@@ -22,6 +22,7 @@ pub(crate) struct Entry {
     pub(crate) service: Key,
     pub(crate) number: u64,
     pub(crate) event: ReleaseEvent,
+    pub(crate) again: u32,
     pub(crate) destination: String,
 }
 
@@ -72,13 +73,29 @@ pub(crate) enum Whose {
 
 /// All messages that this process handed over and still has to know of.
 #[derive(Debug, Default)]
-pub(crate) struct AllHanded(Mutex<BTreeMap<MessageId, Handed>>);
+pub(crate) struct AllHanded {
+    handed: Mutex<BTreeMap<MessageId, Handed>>,
+    /// Messages of this term that were about to be handed over, and were not yet.
+    intended: Mutex<BTreeMap<MessageId, Key>>,
+}
 
 impl AllHanded {
+    /// A sender gets the message as soon as its record says so. A record that says so although nothing was handed over, because
+    /// the answer to that write was lost, speaks of a message that nobody has sent.
+    pub(crate) fn intend(&self, id: MessageId, service: Key) {
+        locked(&self.intended).insert(id, service);
+    }
+
+    /// Whether the message was about to be handed over in this term, and was not.
+    pub(crate) fn is_intended(&self, id: &MessageId) -> bool {
+        locked(&self.intended).contains_key(id)
+    }
+
     /// A sender of `term` gets the message.
     pub(crate) fn begin(&self, id: MessageId, entry: Entry, term: Term) {
         let mut all = self.lock();
         all.retain(|_, handed| handed.recorded.is_none_or(|since| since.elapsed() < REMEMBERED));
+        locked(&self.intended).remove(&id);
         all.insert(id, Handed { entry, term, outcome: None, recorded: None });
     }
 
@@ -109,10 +126,12 @@ impl AllHanded {
             handed.outcome.as_ref().is_some_and(|became| became.progress == MessageState::Sent)
         };
         self.lock().retain(|_, handed| unbroken || sent(handed));
+        locked(&self.intended).retain(|_, _| unbroken);
     }
 
     pub(crate) fn forget(&self, service: &Key) {
         self.lock().retain(|_, handed| handed.entry.service != *service);
+        locked(&self.intended).retain(|_, of| of != service);
     }
 
     /// Services whose records do not say yet what became of their messages.
@@ -164,14 +183,18 @@ impl AllHanded {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<MessageId, Handed>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.handed)
     }
 }
 
 fn find<'a>(entry: &Entry, releases: &'a [Release]) -> Option<(&'a Release, usize)> {
     let release = releases.iter().find(|release| release.number == entry.number)?;
     let same = |told: &trimtab_delivery::snapshot::OutboxEntry| {
-        told.event == entry.event && told.destination == entry.destination
+        (told.event, told.again) == (entry.event, entry.again) && told.destination == entry.destination
     };
     Some((release, release.status.outbox.iter().position(same)?))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

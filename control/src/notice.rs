@@ -1,7 +1,7 @@
 //! What people are told, from what is known about a release.
 
 use trimtab_delivery::names::release_word;
-use trimtab_delivery::snapshot::{OutboxEntry, Release, ReleaseEvent};
+use trimtab_delivery::snapshot::{OutboxEntry, Release, ReleaseEvent, ReleasePhase};
 use trimtab_judge::rule::{Rule, RuleKind};
 use trimtab_notify::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
 use trimtab_stats::Verdict;
@@ -14,9 +14,12 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &OutboxEntry,
     let status = &release.status;
     let word = release_word(release.number);
     let snapshot = observed.snapshot(told.at.unwrap_or_default(), &NOTHING_MEASURED);
-    let previous = snapshot.releases.iter().rev().find(|other| {
-        other.number < release.number && other.status.phase == trimtab_delivery::snapshot::ReleasePhase::Kept
-    });
+    let mut earlier = snapshot.history().own().rev().filter(|other| other.number < release.number);
+    let before = earlier.find(|other| other.status.phase == ReleasePhase::Kept).map(|other| other.number);
+    let previous = match told.event {
+        ReleaseEvent::RolledBack | ReleaseEvent::NeedsHuman => status.restored.or(before),
+        ReleaseEvent::Started | ReleaseEvent::Kept | ReleaseEvent::Held => before,
+    };
     let recovery =
         status.recovered_at.zip(status.started_at).map(|(end, start)| end.duration_since(start).as_secs());
     let mut findings: Vec<&trimtab_judge::finding::Finding> = status.findings.iter().collect();
@@ -36,7 +39,7 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &OutboxEntry,
         service: app.name.clone(),
         release: word.clone(),
         release_number: release.number,
-        previous: previous.map(|other| release_word(other.number)),
+        previous: previous.map(release_word),
         tier: observed.wire.spec.tier,
         actor: Some(release.actor.clone()).filter(|actor| !actor.is_empty()),
         reason: status.summary.clone(),

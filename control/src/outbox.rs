@@ -151,6 +151,7 @@ impl Outbox {
             match self.step(observed, &told[..=place], &key) {
                 Some(Step::Write(state)) => told[place].state = state,
                 Some(Step::HandOver(state)) => {
+                    self.intend(observed, &told[place], &key);
                     told[place].state = state;
                     let destination = told[place].destination.clone();
                     handed_over.push(Write::Notify { key, destination });
@@ -162,6 +163,16 @@ impl Outbox {
         if told != release.status.outbox || !handed_over.is_empty() {
             writes.push(lower::outbox(snapshot, release, &told));
             writes.extend(handed_over);
+        }
+    }
+
+    /// Remembers that a message is about to be handed over for the first time.
+    fn intend(&self, observed: &Observed, entry: &OutboxEntry, key: &str) {
+        if let Some(reach) =
+            reach_of(observed, entry).filter(|_| entry.progress() == Some(MessageState::Pending))
+        {
+            let id = (key.to_owned(), lane(reach, self.secrets_of(observed, reach)));
+            self.shared.handed.intend(id, observed.key.clone());
         }
     }
 
@@ -183,6 +194,9 @@ impl Outbox {
         match (self.shared.handed.whose(&id), progress, kind) {
             (Whose::Ours, ..) | (Whose::GivenBack, MessageState::Sending, _) => None,
             (_, MessageState::Pending, _) => Some(Step::HandOver(MessageState::Sending.because(""))),
+            _ if self.shared.handed.is_intended(&id) => {
+                Some(Step::HandOver(MessageState::Sending.because("")))
+            }
             (_, _, DestinationKind::Slack) => Some(Step::Write(MessageState::Unknown.because(again))),
             (..) => {
                 let again = format!("again, because {again}");
@@ -223,6 +237,7 @@ impl Outbox {
             service: observed.key.clone(),
             number: release.number,
             event: entry.event,
+            again: entry.again,
             destination: destination.to_owned(),
         };
         self.shared.handed.begin(id.clone(), of, turn.term);
@@ -347,7 +362,8 @@ fn release_key(observed: &Observed, release: &Release) -> String {
 
 /// A receiver drops doubles by it.
 fn entry_key(observed: &Observed, release: &Release, entry: &OutboxEntry) -> String {
-    format!("{}:{}", release_key(observed, release), entry.event.word())
+    let again = if entry.again > 0 { format!(":{}", entry.again) } else { String::new() };
+    format!("{}:{}{again}", release_key(observed, release), entry.event.word())
 }
 
 fn reach_of<'a>(observed: &'a Observed, entry: &OutboxEntry) -> Option<&'a Reach> {

@@ -302,7 +302,7 @@ fn check_reading(stores: &Stores) {
     assert_eq!(snapshot.app.status.conditions.len(), 3);
     assert_eq!(snapshot.settings.watch.as_secs(), 600);
     assert_eq!(snapshot.releases.len(), HISTORY);
-    assert_eq!(snapshot.current().unwrap().number, 128);
+    assert_eq!(snapshot.history().current().unwrap().number, 128);
     let rolled_back = &snapshot.releases[2];
     assert_eq!(rolled_back.status.phase, ReleasePhase::RolledBack);
     assert!(rolled_back.status.summary.starts_with("rpc-errors"), "its status may be written again");

@@ -13,7 +13,7 @@ use trimtab_kube::queue::Queue;
 use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_kube::watch::Row;
 use trimtab_plan::concern::{Concern, DELIVERY};
-use trimtab_plan::{Plan, Report};
+use trimtab_plan::{Plan, Report, WRITES_MAX};
 
 use crate::bindings::Bindings;
 use crate::context::{Context, Reads};
@@ -128,6 +128,7 @@ impl Controller for Delivery {
         let mut due = lower(&snapshot, &decided);
         if decided.writes.is_empty() {
             due.writes.extend(self.outbox.advance(&seen.observed, &snapshot));
+            due.writes.truncate(WRITES_MAX);
         }
         due.wake_at = earliest(due.wake_at, seen.next_look);
         (due, report)

@@ -9,7 +9,7 @@ use crate::snapshot::Snapshot;
 #[must_use]
 pub fn acting(snapshot: &Snapshot<'_>) -> Claim {
     let Some(target) = snapshot.target else { return Claim::default() };
-    if let Some(release) = snapshot.in_flight() {
+    if let Some(release) = snapshot.history().in_flight() {
         let by = Actor::Release(release.number);
         return Claim { by, since: release.status.started_at, until: None };
     }

@@ -7,7 +7,7 @@ use crate::snapshot::{Release, Snapshot};
 /// The arms of `release` in `snapshot`, as the strategy has them; pods of `before` that are gone are remembered.
 #[must_use]
 pub fn of(snapshot: &Snapshot<'_>, release: &Release, before: &Arms) -> Arms {
-    let previous = snapshot.before(release);
+    let previous = snapshot.history().before(release);
     let sets = snapshot.settings.strategy.arms(release, previous, snapshot.replica_sets);
     let arms = Arms::new(&snapshot.app.namespace, &sets, snapshot.pods, before, snapshot.now);
     match snapshot.target {

@@ -19,6 +19,7 @@ pub mod arms;
 pub mod command;
 mod deadline;
 mod decision;
+pub mod history;
 pub mod lower;
 pub mod names;
 mod objects;

@@ -68,5 +68,6 @@ pub fn release_word(number: u64) -> String {
 /// Reads `v128` or `128`.
 #[must_use]
 pub fn parse_release_word(text: &str) -> Option<u64> {
-    text.strip_prefix('v').unwrap_or(text).parse().ok()
+    let digits = text.strip_prefix('v').unwrap_or(text);
+    digits.parse().ok().filter(|_| digits.chars().all(|c| c.is_ascii_digit()))
 }

@@ -97,9 +97,13 @@ impl Decision {
         format!("{done} by {}: {}", self.actor, self.because)
     }
 
-    /// That a person decided to keep it: how what became of that begins.
+    /// What a person wanted, before what became of that.
     pub(crate) fn wish(&self) -> String {
-        format!("{} decided to keep it", self.actor)
+        let wanted = match self.keep {
+            Keep::Keep => "keep it",
+            Keep::RollBack => "roll it back",
+        };
+        format!("{} decided to {wanted}", self.actor)
     }
 }
 
@@ -133,10 +137,12 @@ pub struct ReleaseStatus {
     pub decided_at: Option<Timestamp>,
     /// When the service ran on the previous release again.
     pub recovered_at: Option<Timestamp>,
-    /// How often the previous template was restored.
+    /// How often a template was put back for it.
     pub restores: u32,
-    /// Trimtab could not go on alone, and has said so.
-    pub needs_human: bool,
+    /// The release whose template that was.
+    pub restored: Option<u64>,
+    /// Why Trimtab could not go on alone, which it has said.
+    pub needs_human: Option<Reason>,
     /// Evidence at the time of the last write.
     pub findings: Vec<Finding>,
     /// Requests that failed because of it.
@@ -152,6 +158,8 @@ pub struct OutboxEntry {
     pub event: ReleaseEvent,
     /// To whom.
     pub destination: String,
+    /// How often the same was told before: a template that is held, or a question to a person, may come back.
+    pub again: u32,
     /// How far the message got, and why; opaque to plans, which never change an entry that exists.
     pub state: String,
     /// When it was owed.

@@ -9,6 +9,7 @@ use trimtab_judge::finding::Finding;
 use trimtab_workload::{Arm, Pod, ReplicaSet, Target};
 
 use crate::deadline::after;
+use crate::history::History;
 use crate::strategy::Stage;
 
 pub use crate::app::{App, AppPhase, AppStatus, Condition, Rejected, Transition};
@@ -20,11 +21,6 @@ pub use crate::settings::{Notify, Settings};
 /// How long a release that was kept on too little evidence is watched on: traffic that was too thin to tell by day tells
 /// within the hour or not at all.
 pub const WATCH_ON: Duration = Duration::from_secs(3600);
-
-/// How long a rejected template is remembered: Git may bring it back weeks later.
-pub const REJECTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Rejections remembered at most for one service; an older one is restored after the fact if it ever comes back.
-pub const REJECTED_MAX: usize = 16;
 
 /// One service at one instant.
 #[derive(Clone, Copy, Debug)]
@@ -68,45 +64,16 @@ pub enum Binding {
     Found(Bound),
 }
 
-/// When the rejection of `release` is forgotten.
-fn forgotten_at(release: &Release) -> Option<Timestamp> {
-    release.status.decided_at.or(release.created_at).map(|at| after(at, REJECTED_FOR))
-}
-
 impl<'a> Snapshot<'a> {
     /// Now, as it is written down: in whole seconds, which is how finely Kubernetes tells time and how records are read back.
     pub fn recorded_at(&self) -> Timestamp {
         Timestamp::from_second(self.now.as_second()).expect("a whole second of a time that is in range")
     }
 
-    /// Releases of the Deployment as it is. What was released to another one (it was deleted and made again, or the service
-    /// names another) says nothing about this one, and is never restored on it.
-    pub fn own_releases(&self) -> impl DoubleEndedIterator<Item = &'a Release> + Clone + use<'a> {
-        let uid = self.target.map(|target| target.uid.as_str());
-        self.releases.iter().filter(move |release| uid.is_none_or(|uid| !release.is_foreign_to(uid)))
-    }
-
-    /// The release that was kept last: what the service falls back to.
+    /// The releases of the Deployment as it is.
     #[must_use]
-    pub fn current(&self) -> Option<&'a Release> {
-        self.own_releases().rev().find(|release| release.status.phase == ReleasePhase::Kept)
-    }
-
-    /// The release under way.
-    #[must_use]
-    pub fn in_flight(&self) -> Option<&'a Release> {
-        self.own_releases().rev().find(|release| release.status.phase.in_flight())
-    }
-
-    /// What `release` falls back to: what was kept last beside it. That is a later one where a template that was rejected
-    /// long ago came back, and never one whose template was rejected since.
-    #[must_use]
-    pub fn before(&self, release: &Release) -> Option<&'a Release> {
-        let rejected: Vec<&Option<String>> = self.rejected().map(|other| &other.template_hash).collect();
-        self.own_releases()
-            .rev()
-            .filter(|other| other.number != release.number && !rejected.contains(&&other.template_hash))
-            .find(|other| other.status.phase == ReleasePhase::Kept)
+    pub fn history(&self) -> History<'a> {
+        History::new(self.now, self.target.map(|target| target.uid.as_str()), self.releases)
     }
 
     /// The release that evidence is wanted about: the one under way, or one that was kept on too little evidence.
@@ -118,7 +85,7 @@ impl<'a> Snapshot<'a> {
         let judging = |release: &&Release| {
             release.status.phase == ReleasePhase::Judging && release.status.started_at.is_some()
         };
-        match self.in_flight() {
+        match self.history().in_flight() {
             Some(release) => Some(release).filter(judging),
             None => self.watched_on(),
         }
@@ -127,48 +94,14 @@ impl<'a> Snapshot<'a> {
     /// A release that was kept because the evidence could not tell, and that is watched on for [`WATCH_ON`]. Nothing is
     /// watched that has nothing to fall back to, and nothing that a person wanted.
     fn watched_on(&self) -> Option<&'a Release> {
-        let current = self.current()?;
+        let history = self.history();
+        let current = history.current()?;
         let decided_at = current.status.decided_at?;
         let watched = current.is_kept_unsure()
-            && !current.is_rollback(self.own_releases())
+            && !current.is_rollback(history.own())
             && self.now < after(decided_at, WATCH_ON)
-            && self.before(current).is_some();
+            && history.before(current).is_some();
         watched.then_some(current)
-    }
-
-    /// The releases whose templates are held when they are applied again: those that were rolled back and are still
-    /// remembered, the newest [`REJECTED_MAX`] of them.
-    pub fn rejected(&self) -> impl Iterator<Item = &'a Release> {
-        let remembered: Vec<&Release> =
-            self.own_releases().filter(|release| self.is_remembered(release)).collect();
-        let surplus = remembered.len().saturating_sub(REJECTED_MAX);
-        remembered.into_iter().skip(surplus)
-    }
-
-    /// A rejection is remembered for [`REJECTED_FOR`], and longer where the spec holds its template just now: nothing
-    /// ships because a month is over. A person lifts it by keeping the release, or a later one of the same template.
-    fn is_remembered(&self, release: &Release) -> bool {
-        if release.status.phase != ReleasePhase::RolledBack {
-            return false;
-        }
-        let over = forgotten_at(release).is_some_and(|at| at <= self.now);
-        !self.is_lifted(release) && (release.status.held || !over)
-    }
-
-    /// Whether a later release was kept that lifts the rejection of `release`.
-    pub(crate) fn is_lifted(&self, release: &Release) -> bool {
-        let wanted = release.decision.as_ref().is_some_and(|decision| decision.keep == Keep::Keep);
-        let mut kept = self
-            .own_releases()
-            .filter(|other| other.status.phase == ReleasePhase::Kept && other.number > release.number);
-        kept.any(|other| {
-            wanted || (other.template_hash.is_some() && other.template_hash == release.template_hash)
-        })
-    }
-
-    /// When the next rejection is forgotten.
-    pub(crate) fn forgets_at(&self) -> Option<Timestamp> {
-        self.rejected().filter_map(forgotten_at).filter(|at| *at > self.now).min()
     }
 
     /// What a strategy may look at while `release` is out on `target`.
@@ -190,8 +123,7 @@ impl<'a> Snapshot<'a> {
     /// Highest number given so far, also where its record is gone.
     #[must_use]
     pub fn last_number(&self) -> u64 {
-        let recorded = self.releases.last().map_or(0, |release| release.number);
-        recorded.max(self.app.status.last_release.unwrap_or_default())
+        self.history().last_number(self.app.status.last_release)
     }
 
     /// The first number from `at_least` on that is higher than every other and free.

@@ -1,4 +1,4 @@
-//! An alert expression, judged on the new pods alone.
+//! An alert expression, asked of both arms: it must fire on the new pods, and not on the old ones.
 
 use std::collections::BTreeMap;
 

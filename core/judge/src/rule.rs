@@ -71,7 +71,7 @@ pub enum RuleKind {
     Events(EventsRule),
     /// Restarts and kills told by the Kubernetes API.
     Crashes(CrashesRule),
-    /// An alert expression, judged on the new pods alone.
+    /// An alert expression, asked of both arms.
     Alert(AlertRule),
 }
 

@@ -29,7 +29,7 @@ pub use report::Report;
 pub use touched::escaped;
 pub use write::{Copied, IfAbsent, IfThere, Patch, Precondition, Sealing, Write};
 
-/// Writes in one plan at most: what is left follows with the next event.
+/// Writes that are carried out of one plan at most: what is left is planned again, with the events of those that were.
 pub const WRITES_MAX: usize = 128;
 
 /// Everything that is due now.

@@ -21,6 +21,12 @@ macro_rules! reasons {
                 }
             }
 
+            /// Reads [`Self::code`].
+            #[must_use]
+            pub fn parse(code: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.code() == code)
+            }
+
             /// What it means, in one line.
             #[must_use]
             pub fn meaning(self) -> &'static str {

@@ -63,12 +63,13 @@ const COMPARED: [&str; 5] = [
 ];
 
 /// Fields that say how much was measured until a moment, when that moment was, and of which incarnation.
-const MEASURED: [&str; 12] = [
+const MEASURED: [&str; 13] = [
     "nodeName",
     "rules",
     "harmed",
     "notifications",
     "restores",
+    "restored",
     "at",
     "startedAt",
     "readyAt",

@@ -15,7 +15,11 @@ pub(super) fn event(snapshot: &Snapshot<'_>, number: u64, event: ReleaseEvent, n
         ReleaseEvent::Started | ReleaseEvent::Kept => Severity::Normal,
         ReleaseEvent::RolledBack | ReleaseEvent::Held | ReleaseEvent::NeedsHuman => Severity::Warning,
     };
-    let name = format!("{}.{}", release_object(&app.name, number), event.word().to_lowercase());
+    // The same may happen to a release again: an Event is named by the version of the record that it was decided on. Whoever
+    // decides it anew after a crash names it the same, unless the record was written meanwhile.
+    let version =
+        snapshot.releases.iter().find(|release| release.number == number).map_or(0, |of| of.version);
+    let name = format!("{}.{}.{version:x}", release_object(&app.name, number), event.word().to_lowercase());
     let event = Event {
         object: Object::new(Kind::EVENT, &app.namespace, name),
         regarding: objects::service(app),

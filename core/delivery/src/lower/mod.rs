@@ -32,6 +32,8 @@ pub fn lower(snapshot: &Snapshot<'_>, decided: &Plan) -> plan::Plan {
         writes.extend(lowering.one(write));
     }
     writes.extend(status::of_service(snapshot, &decided.status));
+    // Whoever writes hundreds of records has them closed over several plans, and keeps no decision from being made.
+    writes.truncate(plan::WRITES_MAX);
     plan::Plan { writes, wake_at: decided.wake_at }
 }
 
@@ -65,7 +67,10 @@ impl Lowering<'_> {
             Write::Restore { number, images } => {
                 let restore = Some(records::template_of(self.snapshot, self.release(*number)?));
                 let text = Some(claim_text(AdmissionHold::HoldChanges, images));
-                Some(claim(self.snapshot.target?, &Change { claim: text, restore, unpause: true }))
+                let target = self.snapshot.target?;
+                // A person's pause stays: the template is back, and its pods come when that person lifts it.
+                let unpause = target.paused_by_others().is_none();
+                Some(claim(target, &Change { claim: text, restore, unpause }))
             }
             Write::ReturnFields => Some(returned(&self.snapshot.app.namespace, self.snapshot.target?)),
             Write::LabelPod { pod, uid, arm } => {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use trimtab_plan as plan;
-use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Precondition, Sealing};
+use trimtab_plan::{Copied, IfAbsent, IfThere, Kind, Object, Part, Patch, Precondition, Reason, Sealing};
 
 use super::status::{rule_evidence, verdict_word};
 use crate::app::App;
@@ -190,7 +190,9 @@ fn fields(status: &ReleaseStatus) -> Map<String, Value> {
         "decidedAt": status.decided_at.map(|at| at.to_string()),
         "recoveredAt": status.recovered_at.map(|at| at.to_string()),
         "restores": (status.restores > 0).then_some(status.restores),
-        "needsHuman": status.needs_human.then_some(true),
+        "restored": status.restored,
+        "needsHuman": status.needs_human.map(|_| true),
+        "needsHumanReason": status.needs_human.map(Reason::code),
         "harmed": status.harmed,
     });
     let mut fields = all.as_object().cloned().unwrap_or_default();
@@ -211,6 +213,9 @@ fn told_value(told: &OutboxEntry) -> Value {
         "state": told.state,
         "at": told.at.map(|at| at.to_string()),
     });
+    if told.again > 0 {
+        value["again"] = json!(told.again);
+    }
     if let Some(card) = &told.card {
         value["card"] = json!(card);
     }

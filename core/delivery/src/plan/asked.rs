@@ -1,6 +1,7 @@
 //! What a person is asked where Trimtab cannot go on alone: read from the record, so that it is said as long as it is so.
 
-use super::limits::RESTORES_MAX;
+use trimtab_plan::Reason;
+
 use crate::names::release_word;
 use crate::snapshot::{ReleasePhase, ReleaseStatus};
 
@@ -9,34 +10,36 @@ use crate::snapshot::{ReleasePhase, ReleaseStatus};
 pub(super) struct Asked {
     pub(super) number: u64,
     phase: ReleasePhase,
-    /// Its template, or the one before it, was put back as often as is sensible.
-    exhausted: bool,
+    reason: Reason,
 }
 
 impl Asked {
     /// The release `number`, if its record says that a person is asked.
     pub(super) fn about(number: u64, status: &ReleaseStatus) -> Option<Self> {
-        let exhausted = status.restores >= RESTORES_MAX;
-        status.needs_human.then_some(Self { number, phase: status.phase, exhausted })
+        status.needs_human.map(|reason| Self { number, phase: status.phase, reason })
     }
 
     /// Why; `back` is what runs, or would run, instead.
     pub(super) fn words(&self, back: &str) -> String {
         let word = release_word(self.number);
-        match (self.phase, self.exhausted) {
-            (ReleasePhase::RollingBack, true) => {
-                format!("{word} failed, and its template is written back whenever {back} is restored")
-            }
-            (ReleasePhase::RollingBack, false) => {
-                format!("{word} failed, and the pods of {back} do not come back")
-            }
-            (ReleasePhase::Judging, true) => {
+        match self.reason {
+            Reason::RestoresExhausted if self.phase == ReleasePhase::Judging => {
                 format!("a rejected template is written over {word} again and again")
             }
-            (ReleasePhase::Judging, false) => {
+            Reason::RestoresExhausted => {
+                format!("{word} failed, and its template is written back whenever {back} is restored")
+            }
+            Reason::Recovering => format!("{word} failed, and the pods of {back} do not come back"),
+            Reason::NothingToRestore => {
                 format!("{word} failed, and no earlier release is recorded to go back to")
             }
-            _ => format!("{word} is itself a rollback, and failed too; it was not undone"),
+            Reason::PausedByOther => {
+                format!("{word} fails, and somebody paused the Deployment with another template")
+            }
+            Reason::RollbackFailed => {
+                format!("{word} is itself a rollback, and failed too; it was not undone")
+            }
+            other => format!("{word} cannot go on alone ({other})"),
         }
     }
 }

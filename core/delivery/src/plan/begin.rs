@@ -6,18 +6,21 @@ use trimtab_workload::Target;
 
 use super::builder::{PlanBuilder, moved_to, owe};
 use super::hold::hold_changes;
+use super::restore::{ask_for_a_person, evidence};
 use crate::command;
 use crate::decision::{NewRelease, Write};
 use crate::names::{CLAIM_ANNOTATION, release_object, release_word};
-use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase};
+use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, Snapshot};
+use crate::strategy::Next;
 
 /// What runs when a service is claimed becomes its first kept release, numbered like the Deployment's own revision so that
 /// `kubectl rollout history` and `trimtab history` speak of the same thing.
 pub(super) fn adopt_baseline(builder: &mut PlanBuilder<'_>, target: &Target) {
-    let newest_first = || builder.snapshot.own_releases().rev();
-    // A record that is under way here was never announced: it holds what ran a moment ago, whatever was written since.
-    let recorded =
-        builder.snapshot.in_flight().or_else(|| newest_first().find(|release| shows(release, target)));
+    let history = builder.snapshot.history();
+    let ran = |release: &&Release| shows(release, target) && release.status.phase != ReleasePhase::RolledBack;
+    // A record that is under way here was never announced: it holds what ran a moment ago, whatever was written since. What
+    // was rejected is not what runs while it is held, and is adopted under a new number where it does run.
+    let recorded = history.in_flight().or_else(|| history.own().rev().find(ran));
     if let Some(release) = recorded {
         let mut status = moved_to(release, ReleasePhase::Kept, "was running when the service was claimed");
         status.low_evidence = true;
@@ -33,6 +36,7 @@ pub(super) fn adopt_baseline(builder: &mut PlanBuilder<'_>, target: &Target) {
     }
     if target.held_by_admission() && target.held_images.contains(&target.image) {
         // What runs is not in the spec: its record is gone, or counts no more.
+        builder.held_unrecorded();
         let namespace = &builder.snapshot.app.namespace;
         let unclaim = format!("annotate deployment {} {CLAIM_ANNOTATION}-", target.name);
         let (unclaim, resume) =
@@ -70,6 +74,7 @@ fn shows(release: &Release, target: &Target) -> bool {
 pub(super) fn begin(builder: &mut PlanBuilder<'_>, target: &Target) {
     let snapshot = builder.snapshot;
     if let Some(manager) = target.paused_by_others() {
+        fails_meanwhile(builder, target, manager);
         return builder.waits(
             Reason::PausedByOther,
             builder.deployment(),
@@ -78,7 +83,7 @@ pub(super) fn begin(builder: &mut PlanBuilder<'_>, target: &Target) {
             format!("`{}`", command::resume(&target.name, &snapshot.app.namespace)),
         );
     }
-    let previous = snapshot.current().map(|release| release.number);
+    let previous = snapshot.history().current().map(|release| release.number);
     // Somebody may have written another template over the one that was numbered, before anybody saw that.
     let numbered = target.release_annotation.and_then(|number| snapshot.awaited(number));
     let numbered = numbered.filter(|release| release.may_be(&target.image));
@@ -89,8 +94,8 @@ pub(super) fn begin(builder: &mut PlanBuilder<'_>, target: &Target) {
         let saw = format!("AppRelease {held} is no release of this service");
         builder.decided(Reason::NumberTaken, builder.record(next), saw, "takes another number");
     }
-    if let Some(old) = snapshot.in_flight() {
-        supersede(builder, target, old, number);
+    if let Some(old) = snapshot.history().in_flight() {
+        supersede(builder, target, old, &release_word(number));
     }
     let template_hash = target.template_hash.clone();
     match numbered {
@@ -112,8 +117,41 @@ pub(super) fn begin(builder: &mut PlanBuilder<'_>, target: &Target) {
     );
 }
 
-fn supersede(builder: &mut PlanBuilder<'_>, target: &Target, old: &Release, by: u64) {
-    let (phase, summary) = overtaken(old, &release_word(by));
+/// Somebody paused the Deployment with another template while a release is out: its pods run on, nothing but a person can
+/// replace them, and as long as they fail, that is said.
+pub(super) fn fails_meanwhile(builder: &mut PlanBuilder<'_>, target: &Target, manager: &str) {
+    let judging = |of: &&Release| of.status.phase == ReleasePhase::Judging && of.decision.is_none();
+    let Some(release) = builder.snapshot.history().in_flight().filter(judging) else { return };
+    let asked = release.status.needs_human;
+    match (evidence(builder, target, release), asked) {
+        (Some(Next::Fail { summary }), None) => {
+            let mut status = moved_to(release, ReleasePhase::Judging, summary);
+            status.verdict = Some(Verdict::Fail);
+            status.findings = builder.snapshot.findings.to_vec();
+            let word = release_word(release.number);
+            let note = format!(
+                "{word} fails, and {manager} paused the Deployment with another template, so its pods run on: {}",
+                status.summary
+            );
+            ask_for_a_person(builder, release, status, Reason::PausedByOther, &note);
+        }
+        (Some(Next::Fail { .. }), _) => {}
+        // The rule that failed it may be in force no more. That nothing is measured yet says nothing.
+        (Some(_), Some(Reason::PausedByOther)) if is_measured(builder.snapshot) => {
+            let status = ReleaseStatus { needs_human: None, verdict: None, ..release.status.clone() };
+            builder.release_status(release, status);
+        }
+        _ => {}
+    }
+}
+
+fn is_measured(snapshot: &Snapshot<'_>) -> bool {
+    !snapshot.findings.is_empty() && snapshot.measuring_since.is_none()
+}
+
+/// Another template, called `by`, took over from a release that was under way.
+pub(super) fn supersede(builder: &mut PlanBuilder<'_>, target: &Target, old: &Release, by: &str) {
+    let (phase, summary) = overtaken(old, by);
     let mut status = moved_to(old, phase, summary);
     status.decided_at = status.decided_at.or(Some(builder.snapshot.recorded_at()));
     if phase == ReleasePhase::RolledBack {
@@ -138,7 +176,8 @@ fn overtaken(old: &Release, word: &str) -> (ReleasePhase, String) {
         Some(decision) if old.status.phase == ReleasePhase::Judging => {
             (ReleasePhase::RolledBack, format!("{}; replaced by {word}", decision.outcome()))
         }
-        _ if old.status.phase == ReleasePhase::RollingBack => {
+        // It failed and could not be rolled back, or its rollback was not over.
+        _ if old.status.verdict == Some(Verdict::Fail) || old.status.phase == ReleasePhase::RollingBack => {
             (ReleasePhase::RolledBack, format!("{}; replaced by {word}", old.status.summary))
         }
         _ => (ReleasePhase::Superseded, format!("replaced by {word} before a verdict")),

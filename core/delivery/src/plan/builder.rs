@@ -1,15 +1,24 @@
 //! A plan being written: the snapshot it is about, the writes so far, and the report beside them.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use trimtab_plan::{Object, Reason, Report, report::Step};
 
 use super::claim::Refusal;
 use super::roster::Roster;
 use super::status;
+use crate::deadline::after;
 use crate::decision::{Plan, Write};
 use crate::objects;
 use crate::snapshot::{OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, Snapshot};
 use crate::strategy::Wait;
+
+/// Entries that an outbox keeps, those that are not over and the last of each kind apart.
+const OUTBOX_MAX: usize = 32;
+/// How often the same is told of one release within [`TOLD_AGAIN`].
+const TOLD_AGAIN_MAX: usize = 3;
+const TOLD_AGAIN: Duration = Duration::from_secs(3600);
 
 /// A plan being written.
 pub(super) struct PlanBuilder<'a> {
@@ -102,6 +111,11 @@ impl<'a> PlanBuilder<'a> {
         self.writes.push(Write::Event { number, event, note: note.into() });
     }
 
+    /// A rejected template is held, and nothing tells what runs instead: the status says so until that is known.
+    pub(super) fn held_unrecorded(&mut self) {
+        self.roster.held_unrecorded = true;
+    }
+
     /// The service is not looked after.
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         let (saw, next) = (refusal.message.clone(), refusal.next.clone());
@@ -110,7 +124,7 @@ impl<'a> PlanBuilder<'a> {
     }
 
     pub(super) fn finish(mut self) -> (Plan, Report) {
-        if let Some(at) = self.snapshot.forgets_at() {
+        if let Some(at) = self.snapshot.history().forgets_at() {
             self.wake_at(at);
         }
         let status = status::render(self.snapshot, &self.roster, self.refusal.as_ref());
@@ -120,28 +134,54 @@ impl<'a> PlanBuilder<'a> {
     }
 }
 
-/// Adds the messages owed for `event`, once per destination; entries that exist are never touched.
+/// Adds the messages owed for `event`, one per destination: it has just come to pass. Where it comes to pass again and again,
+/// people are told a few times an hour.
 pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, event: ReleaseEvent) {
     let notify = &snapshot.settings.notify;
     if !notify.on.is_empty() && !notify.on.iter().any(|word| word == event.word()) {
         return;
     }
+    let is_recent = |told: &OutboxEntry| told.at.is_some_and(|at| after(at, TOLD_AGAIN) > snapshot.now);
     for destination in &notify.destinations {
-        let owed = status.outbox.iter().any(|told| told.event == event && told.destination == *destination);
-        if !owed {
-            status.outbox.push(OutboxEntry {
-                event,
-                destination: destination.clone(),
-                state: String::new(),
-                at: Some(snapshot.recorded_at()),
-                card: None,
-            });
+        let same: Vec<&OutboxEntry> = status
+            .outbox
+            .iter()
+            .filter(|told| told.event == event && told.destination == *destination)
+            .collect();
+        let recent = same.iter().filter(|told| is_recent(told)).count();
+        let last = same.last();
+        // One that is still on its way tells it.
+        let is_told = last.is_some_and(|told| event == ReleaseEvent::Started || !told.is_over());
+        if is_told || recent >= TOLD_AGAIN_MAX {
+            continue;
         }
+        let again = last.map_or(0, |told| told.again.saturating_add(1));
+        status.outbox.push(OutboxEntry {
+            event,
+            destination: destination.clone(),
+            again,
+            state: String::new(),
+            at: Some(snapshot.recorded_at()),
+            card: None,
+        });
     }
+    while status.outbox.len() > OUTBOX_MAX {
+        let Some(surplus) = surplus(&status.outbox) else { break };
+        status.outbox.remove(surplus);
+    }
+}
+
+/// The oldest entry that is over and that a later one of its kind is left of: that one counts on.
+fn surplus(outbox: &[OutboxEntry]) -> Option<usize> {
+    (0..outbox.len()).find(|place| {
+        let entry = &outbox[*place];
+        let same = |later: &OutboxEntry| later.event == entry.event && later.destination == entry.destination;
+        entry.is_over() && outbox[place + 1..].iter().any(same)
+    })
 }
 
 /// The status of `release` moved to `phase`. Nobody is asked any more about a release that is over.
 pub(super) fn moved_to(release: &Release, phase: ReleasePhase, summary: impl Into<String>) -> ReleaseStatus {
-    let needs_human = release.status.needs_human && phase.in_flight();
+    let needs_human = release.status.needs_human.filter(|_| phase.in_flight());
     ReleaseStatus { phase, summary: summary.into(), needs_human, ..release.status.clone() }
 }

@@ -1,11 +1,8 @@
 //! What the claim asks of admission: which images it holds, and when a pause that it set is lifted.
 
-use trimtab_plan::Reason;
 use trimtab_workload::{AdmissionHold, Target};
 
 use super::builder::PlanBuilder;
-use super::claim::Refusal;
-use super::limits::TEMPLATE_BYTES_MAX;
 use crate::decision::{Pause, Write};
 use crate::names::{HELD_IMAGES_MAX, fits_claim};
 use crate::snapshot::{Release, Snapshot};
@@ -22,7 +19,7 @@ pub(super) enum Rejections<'a> {
 }
 
 fn remembered<'a>(snapshot: &Snapshot<'a>, rejections: Rejections<'a>) -> Vec<&'a Release> {
-    let mut rejected: Vec<&Release> = snapshot.rejected().collect();
+    let mut rejected: Vec<&Release> = snapshot.history().rejected().collect();
     match rejections {
         Rejections::Known => {}
         Rejections::And(release) => rejected.push(release),
@@ -73,26 +70,6 @@ pub(super) fn let_pass(builder: &mut PlanBuilder<'_>, target: &Target, rejection
     let word = if nothing { AdmissionHold::Open } else { AdmissionHold::HoldChanges };
     let pause = if target.held_by_admission() { Pause::Clear } else { Pause::Leave };
     write_hold(builder, target, word, held_images(snapshot, rejections), pause);
-}
-
-/// The template is too large to be recorded, so it cannot be judged or put back. It cannot be a rejected one either, for
-/// those were recorded: it passes, and a condition says what is missing.
-pub(super) fn pass_unjudged(builder: &mut PlanBuilder<'_>, target: &Target) {
-    if target.hold.is_some() {
-        let_pass(builder, target, Rejections::Known);
-    }
-    builder.refuse(Refusal {
-        reason: Reason::TemplateTooLarge,
-        message: format!(
-            "the pod template of Deployment {}/{} is {} KiB as JSON, and at most {} KiB can be recorded: it is shipped \
-             without being judged, and cannot be rolled back",
-            builder.snapshot.app.namespace,
-            target.name,
-            target.template_bytes.div_ceil(1024),
-            TEMPLATE_BYTES_MAX / 1024
-        ),
-        next: "a smaller template; a ConfigMap holds what is large".to_owned(),
-    });
 }
 
 /// `release` is about to be remembered as rejected: from then on its template must not pass admission, so the claim comes

@@ -11,7 +11,7 @@ use super::keep::{keep, keep_by_decision};
 use super::restore::fail;
 use crate::deadline::after;
 use crate::names::release_word;
-use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, WATCH_ON};
+use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, WATCH_ON};
 use crate::strategy::Next;
 
 /// The template that is being judged is out.
@@ -24,6 +24,18 @@ pub(super) fn judge(builder: &mut PlanBuilder<'_>, target: &Target, release: &Re
         Some(decision) if decision.keep == Keep::Keep => return keep_by_decision(builder, release, decision),
         Some(decision) => return fail(builder, target, release, decision.outcome()),
         None => {}
+    }
+    if release.status.needs_human == Some(Reason::PausedByOther) {
+        // The pause under which it failed is over, and it is judged as it is now.
+        let status = ReleaseStatus { needs_human: None, verdict: None, ..release.status.clone() };
+        let word = release_word(release.number);
+        builder.decided(
+            Reason::Judging,
+            builder.record(release.number),
+            "the pause is over",
+            format!("judges {word} as it is now"),
+        );
+        return builder.release_status(release, status);
     }
     let_pass(builder, target, Rejections::Known);
     if target.held_by_admission() {
@@ -53,7 +65,7 @@ pub(super) fn judge(builder: &mut PlanBuilder<'_>, target: &Target, release: &Re
 fn start(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
     let snapshot = builder.snapshot;
     let word = release_word(release.number);
-    let back = snapshot.current().map(|current| release_word(current.number)).unwrap_or_default();
+    let back = snapshot.history().current().map(|current| release_word(current.number)).unwrap_or_default();
     let note = format!("{word} by {} begins: {}", release.actor, target.image);
     let mut status = moved_to(release, ReleasePhase::Judging, format!("judged against {back}"));
     status.started_at = Some(snapshot.recorded_at());

@@ -17,10 +17,10 @@ const LABELS_PER_PLAN_MAX: usize = 50;
 /// its release is kept; and at rest where a rule needs it.
 pub(super) fn label(builder: &mut PlanBuilder<'_>) {
     let snapshot = builder.snapshot;
-    let judged = snapshot.in_flight().filter(|_| snapshot.settings.strategy.judges());
+    let judged = snapshot.history().in_flight().filter(|_| snapshot.settings.strategy.judges());
     let settings = snapshot.settings;
     let is_asked_for = settings.rules.iter().any(|rule| matches!(rule.arms, ArmLabel::Arm(_)));
-    let rests = snapshot.current().filter(|_| settings.strategy.judges() && is_asked_for);
+    let rests = snapshot.history().current().filter(|_| settings.strategy.judges() && is_asked_for);
     let wanted = |pod: &Pod| match (judged, builder.phase_in_flight()) {
         (Some(release), Some(ReleasePhase::Judging)) => Some(snapshot.arm(pod, release)),
         (Some(_), Some(_)) => None,

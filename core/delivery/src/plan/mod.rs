@@ -5,19 +5,20 @@ mod begin;
 mod builder;
 mod claim;
 mod conditions;
-mod history;
 mod hold;
 mod judging;
 mod keep;
 mod labels;
 mod limits;
 mod restore;
+mod retention;
 mod rolling_back;
 mod roster;
 mod settled;
 mod situation;
 mod status;
 mod take_over;
+mod unjudged;
 
 use trimtab_plan::Report;
 
@@ -34,13 +35,19 @@ use situation::{Situation, situation};
 pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
     let mut builder = PlanBuilder::new(snapshot);
     match claim::claimable(snapshot) {
-        Err(refusal) => builder.refuse(refusal),
+        Err(refusal) => {
+            retention::close_all(&mut builder, &refusal);
+            builder.refuse(refusal);
+        }
         Ok(target) if take_over::is_of_another(snapshot, target) => {
             take_over::take_over(&mut builder, target);
         }
-        Ok(target) if target.template_bytes > TEMPLATE_BYTES_MAX => hold::pass_unjudged(&mut builder, target),
+        Ok(target) if target.template_bytes > TEMPLATE_BYTES_MAX => {
+            retention::close_foreign(&mut builder, target);
+            unjudged::pass(&mut builder, target);
+        }
         Ok(target) => {
-            history::close_foreign(&mut builder, target);
+            retention::close_foreign(&mut builder, target);
             match situation(snapshot, target) {
                 Situation::Unknown => begin::adopt_baseline(&mut builder, target),
                 Situation::Settled(current) => settled::settle(&mut builder, target, current),
@@ -56,7 +63,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
             if target.owns_template {
                 builder.write(Write::ReturnFields);
             }
-            history::forget(&mut builder, target);
+            retention::forget(&mut builder, target);
         }
     }
     builder.finish()

@@ -21,10 +21,10 @@ pub(super) fn fail(builder: &mut PlanBuilder<'_>, target: &Target, release: &Rel
     status.verdict = Some(Verdict::Fail);
     status.low_evidence = false;
     // What was counted and asked so far was about bringing this very release back; the previous template was not restored yet.
-    (status.restores, status.needs_human) = (0, false);
+    (status.restores, status.needs_human) = (0, None);
     close(&mut status, snapshot);
     let ordered = release.decision.as_ref().is_some_and(|decision| decision.keep == Keep::RollBack);
-    if release.is_rollback(snapshot.own_releases()) && !ordered {
+    if release.is_rollback(snapshot.history().own()) && !ordered {
         // A person went back to this release on purpose; undoing that would bring back what they fled from.
         let note = format!(
             "{} is itself a rollback, and fails too: {}",
@@ -33,7 +33,7 @@ pub(super) fn fail(builder: &mut PlanBuilder<'_>, target: &Target, release: &Rel
         );
         status.phase = ReleasePhase::Kept;
         status.summary.clone_from(&note);
-        ask_for_a_person(builder, release, status, &note);
+        ask_for_a_person(builder, release, status, Reason::RollbackFailed, &note);
         let subject = builder.record(release.number);
         return builder.decided(Reason::RollbackFailed, subject, note, "keeps it, and asks for a person");
     }
@@ -50,13 +50,17 @@ pub(super) fn restore_with(
     mut status: ReleaseStatus,
 ) {
     let word = release_word(release.number);
-    let Some(current) = builder.snapshot.before(release) else {
+    let Some(current) = builder.snapshot.history().before(release) else {
         let note =
             format!("{word} failed, and no earlier release is recorded to go back to: {}", status.summary);
         // Without a way back it stays what it is: under way, until a person decides.
         status.phase = ReleasePhase::Judging;
-        if !release.status.needs_human {
-            ask_for_a_person(builder, release, status, &note);
+        if let Some(decision) = release.decision.as_ref().filter(|of| of.keep == Keep::RollBack) {
+            status.summary =
+                format!("{}, and there is nothing to go back to: {}", decision.wish(), decision.because);
+        }
+        if release.status.needs_human != Some(Reason::NothingToRestore) {
+            ask_for_a_person(builder, release, status, Reason::NothingToRestore, &note);
         }
         let next =
             format!("`{} --because ...`, or another template", builder.snapshot.app.command("promote"));
@@ -69,12 +73,16 @@ pub(super) fn restore_with(
         );
     };
     let back = release_word(current.number);
+    if status.restored.is_some_and(|number| number != current.number) {
+        // Another one was kept since: whoever fought then was answered.
+        status.restores = 0;
+    }
     if status.restores >= RESTORES_MAX {
         let note = format!(
             "{word} failed, but {} wrote its template back after {back} was restored {} times: stopped",
             target.template_manager, status.restores
         );
-        ask_for_a_person(builder, release, status, &note);
+        ask_for_a_person(builder, release, status, Reason::RestoresExhausted, &note);
         let next =
             format!("the writer to stop, or `{} --because ...`", builder.snapshot.app.command("promote"));
         let subject = builder.record(release.number);
@@ -94,7 +102,9 @@ fn restore_and_count(
     rejections: Rejections<'_>,
 ) {
     let images = held_images(builder.snapshot, rejections);
-    let counted = ReleaseStatus { restores: status.restores + 1, ..status.clone() };
+    // One that is brought back itself was not undone.
+    let restored = if number == release.number { status.restored } else { Some(number) };
+    let counted = ReleaseStatus { restores: status.restores + 1, restored, ..status.clone() };
     builder.release_status(release, status);
     builder.write(Write::Restore { number, images });
     builder.release_status(release, counted);
@@ -120,7 +130,7 @@ pub(super) fn written_over(builder: &mut PlanBuilder<'_>, target: &Target, relea
 }
 
 /// What the evidence says of a release whose pods run on while the Deployment holds another template.
-fn evidence(builder: &PlanBuilder<'_>, target: &Target, release: &Release) -> Option<Next> {
+pub(super) fn evidence(builder: &PlanBuilder<'_>, target: &Target, release: &Release) -> Option<Next> {
     let (snapshot, strategy) = (builder.snapshot, builder.snapshot.settings.strategy);
     strategy.judges().then(|| strategy.reconsider(&snapshot.stage(target, release)))
 }
@@ -143,7 +153,7 @@ fn bring_back(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release,
         next = format!("`{promote} --because ...` to bring it back again, `{abort}`, or {next}");
     }
     let note = format!("{} keeps writing a rejected template over {word}", target.template_manager);
-    ask_for_a_person(builder, release, status, &note);
+    ask_for_a_person(builder, release, status, Reason::RestoresExhausted, &note);
     builder.waits(
         Reason::RestoresExhausted,
         builder.record(release.number),
@@ -188,16 +198,16 @@ pub(super) fn keep_promise(builder: &mut PlanBuilder<'_>, promise: Promise<'_>, 
     builder.decided(Reason::BroughtBack, builder.record(numbered.number), saw, decided);
 }
 
-/// Says once that Trimtab cannot go on alone.
+/// Says that Trimtab cannot go on alone: once as long as the cause is the same.
 pub(super) fn ask_for_a_person(
     builder: &mut PlanBuilder<'_>,
     release: &Release,
     mut status: ReleaseStatus,
+    reason: Reason,
     note: &str,
 ) {
-    if !status.needs_human {
+    if status.needs_human.replace(reason) != Some(reason) {
         builder.event(release.number, ReleaseEvent::NeedsHuman, note);
-        status.needs_human = true;
         owe(&mut status, builder.snapshot, ReleaseEvent::NeedsHuman);
     }
     builder.release_status(release, status);

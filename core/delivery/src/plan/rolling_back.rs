@@ -1,6 +1,7 @@
 //! A release that failed: the previous template comes back, and stays.
 
 use trimtab_plan::Reason;
+use trimtab_stats::Verdict;
 use trimtab_workload::{Arm, Target};
 
 use super::builder::{PlanBuilder, moved_to, owe};
@@ -34,7 +35,7 @@ pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &
     }
     let snapshot = builder.snapshot;
     let word = release_word(release.number);
-    let Some(current) = snapshot.current() else { return };
+    let Some(current) = snapshot.history().current() else { return };
     let back = release_word(current.number);
     let left = snapshot
         .pods
@@ -65,15 +66,19 @@ pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &
     let saw =
         format!("{back} is back on {available} of {} pods, {left} pods of {word} are left", target.replicas);
     let deadline = after(release.status.decided_at.unwrap_or(snapshot.now), RECOVERY_MAX);
-    if snapshot.now >= deadline {
-        let note = format!("the previous release does not come back: {saw}");
-        restore::ask_for_a_person(builder, release, status, &note);
-    } else {
-        builder.release_status(release, status);
+    let paused = target.paused_by_others();
+    if snapshot.now < deadline {
         builder.wake_at(deadline);
     }
+    // Who is asked already, whatever about, is not asked again on the way back.
+    if (snapshot.now >= deadline || paused.is_some()) && status.needs_human.is_none() {
+        let note = format!("the previous release does not come back: {saw}");
+        restore::ask_for_a_person(builder, release, status, Reason::Recovering, &note);
+    } else {
+        builder.release_status(release, status);
+    }
     let subject = builder.record(release.number);
-    let (saw, next) = match target.paused_by_others() {
+    let (saw, next) = match paused {
         Some(manager) => {
             let resume = command::resume(&target.name, &snapshot.app.namespace);
             (format!("{saw}, and {manager} paused the Deployment"), format!("`{resume}`"))
@@ -92,9 +97,17 @@ pub(super) fn reverted(builder: &mut PlanBuilder<'_>, target: &Target, release: 
             let kept = format!("{} had decided to keep it: {}", decision.actor, decision.because);
             (ReleasePhase::Superseded, format!("{undone}; {kept}"))
         }
+        // It had failed, and a pause kept it from being rolled back.
+        None if release.status.verdict == Some(Verdict::Fail) => {
+            (ReleasePhase::RollingBack, release.status.summary.clone())
+        }
         None => (ReleasePhase::Superseded, undone),
     };
     let mut status = moved_to(release, phase, summary.clone());
+    if phase == ReleasePhase::RollingBack {
+        status.verdict = Some(Verdict::Fail);
+        (status.restores, status.needs_human) = (0, None);
+    }
     close(&mut status, builder.snapshot);
     builder.release_status(release, status);
     let subject = builder.record(release.number);

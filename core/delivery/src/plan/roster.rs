@@ -15,21 +15,24 @@ pub(super) struct Roster {
     pub(super) rejected: Vec<Rejected>,
     /// The rejected release whose template the spec holds.
     pub(super) held: Option<u64>,
+    /// A rejected template is held, and no release that counts tells what runs instead.
+    pub(super) held_unrecorded: bool,
     /// Releases about which a person is asked.
     asked: Vec<Asked>,
 }
 
 impl Roster {
     pub(super) fn of(snapshot: &Snapshot<'_>) -> Self {
-        let current = snapshot.current();
-        let previous = current.and_then(|current| snapshot.before(current));
+        let current = snapshot.history().current();
+        let previous = current.and_then(|current| snapshot.history().before(current));
         Self {
             current: current.map(|release| release.number),
             previous: previous.map(|release| release.number),
-            in_flight: snapshot.in_flight().map(|release| (release.number, release.status.phase)),
-            rejected: snapshot.rejected().map(remember).collect(),
-            held: snapshot.rejected().find(|release| release.status.held).map(|release| release.number),
-            asked: snapshot.own_releases().filter_map(|of| Asked::about(of.number, &of.status)).collect(),
+            in_flight: snapshot.history().in_flight().map(|release| (release.number, release.status.phase)),
+            rejected: snapshot.history().rejected().map(remember).collect(),
+            held: snapshot.history().held().map(|release| release.number),
+            held_unrecorded: false,
+            asked: snapshot.history().own().filter_map(|of| Asked::about(of.number, &of.status)).collect(),
         }
     }
 
@@ -62,7 +65,7 @@ impl Roster {
             }
             ReleasePhase::RolledBack => {
                 let known = self.rejected.iter().any(|rejected| rejected.number == release.number);
-                if !known && !snapshot.is_lifted(release) {
+                if !known && !snapshot.history().is_lifted(release) {
                     self.rejected.push(Rejected { at: status.decided_at, ..remember(release) });
                     self.rejected.sort_by_key(|rejected| rejected.number);
                 }
@@ -74,6 +77,11 @@ impl Roster {
 
     /// What a person is asked: about the release under way, and where there is none, about the one that runs.
     pub(super) fn asked(&self) -> Option<String> {
+        if self.held_unrecorded {
+            return Some(
+                "a rejected template is held, and no release that counts tells what runs instead".to_owned(),
+            );
+        }
         let about = self.in_flight.map(|(number, _)| number).or(self.current);
         let asked = self.asked.iter().find(|asked| Some(asked.number) == about)?;
         Some(asked.words(&self.current_word()))

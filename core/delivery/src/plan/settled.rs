@@ -10,11 +10,11 @@ use super::{judging, restore};
 use crate::command;
 use crate::decision::Pause;
 use crate::names::release_word;
-use crate::snapshot::{Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
+use crate::snapshot::{Release, ReleaseEvent, ReleasePhase, ReleaseStatus, Snapshot};
 
 /// The Deployment holds what was kept: the claim says what may pass from here on.
 pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &Release) {
-    if let Some(decision) = current.keep_decision().filter(|_| current.status.needs_human) {
+    if let Some(decision) = current.keep_decision().filter(|_| current.status.needs_human.is_some()) {
         return keep_by_decision(builder, current, decision);
     }
     if let Some(watched) = builder.snapshot.judged() {
@@ -25,12 +25,16 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
     }
     let word = release_word(current.number);
     // What runs now has answered what was asked about others.
-    let is_answered = |release: &Release| release.status.needs_human && release.number != current.number;
-    for release in builder.snapshot.releases.iter().filter(|of| of.status.held || is_answered(of)) {
-        let needs_human = release.status.needs_human && !is_answered(release);
-        builder.release_status(release, ReleaseStatus { held: false, needs_human, ..release.status.clone() });
+    let is_answered =
+        |release: &Release| release.status.needs_human.is_some() && release.number != current.number;
+    for release in builder.snapshot.releases {
+        let needs_human = release.status.needs_human.filter(|_| !is_answered(release));
+        let summary = answered(builder.snapshot, release).unwrap_or_else(|| release.status.summary.clone());
+        let status = ReleaseStatus { held: false, needs_human, summary, ..release.status.clone() };
+        if status != release.status {
+            builder.release_status(release, status);
+        }
     }
-    answer_decisions(builder);
     let_pass(builder, target, Rejections::Known);
     match target.paused_by_others() {
         Some(manager) => builder.waits(
@@ -40,7 +44,7 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
             "leaves the pause alone",
             format!("a change, and `{}`", command::resume(&target.name, &builder.snapshot.app.namespace)),
         ),
-        None if current.status.needs_human => {
+        None if current.status.needs_human.is_some() => {
             let app = builder.snapshot.app;
             let (rollback, promote) = (app.command("rollback"), app.command("promote"));
             builder.waits(
@@ -61,18 +65,19 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
     }
 }
 
-/// Somebody decided to keep a release that was rejected, and its template is not in the spec: the record says what that
-/// means, because nothing else will be seen of it.
-fn answer_decisions(builder: &mut PlanBuilder<'_>) {
-    for release in builder.snapshot.own_releases().filter(|of| of.status.phase == ReleasePhase::RolledBack) {
-        let Some(decision) = release.keep_decision() else { continue };
-        let (wish, summary) = (decision.wish(), &release.status.summary);
-        // What was tried and undone is said already.
-        if !summary.contains(&wish) {
-            let summary = format!("{summary}; {wish}: it passes when it is applied again");
-            builder.release_status(release, ReleaseStatus { summary, ..release.status.clone() });
-        }
-    }
+/// The summary of a release that was rejected and that somebody decided to keep since, while its template is not in the
+/// spec: it says what the decision means, because nothing else will be seen of it.
+fn answered(snapshot: &Snapshot<'_>, release: &Release) -> Option<String> {
+    let decision = release.keep_decision().filter(|_| release.status.phase == ReleasePhase::RolledBack)?;
+    let (wish, summary) = (decision.wish(), &release.status.summary);
+    // What was tried and undone is said already.
+    let is_new = !summary.contains(&wish);
+    let means = if snapshot.history().is_lifted(release) {
+        "another release was kept since, so it is judged when it is applied again"
+    } else {
+        "it passes when it is applied again before another release is kept"
+    };
+    is_new.then(|| format!("{summary}; {wish}: {means}"))
 }
 
 /// The Deployment holds a rejected template: admission paused it, and it stays so until a person or another template
@@ -85,7 +90,7 @@ pub(super) fn hold(builder: &mut PlanBuilder<'_>, target: &Target, release: &Rel
         builder.decided(Reason::KeptByDecision, builder.record(release.number), saw, decided);
         return keep_by_decision(builder, release, decision);
     }
-    if let Some(other) = builder.snapshot.in_flight() {
+    if let Some(other) = builder.snapshot.history().in_flight() {
         return restore::written_over(builder, target, other);
     }
     if !target.paused {

@@ -41,31 +41,34 @@ pub(super) struct Promise<'a> {
 fn promise<'a>(snapshot: &Snapshot<'a>, target: &Target) -> Option<Promise<'a>> {
     let number = target.release_annotation?;
     let numbered = snapshot.awaited(number).filter(|release| release.keep_decision().is_some())?;
-    let of = snapshot.own_releases().find(|release| Some(release.number) == numbered.rollback_to)?;
+    let of = snapshot.history().own().find(|release| Some(release.number) == numbered.rollback_to)?;
     of.template_hash.as_ref().map(|_| Promise { numbered, of })
 }
 
 /// Reads the situation.
 pub(super) fn situation<'a>(snapshot: &Snapshot<'a>, target: &Target) -> Situation<'a> {
     let shows = |release: &Release| release.template_hash.as_deref() == Some(target.template_hash.as_str());
-    let Some(current) = snapshot.current() else {
+    let Some(current) = snapshot.history().current() else {
         // A record that was never announced is the first one, created a moment ago: it is kept, not judged.
-        let announced = snapshot.in_flight().filter(|release| release.status.started_at.is_some());
+        let announced = snapshot.history().in_flight().filter(|release| release.status.started_at.is_some());
         return match announced {
+            Some(release) if shows(release) && release.status.phase == ReleasePhase::RollingBack => {
+                Situation::RollingBack(release)
+            }
             Some(release) if shows(release) => Situation::Judging(release),
             Some(_) => Situation::Fresh,
             None => Situation::Unknown,
         };
     };
     if let Some(promise) = promise(snapshot, target) {
-        let other = snapshot.in_flight().is_some_and(|release| release.number != promise.of.number);
+        let other = snapshot.history().in_flight().is_some_and(|release| release.number != promise.of.number);
         match (shows(promise.of), shows(current), other) {
             (true, _, _) => return Situation::Fresh,
             (false, true, false) => return Situation::Promised(promise),
             _ => {}
         }
     }
-    if let Some(release) = snapshot.in_flight() {
+    if let Some(release) = snapshot.history().in_flight() {
         let failed = release.status.phase == ReleasePhase::RollingBack;
         match (shows(release), shows(current), failed) {
             (true, _, false) => return Situation::Judging(release),
@@ -77,6 +80,6 @@ pub(super) fn situation<'a>(snapshot: &Snapshot<'a>, target: &Target) -> Situati
     } else if shows(current) {
         return Situation::Settled(current);
     }
-    let rejected = snapshot.rejected().filter(|release| shows(release)).last();
+    let rejected = snapshot.history().rejected().rfind(|release| shows(release));
     rejected.map_or(Situation::Fresh, Situation::Rejected)
 }

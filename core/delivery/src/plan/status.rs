@@ -1,6 +1,8 @@
 //! The service's status: state words tell health, not bookkeeping. Nothing in it changes with time alone, so a settled
 //! service is never written.
 
+use trimtab_plan::Reason;
+
 use super::claim::Refusal;
 use super::conditions::conditions;
 use super::roster::Roster;
@@ -19,13 +21,21 @@ pub(super) fn render(snapshot: &Snapshot<'_>, roster: &Roster, refusal: Option<&
         observed_generation: snapshot.app.generation,
         phase,
         summary,
-        target_uid: snapshot.target.filter(|_| refusal.is_none()).map(|target| target.uid.clone()),
+        target_uid: snapshot
+            .target
+            .filter(|_| refusal.is_none_or(looks_after))
+            .map(|target| target.uid.clone()),
         current: roster.current,
         in_flight: roster.in_flight.map(|(number, _)| number),
         last_release: (last > 0).then_some(last),
         rejected: roster.rejected.clone(),
         conditions: conditions(snapshot, roster, refusal),
     }
+}
+
+/// Whether the Deployment is looked after although its template is not judged.
+fn looks_after(refusal: &Refusal) -> bool {
+    refusal.reason == Reason::TemplateTooLarge
 }
 
 fn words(roster: &Roster) -> (AppPhase, String) {
@@ -37,7 +47,7 @@ fn words(roster: &Roster) -> (AppPhase, String) {
         roster.rejected.iter().filter(news).map(|rejected| release_word(rejected.number)).collect();
     let aside =
         if rejected.is_empty() { String::new() } else { format!(" ({} rejected)", rejected.join(", ")) };
-    let holds = roster.in_flight.is_none() && roster.held.is_some();
+    let holds = roster.held_unrecorded || (roster.in_flight.is_none() && roster.held.is_some());
     if let Some(asked) = roster.asked() {
         let phase = if holds { AppPhase::Held } else { AppPhase::Degraded };
         return (phase, format!("Needs a person: {asked}{aside}"));

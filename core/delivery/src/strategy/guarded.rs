@@ -8,7 +8,7 @@ use trimtab_units::duration_words;
 
 use super::contract::{Next, Strategy, Wait};
 use super::evidence::{failed_rule, telemetry_lost, weigh};
-use super::rollout::{before_out, short_of_pods};
+use super::rollout::{before_out, came_to_nothing, short_of_pods};
 use super::stage::Stage;
 use crate::deadline::after;
 
@@ -26,7 +26,8 @@ impl Strategy for Guarded {
     }
 
     fn next(&self, stage: &Stage<'_>) -> Next {
-        if let Some(summary) = failed_rule(stage).or_else(|| stuck(stage)) {
+        if let Some(summary) = failed_rule(stage).or_else(|| stuck(stage)).or_else(|| came_to_nothing(stage))
+        {
             return Next::Fail { summary };
         }
         if let Some(next) = before_out(stage) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use trimtab_plan::Reason;
+use trimtab_units::duration_words;
 
 use super::contract::{Next, Wait};
 use super::stage::Stage;
@@ -25,6 +26,18 @@ pub(super) fn before_out(stage: &Stage<'_>) -> Option<Next> {
         return Some(Next::Wait { waits: vec![pods(stage)], until: stalls_at(stage) });
     }
     Some(Next::Out { saw: short_of_pods(stage).unwrap_or_else(|| "all pods are ready".to_owned()) })
+}
+
+/// Why a rollout that nobody gives up came to nothing: its pods are there, and none of them became ready in all that time.
+pub(super) fn came_to_nothing(stage: &Stage<'_>) -> Option<String> {
+    let waits = stage.release.status.ready_at.is_none() && stage.target.replicas > 0;
+    let stalled = stalls_at(stage).is_some_and(|at| stage.now >= at);
+    let mut pods = stage.own_pods().filter(|pod| !pod.ended).peekable();
+    let tried = pods.peek().is_some() && !pods.any(|pod| pod.ready);
+    (waits && stalled && tried && stage.available() == 0).then(|| {
+        let word = release_word(stage.release.number);
+        format!("progress: no pod of {word} became ready within {}", duration_words(NO_PROGRESS_MAX))
+    })
 }
 
 /// How many pods of the release are available, where it is fewer than wanted.

@@ -2,6 +2,7 @@
 
 use trimtab_delivery::plan::RESTORES_MAX;
 use trimtab_delivery::snapshot::{Keep, ReleasePhase};
+use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 use trimtab_workload::AdmissionHold;
 
@@ -22,7 +23,7 @@ fn failed_rollback() -> Service {
             release.status.decided_at = Some(START);
             release.status.verdict = Some(Verdict::Fail);
             release.status.summary = "v2 is itself a rollback, and fails too: rpc-errors: 30 % of 120".into();
-            release.status.needs_human = true;
+            release.status.needs_human = Some(Reason::RollbackFailed);
         })
         .claim(AdmissionHold::Open)
 }
@@ -130,7 +131,7 @@ fn an_earlier_release_that_was_never_kept() {
 fn while_it_is_under_way() {
     let fought = judging().runs("t1", 3).failed("rpc-errors: 30 % of 120").last(|release| {
         release.status.restores = RESTORES_MAX;
-        release.status.needs_human = true;
+        release.status.needs_human = Some(Reason::RestoresExhausted);
     });
     check(
         "somebody keeps writing the template back",
@@ -163,6 +164,83 @@ fn while_it_is_under_way() {
         v2 is RolledBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, recovered +0s, restores 5]
         = Healthy: Healthy on v1 (v2 rejected)
         why all 3 pods run v1 again -> closes v2 as rolled back
+    ",
+    );
+}
+
+#[test]
+fn a_release_that_fails_while_a_person_holds_another_template() {
+    let paused = judging()
+        .runs("t1", 1)
+        .runs("t2", 2)
+        .labelled()
+        .finds("rpc-errors", Verdict::Fail, "30 % of 120")
+        .applies("t3")
+        .paused(Some("kubectl"));
+    check(
+        "runs on, and that is said",
+        &paused,
+        "
+        event v2 NeedsHuman: v2 fails, and kubectl paused the Deployment with another template, so its pods run on: rpc-errors: 30 % of 120
+        v2 is Judging: rpc-errors: 30 % of 120 [Fail, started +0s, needs a person]
+        = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
+        ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+    ",
+    );
+    let asked = paused.clone().last(|release| {
+        release.status.needs_human = Some(Reason::PausedByOther);
+        release.status.verdict = Some(Verdict::Fail);
+        release.status.summary = "rpc-errors: 30 % of 120".into();
+    });
+    check(
+        "once",
+        &asked,
+        "
+        = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
+        ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+    ",
+    );
+    check(
+        "and its template stays rejected where the other one ships",
+        &asked.clone().paused(None).target(|target| target.paused = false),
+        "
+        claim hold-changes pay:t2
+        event v2 RolledBack: rpc-errors: 30 % of 120; replaced by v3
+        v2 is RolledBack: rpc-errors: 30 % of 120; replaced by v3 [Fail, started +0s, decided +0s]
+        create v3 t3 by ci after v1
+        label pay-t2-0 stable
+        label pay-t2-1 stable
+        = Healthy: Healthy on v1 (v2 rejected)
+        why the Deployment holds a new template -> records it as v3
+    ",
+    );
+    check(
+        "or is rejected where the person goes back to what was before it",
+        &asked.clone().applies("t1").target(|target| target.paused = false),
+        "
+        v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, harmed 7]
+        = RollingBack: Rolling back v2 to v1
+        why the previous template is back -> ends v2: rpc-errors: 30 % of 120
+        ",
+    );
+    check(
+        "nobody is asked who decided before",
+        &paused.decides(Keep::Keep),
+        "
+        = Releasing: Releasing v2, judged against v1
+        ! Progressing PausedByOther: kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        ",
+    );
+    check(
+        "or is judged as it is then, where the person goes back to it",
+        &asked.applies("t2").target(|target| target.paused = false),
+        "
+        v2 is Judging: rpc-errors: 30 % of 120 [started +0s]
+        = Releasing: Releasing v2, judged against v1
+        why the pause is over -> judges v2 as it is now
     ",
     );
 }

@@ -43,13 +43,6 @@ fn left_alone() {
         ! Claimed TargetOwned: Deployment shop/pay is managed by Rollout pay, which would undo a restored template; waits for `spec.target` to name a Deployment without an owner, or Rollout pay to let go of it
         why Deployment shop/pay is managed by Rollout pay, which would undo a restored template -> leaves the Deployment alone; waits for `spec.target` to name a Deployment without an owner, or Rollout pay to let go of it
     ");
-    let mut deleted = judging();
-    (deleted.target, deleted.sets, deleted.pods) = (None, Vec::new(), Vec::new());
-    check("a Deployment deleted under a release", &deleted, "
-        = Unclaimed: Deployment shop/pay does not exist
-        ! Claimed TargetNotFound: Deployment shop/pay does not exist; waits for the Deployment to be created, or `spec.target.name` to name another
-        why Deployment shop/pay does not exist -> leaves the Deployment alone; waits for the Deployment to be created, or `spec.target.name` to name another
-    ");
 }
 
 #[test]

@@ -193,7 +193,7 @@ impl Cluster {
             };
             release.keep_decision().is_some() || snapshot.releases.iter().any(again)
         };
-        let mut rejected = snapshot.rejected().filter(|release| !promised(release));
+        let mut rejected = snapshot.history().rejected().filter(|release| !promised(release));
         rejected.any(|release| release.template_hash.as_deref() == Some(template))
     }
 

@@ -2,6 +2,7 @@
 
 use trimtab_delivery::plan::RESTORES_MAX;
 use trimtab_delivery::snapshot::{Keep, ReleasePhase};
+use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 
 use crate::Service;
@@ -13,7 +14,7 @@ fn written_over() -> Service {
     rejected().release(3, "t3", ReleasePhase::Judging).started().labelled().applies("t2").paused(None).last(
         |release| {
             release.status.restores = RESTORES_MAX;
-            release.status.needs_human = true;
+            release.status.needs_human = Some(Reason::RestoresExhausted);
         },
     )
 }
@@ -63,7 +64,7 @@ fn over_a_release_that_a_rejected_template_was_written_over() {
     ",
     );
     let failed = written_over().failed("rpc-errors: 30 %").last(|release| {
-        release.status.needs_human = false;
+        release.status.needs_human = None;
         release.status.restores = 1;
     });
     check(
@@ -83,13 +84,14 @@ fn over_a_release_that_a_rejected_template_was_written_over() {
 fn kept_while_it_is_away() {
     let away = rejected().decides(Keep::Keep);
     check("the record says what that means", &away, "
-        v2 is RolledBack: rpc-errors: 30 %; ana decided to keep it: it passes when it is applied again [Fail, started +0s, decided +0s, recovered +0s, restores 1]
+        v2 is RolledBack: rpc-errors: 30 %; ana decided to keep it: it passes when it is applied again before another release is kept [Fail, started +0s, decided +0s, recovered +0s, restores 1]
         = Healthy: Healthy on v1 (v2 rejected)
         why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
         wake +720h
     ");
     let said = away.last(|release| {
-        release.status.summary += "; ana decided to keep it: it passes when it is applied again";
+        release.status.summary +=
+            "; ana decided to keep it: it passes when it is applied again before another release is kept";
     });
     check(
         "once",

@@ -104,7 +104,7 @@ fn is_replaced() {
         "as a person ordered",
         &undone.decides(Keep::RollBack),
         "
-        v2 is RollingBack: rolled back by ana: I say so [started +0s, decided +0s]
+        v2 is RollingBack: rolled back by ana: I say so [Fail, started +0s, decided +0s]
         = RollingBack: Rolling back v2 to v1
         why the previous template is back -> ends v2: rolled back by ana: I say so
     ",

@@ -2,10 +2,12 @@
 
 use trimtab_delivery::plan::RESTORES_MAX;
 use trimtab_delivery::snapshot::{Keep, ReleasePhase};
+use trimtab_plan::Reason;
+use trimtab_stats::Verdict;
 use trimtab_workload::AdmissionHold;
 
 use crate::check;
-use crate::service::{held, rejected};
+use crate::service::{held, judging, rejected};
 
 #[test]
 fn is_held() {
@@ -191,7 +193,7 @@ fn over_a_release_in_flight() {
         why a rejected template was written over v3, which is under way -> does nothing more: it was brought back too often; waits for `trimtab promote pay -n shop --because ...` to bring it back again, `trimtab abort pay -n shop`, or another template
         wake +720h
     ");
-    check("which is said once", &fought.last(|release| release.status.needs_human = true), "
+    check("which is said once", &fought.last(|release| release.status.needs_human = Some(Reason::RestoresExhausted)), "
         = Degraded: Needs a person: a rejected template is written over v3 again and again (v2 rejected)
         ! Progressing NeedsHuman: a rejected template is written over v3 again and again; `trimtab explain pay -n shop` says what was seen and what it waits for
         why a rejected template was written over v3, which is under way -> does nothing more: it was brought back too often; waits for `trimtab promote pay -n shop --because ...` to bring it back again, `trimtab abort pay -n shop`, or another template
@@ -266,7 +268,99 @@ fn what_is_held_is_never_taken_for_what_runs() {
     let mut unrecorded = held().target(|target| target.held_images = vec!["pay:t2".into()]);
     unrecorded.releases.clear();
     check("its records are gone, or count no more", &unrecorded, "
-        = Unclaimed: Claiming
+        = Held: Needs a person: a rejected template is held, and no release that counts tells what runs instead
+        ! Progressing NeedsHuman: a rejected template is held, and no release that counts tells what runs instead; `trimtab explain pay -n shop` says what was seen and what it waits for
         why a rejected template is held, and no release that counts tells what runs instead -> leaves it held; waits for another pod template; to let this one pass, `kubectl annotate deployment pay trimtab.dev/claim- -n shop` and `kubectl rollout resume deployment/pay -n shop`
     ");
+}
+
+#[test]
+fn a_rejected_template_is_no_baseline() {
+    let alone = held().without(1);
+    check(
+        "held, and the record of what runs is gone",
+        &alone,
+        "
+        = Held: Needs a person: a rejected template is held, and no release that counts tells what runs instead (v2 rejected)
+        ! Progressing NeedsHuman: a rejected template is held, and no release that counts tells what runs instead; `trimtab explain pay -n shop` says what was seen and what it waits for
+        why a rejected template is held, and no release that counts tells what runs instead -> leaves it held; waits for another pod template; to let this one pass, `kubectl annotate deployment pay trimtab.dev/claim- -n shop` and `kubectl rollout resume deployment/pay -n shop`
+        wake +720h
+        "
+    );
+    let out = rejected().without(1).applies("t2").runs("t1", 0).runs("t2", 3);
+    check(
+        "out, and no record of another is left",
+        &out,
+        "
+        create v3 t2 by ci: was running when the service was claimed
+        = Unclaimed: Claiming
+        why no release of this Deployment is recorded -> records what runs as v3
+        wake +720h
+        ",
+    );
+}
+
+#[test]
+fn a_fight_that_was_answered_counts_no_more() {
+    let fought = rejected()
+        .release(3, "t3", ReleasePhase::Kept)
+        .applies("t2")
+        .release_status(2, |status| (status.restores, status.restored) = (RESTORES_MAX, Some(1)));
+    check(
+        "a later release was kept since",
+        &fought,
+        "
+        v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +0s]
+        restore v3
+        v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +0s, restores 1]
+        = RollingBack: Rolling back v2 to v3
+        why the Deployment holds the template of v2, which was rejected -> restores the previous template: nothing held this one at admission
+        why the Deployment holds v2, which failed -> restores the template of v3
+        wake +720h
+        "
+    );
+    let goes_on = fought.release_status(2, |status| status.restored = Some(3));
+    check(
+        "and where it is that one which is restored, it counts",
+        &goes_on,
+        "
+        event v2 NeedsHuman: v2 failed, but ci wrote its template back after v3 was restored 5 times: stopped
+        v2 is RollingBack: rpc-errors: 30 % [Fail, started +0s, decided +0s, restores 5, needs a person]
+        = Degraded: Needs a person: v2 failed, and its template is written back whenever v3 is restored
+        ! Progressing NeedsHuman: v2 failed, and its template is written back whenever v3 is restored; `trimtab explain pay -n shop` says what was seen and what it waits for
+        why the Deployment holds the template of v2, which was rejected -> restores the previous template: nothing held this one at admission
+        why v2 failed, but ci wrote its template back after v3 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay -n shop --because ...`
+        wake +720h
+        "
+    );
+}
+
+#[test]
+fn a_person_who_paused_it() {
+    let failing = judging().runs("t1", 1).runs("t2", 2).labelled().paused(Some("ana"));
+    check(
+        "keeps the pause when a release fails",
+        &failing.clone().finds("rpc-errors", Verdict::Fail, "30 % of 120"),
+        "
+        v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, harmed 7]
+        restore v1
+        v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, restores 1, harmed 7]
+        = RollingBack: Rolling back v2 to v1
+        ! Progressing PausedByOther: ana paused the Deployment; Trimtab does not lift a pause that is not its own
+        why the Deployment holds v2, which failed -> restores the template of v1
+        "
+    );
+    let back = failing.failed("rpc-errors: 30 % of 120").applies("t1").paused(Some("ana"));
+    check(
+        "is asked to go on at once",
+        &back,
+        "
+        event v2 NeedsHuman: the previous release does not come back: v1 is back on 1 of 3 pods, 2 pods of v2 are left
+        v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, needs a person]
+        = Degraded: Needs a person: v2 failed, and the pods of v1 do not come back
+        ! Progressing NeedsHuman: v2 failed, and the pods of v1 do not come back; `trimtab explain pay -n shop` says what was seen and what it waits for; ana paused the Deployment; Trimtab does not lift a pause that is not its own
+        why v1 is back on 1 of 3 pods, 2 pods of v2 are left, and ana paused the Deployment -> waits; waits for `kubectl rollout resume deployment/pay -n shop`
+        wake +10m
+        "
+    );
 }

@@ -1,9 +1,10 @@
 //! Bounded memory, and bounded work in one plan.
 
-use trimtab_delivery::snapshot::{ReleasePhase, Settings};
+use trimtab_delivery::snapshot::{OutboxEntry, ReleaseEvent, ReleasePhase, Settings};
 
+use crate::Service;
 use crate::check;
-use crate::service::{judging, rejected, settled};
+use crate::service::{START, held, judging, rejected, settled};
 
 fn short(settings: &mut Settings) {
     settings.history = 2;
@@ -82,4 +83,73 @@ fn labels_are_bounded() {
     let huge = judging().runs("t1", 60);
     let (plan, _) = trimtab_delivery::plan(&huge.snapshot());
     assert_eq!(plan.writes.len(), 50, "a huge service cannot delay a rollback by its labels");
+}
+
+#[test]
+fn a_number_for_a_template_that_is_rejected() {
+    let numbered = held().release(3, "t2", ReleasePhase::Pending).last(|release| {
+        release.template_hash = None;
+    });
+    let numbered = numbered.target(|target| target.release_annotation = Some(3));
+    check(
+        "comes to nothing, and says so",
+        &numbered,
+        "
+        v3 is Superseded: nothing to release: its template is that of v2, which was rejected []
+        = Held: Healthy on v1 (v2 rejected)
+        why the Deployment holds the template of v2, which was rejected -> holds it; the pods of the previous release keep running; waits for another template, or `trimtab promote pay v2 -n shop --because ...`
+        wake +720h
+    ",
+    );
+}
+
+#[test]
+fn what_people_are_still_to_be_told_is_not_forgotten() {
+    let long = settled().release(2, "t2", ReleasePhase::Kept).release(3, "t1", ReleasePhase::Kept);
+    let told = |state: &'static str| {
+        let mut service = long.clone().settings(|settings| settings.history = 1);
+        service.releases[0].status.outbox = vec![OutboxEntry {
+            event: ReleaseEvent::Kept,
+            destination: "ops".into(),
+            again: 0,
+            state: state.into(),
+            at: None,
+            card: None,
+        }];
+        service
+    };
+    check(
+        "one that is on its way",
+        &told("Sending"),
+        "
+        delete v2
+        = Healthy: Healthy on v3
+        why the Deployment runs v3, which was kept -> does nothing; waits for a change of its pod template
+        ",
+    );
+    check(
+        "one that arrived",
+        &told("Sent"),
+        "
+        delete v1
+        delete v2
+        = Healthy: Healthy on v3
+        why the Deployment runs v3, which was kept -> does nothing; waits for a change of its pod template
+        ",
+    );
+}
+
+#[test]
+fn numbers_that_hundreds_took_are_closed_over_several_plans() {
+    let numbered = |service: Service, number| {
+        service.release(number, "t1", ReleasePhase::Pending).last(|release| {
+            (release.template_hash, release.created_at) = (None, Some(START));
+        })
+    };
+    let service = (2..=300).fold(settled(), numbered).later(3600);
+    let snapshot = service.snapshot();
+    let (decided, _) = trimtab_delivery::plan(&snapshot);
+    assert_eq!(decided.writes.len(), 299);
+    let lowered = trimtab_delivery::lower(&snapshot, &decided);
+    assert!(trimtab_plan::check(&lowered, &trimtab_plan::concern::DELIVERY).is_ok());
 }

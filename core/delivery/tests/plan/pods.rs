@@ -85,7 +85,7 @@ fn evicted(mut service: crate::service::Service) -> crate::service::Service {
 fn a_pod_that_is_over_counts_nowhere() {
     let service = evicted(out());
     let snapshot = service.snapshot();
-    let release = snapshot.in_flight().expect("v2");
+    let release = snapshot.history().in_flight().expect("v2");
     let arms = arms::of(&snapshot, release, &Arms::default());
     assert_eq!(arms.pods.keys().collect::<Vec<_>>(), ["pay-t2-1", "pay-t2-2", "pay-t2-9"]);
     let back = evicted(judging().runs("t2", 1)).applies("t1").last(|release| {
@@ -110,7 +110,7 @@ fn a_pod_that_is_over_counts_nowhere() {
 fn known_pods_that_end_are_gone() {
     let before = out();
     let snapshot = before.snapshot();
-    let release = snapshot.in_flight().expect("v2");
+    let release = snapshot.history().in_flight().expect("v2");
     let known = arms::of(&snapshot, release, &Arms::default());
     let after = evicted(before.clone());
     let arms = arms::of(&after.snapshot(), release, &known);

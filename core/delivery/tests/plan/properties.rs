@@ -78,8 +78,12 @@ fn happen(cluster: &mut Cluster, event: &Happens) {
             }
         }
         Happens::Undo => {
-            let current =
-                cluster.service.snapshot().current().and_then(|release| release.template_hash.clone());
+            let current = cluster
+                .service
+                .snapshot()
+                .history()
+                .current()
+                .and_then(|release| release.template_hash.clone());
             current.into_iter().for_each(|template| cluster.deploy(&template));
         }
         Happens::Pause => cluster.others_write(|target| {
@@ -92,7 +96,8 @@ fn happen(cluster: &mut Cluster, event: &Happens) {
         }
         Happens::Decides(keep) => cluster.decide(*keep),
         Happens::PromotesAgain => {
-            let rejected = cluster.service.snapshot().rejected().last().map(|release| release.number);
+            let rejected =
+                cluster.service.snapshot().history().rejected().next_back().map(|release| release.number);
             if let Some(number) = rejected {
                 cluster.promote_again(number);
             }
@@ -127,13 +132,13 @@ fn end(cluster: &Cluster) -> String {
     let status = &service.app.status;
     let mut text = format!("{target:?}\n{status:?}\n{:?}\n", cluster.events);
     for Release { number, template_hash, decision, status, .. } in &service.releases {
-        let status = ReleaseStatus { restores: 0, ..status.clone() };
+        let status = ReleaseStatus { restores: 0, restored: None, ..status.clone() };
         text += &format!("v{number} {template_hash:?} {decision:?} {status:?}\n");
     }
     let sets: BTreeMap<&str, (i32, i32)> =
         service.sets.iter().map(|set| (set.name.as_str(), (set.replicas, set.available))).collect();
     // Which pods are left of a rollout that is stuck until a person comes depends on when it got stuck.
-    let stuck = service.releases.iter().any(|release| release.status.needs_human);
+    let stuck = service.releases.iter().any(|release| release.status.needs_human.is_some());
     let running = sets.iter().filter(|(_, (replicas, _))| *replicas > 0 && !stuck);
     text + &format!("{:?}", running.collect::<Vec<_>>())
 }
@@ -159,24 +164,28 @@ fn check_quiet(cluster: &mut Cluster) {
     assert_eq!((later.writes, later.status), (plan.writes, plan.status), "time alone changes something");
 
     let snapshot = cluster.service.snapshot();
-    if snapshot.in_flight().is_none() && snapshot.target.is_some() {
+    if snapshot.history().in_flight().is_none() && snapshot.target.is_some() {
         let canary = snapshot.pods.iter().find(|pod| pod.arm == Some(Arm::Canary));
         assert_eq!(canary, None, "a label outlives its release");
     }
     let Some(target) = snapshot.target else { return };
     let phase = cluster.service.app.status.phase;
     if phase != AppPhase::Unclaimed {
-        let asked = snapshot.in_flight().or(snapshot.current()).is_some_and(|of| of.status.needs_human);
+        let asked = snapshot
+            .history()
+            .in_flight()
+            .or(snapshot.history().current())
+            .is_some_and(|of| of.status.needs_human.is_some());
         assert_eq!(phase == AppPhase::Degraded, asked, "a person is asked, and nothing else says so");
     }
-    let person =
-        snapshot.releases.iter().any(|release| release.status.needs_human) || target.paused_by.is_some();
+    let person = snapshot.releases.iter().any(|release| release.status.needs_human.is_some())
+        || target.paused_by.is_some();
     if target.paused && !person {
         assert!(cluster.is_rejected(&target.template_hash), "paused for nothing");
         assert_eq!(cluster.service.app.status.phase, AppPhase::Held);
     }
-    if !target.paused && !person && snapshot.in_flight().is_none() {
-        let kept = snapshot.current().and_then(|release| release.template_hash.clone());
+    if !target.paused && !person && snapshot.history().in_flight().is_none() {
+        let kept = snapshot.history().current().and_then(|release| release.template_hash.clone());
         assert_eq!(kept.as_deref(), Some(target.template_hash.as_str()), "runs what was not kept");
     }
 }

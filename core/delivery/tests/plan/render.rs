@@ -92,7 +92,7 @@ fn release(status: &ReleaseStatus) -> String {
         instants.into_iter().filter_map(|(word, when)| when.map(|when| format!("{word} {}", at(when)))),
     );
     facts.extend((status.restores > 0).then(|| format!("restores {}", status.restores)));
-    facts.extend(status.needs_human.then(|| "needs a person".to_owned()));
+    facts.extend(status.needs_human.map(|_| "needs a person".to_owned()));
     facts.extend(status.harmed.map(|harmed| format!("harmed {harmed}")));
     facts.extend(
         status.outbox.iter().map(|told| format!("owes {} to {}", told.event.word(), told.destination)),

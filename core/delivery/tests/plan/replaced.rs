@@ -1,6 +1,6 @@
 //! Another Deployment than before: deleted and made again, or another one that the service names now.
 
-use trimtab_delivery::snapshot::ReleasePhase;
+use trimtab_delivery::snapshot::{Keep, ReleasePhase};
 use trimtab_stats::Verdict;
 
 use crate::check;
@@ -27,12 +27,65 @@ fn a_release_under_way_ends() {
     let failing =
         judging().last(|r| (r.status.phase, r.status.summary) = (ReleasePhase::RollingBack, "30 %".into()));
     check("while it was rolled back", &replaced(failing), "
-        v2 is Superseded: 30 %; not rolled back: Deployment pay is not the one that it was released to [started +0s, decided +0s]
+        v2 is Superseded: 30 %; not followed to its end: Deployment pay is not the one that it was released to [started +0s, decided +0s]
         create v3 t2 by ci: was running when the service was claimed
         = Unclaimed: Claiming
-        why v2 is under way -> closes it: 30 %; not rolled back: Deployment pay is not the one that it was released to
+        why v2 is under way -> closes it: 30 %; not followed to its end: Deployment pay is not the one that it was released to
         why no release of this Deployment is recorded -> records what runs as v3
     ");
+}
+
+#[test]
+fn a_release_under_way_ends_where_the_service_is_left_alone() {
+    let gone = |mut service: Service| {
+        service.target = None;
+        service
+    };
+    check(
+        "while it was judged",
+        &gone(judging().finds("rpc-errors", Verdict::Fail, "30 %")),
+        "
+        v2 is Superseded: ended without a verdict: Deployment shop/pay does not exist [started +0s, decided +0s]
+        = Unclaimed: Deployment shop/pay does not exist
+        ! Claimed TargetNotFound: Deployment shop/pay does not exist; waits for the Deployment to be created, or `spec.target.name` to name another
+        why v2 is under way -> closes it: ended without a verdict: Deployment shop/pay does not exist
+        why Deployment shop/pay does not exist -> leaves the Deployment alone; waits for the Deployment to be created, or `spec.target.name` to name another
+    ",
+    );
+    check(
+        "what a person decided is answered",
+        &gone(judging().decides(Keep::RollBack)),
+        "
+        v2 is Superseded: ended without a verdict: Deployment shop/pay does not exist; ana decided to roll it back: I say so [started +0s, decided +0s]
+        = Unclaimed: Deployment shop/pay does not exist
+        ! Claimed TargetNotFound: Deployment shop/pay does not exist; waits for the Deployment to be created, or `spec.target.name` to name another
+        why v2 is under way -> closes it: ended without a verdict: Deployment shop/pay does not exist; ana decided to roll it back: I say so
+        why Deployment shop/pay does not exist -> leaves the Deployment alone; waits for the Deployment to be created, or `spec.target.name` to name another
+    ",
+    );
+    check(
+        "while it was taken back",
+        &gone(judging().failed("rpc-errors: 30 %")),
+        "
+        v2 is RolledBack: rpc-errors: 30 %; not followed to its end: Deployment shop/pay does not exist [Fail, started +0s, decided +0s]
+        = Unclaimed: Deployment shop/pay does not exist
+        ! Claimed TargetNotFound: Deployment shop/pay does not exist; waits for the Deployment to be created, or `spec.target.name` to name another
+        why v2 is under way -> closes it: rpc-errors: 30 %; not followed to its end: Deployment shop/pay does not exist
+        why Deployment shop/pay does not exist -> leaves the Deployment alone; waits for the Deployment to be created, or `spec.target.name` to name another
+    ",
+    );
+    let owned = judging().target(|target| target.owner = Some("Rollout pay".into()));
+    check(
+        "another controller took it over",
+        &owned,
+        "
+        v2 is Superseded: ended without a verdict: Deployment shop/pay is managed by Rollout pay, which would undo a restored template [started +0s, decided +0s]
+        = Unclaimed: Deployment shop/pay is managed by Rollout pay, which would undo a restored template
+        ! Claimed TargetOwned: Deployment shop/pay is managed by Rollout pay, which would undo a restored template; waits for `spec.target` to name a Deployment without an owner, or Rollout pay to let go of it
+        why v2 is under way -> closes it: ended without a verdict: Deployment shop/pay is managed by Rollout pay, which would undo a restored template
+        why Deployment shop/pay is managed by Rollout pay, which would undo a restored template -> leaves the Deployment alone; waits for `spec.target` to name a Deployment without an owner, or Rollout pay to let go of it
+    ",
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use trimtab_delivery::plan::RESTORES_MAX;
 use trimtab_delivery::snapshot::Keep;
 use trimtab_delivery::strategy::Rolling;
+use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 use trimtab_workload::AdmissionHold;
 
@@ -90,7 +91,7 @@ fn fails() {
         ! Progressing NeedsHuman: v2 failed, and no earlier release is recorded to go back to; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v2 failed, and no earlier release is recorded to go back to: rpc-errors: 30 % of 120 -> does nothing; waits for `trimtab promote pay -n shop --because ...`, or another template
     ");
-    let told = alone.last(|release| release.status.needs_human = true).later(60);
+    let told = alone.last(|release| release.status.needs_human = Some(Reason::NothingToRestore)).later(60);
     check("which is said once and costs nothing", &told, "
         = Degraded: Needs a person: v2 failed, and no earlier release is recorded to go back to
         ! Progressing NeedsHuman: v2 failed, and no earlier release is recorded to go back to; `trimtab explain pay -n shop` says what was seen and what it waits for
@@ -150,7 +151,7 @@ fn restores() {
         ! Progressing NeedsHuman: v2 failed, and its template is written back whenever v1 is restored; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v2 failed, but argocd wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay -n shop --because ...`
     ");
-    check("said once", &fought.last(|release| release.status.needs_human = true), "
+    check("said once", &fought.last(|release| release.status.needs_human = Some(Reason::RestoresExhausted)), "
         = Degraded: Needs a person: v2 failed, and its template is written back whenever v1 is restored
         ! Progressing NeedsHuman: v2 failed, and its template is written back whenever v1 is restored; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v2 failed, but argocd wrote its template back after v1 was restored 5 times: stopped -> does nothing more; waits for the writer to stop, or `trimtab promote pay -n shop --because ...`
@@ -217,7 +218,7 @@ fn recovers() {
         ! Progressing NeedsHuman: v2 failed, and the pods of v1 do not come back; `trimtab explain pay -n shop` says what was seen and what it waits for
         why v1 is back on 2 of 3 pods, 0 pods of v2 are left -> waits; waits for the pods of v1
     ");
-    let asked = overdue.last(|release| release.status.needs_human = true);
+    let asked = overdue.last(|release| release.status.needs_human = Some(Reason::Recovering));
     check(
         "asked once",
         &asked,
@@ -260,5 +261,67 @@ fn gives_the_fields_back() {
         why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
         wake +720h
     ",
+    );
+}
+
+#[test]
+fn a_person_wants_it_and_there_is_nothing_to_go_back_to() {
+    let alone = judging().without(1).decides(Keep::RollBack);
+    check(
+        "the record says so",
+        &alone,
+        "
+        event v2 NeedsHuman: v2 failed, and no earlier release is recorded to go back to: rolled back by ana: I say so
+        v2 is Judging: ana decided to roll it back, and there is nothing to go back to: I say so [Fail, started +0s, decided +0s, needs a person]
+        label pay-t1-0 stable
+        label pay-t1-1 stable
+        label pay-t1-2 stable
+        = Degraded: Needs a person: v2 failed, and no earlier release is recorded to go back to
+        ! Progressing NeedsHuman: v2 failed, and no earlier release is recorded to go back to; `trimtab explain pay -n shop` says what was seen and what it waits for
+        why v2 failed, and no earlier release is recorded to go back to: rolled back by ana: I say so -> does nothing; waits for `trimtab promote pay -n shop --because ...`, or another template
+        "
+    );
+}
+
+#[test]
+fn over_a_template_that_is_too_large() {
+    let large = |service: Service| service.applies("t3").target(|target| target.template_bytes = 2 << 20);
+    check(
+        "a release that was judged ends",
+        &large(judging()),
+        "
+        v2 is Superseded: replaced by a template that is too large to be recorded before a verdict [started +0s, decided +0s]
+        = Unclaimed: the pod template of Deployment shop/pay is 2048 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back
+        ! Claimed TemplateTooLarge: the pod template of Deployment shop/pay is 2048 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back; waits for a smaller template; a ConfigMap holds what is large
+        why the pod template of Deployment shop/pay is 2048 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back -> leaves the Deployment alone; waits for a smaller template; a ConfigMap holds what is large
+        "
+    );
+    check(
+        "and what a person decided is carried out",
+        &large(judging().decides(Keep::RollBack)),
+        "
+        claim hold-changes pay:t2
+        event v2 RolledBack: rolled back by ana: I say so; replaced by a template that is too large to be recorded
+        v2 is RolledBack: rolled back by ana: I say so; replaced by a template that is too large to be recorded [Fail, started +0s, decided +0s]
+        = Unclaimed: the pod template of Deployment shop/pay is 2048 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back
+        ! Claimed TemplateTooLarge: the pod template of Deployment shop/pay is 2048 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back; waits for a smaller template; a ConfigMap holds what is large
+        why the pod template of Deployment shop/pay is 2048 KiB as JSON, and at most 1024 KiB can be recorded: it is shipped without being judged, and cannot be rolled back -> leaves the Deployment alone; waits for a smaller template; a ConfigMap holds what is large
+        "
+    );
+}
+
+#[test]
+fn no_pod_of_it_ever_came() {
+    let never = judging().waits("t2", "ImagePullBackOff");
+    check(
+        "and nobody gives it up",
+        &never.later(3600),
+        "
+        v2 is RollingBack: progress: no pod of v2 became ready within 1h [Fail, started +0s, decided +1h]
+        restore v1
+        v2 is RollingBack: progress: no pod of v2 became ready within 1h [Fail, started +0s, decided +1h, restores 1]
+        = RollingBack: Rolling back v2 to v1
+        why the Deployment holds v2, which failed -> restores the template of v1
+        "
     );
 }

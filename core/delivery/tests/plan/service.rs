@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use trimtab_delivery::snapshot::{
-    App, Binding, Decision, Keep, Notify, Release, ReleasePhase, Settings, Snapshot,
+    App, Binding, Decision, Keep, Notify, Release, ReleasePhase, ReleaseStatus, Settings, Snapshot,
 };
 use trimtab_delivery::strategy::Guarded;
 use trimtab_judge::binding::Bound;
@@ -227,6 +227,19 @@ impl Service {
     }
 
     /// The newest release was announced, and lets its template through.
+    /// The record of a release is gone.
+    pub(crate) fn without(mut self, number: u64) -> Self {
+        self.releases.retain(|release| release.number != number);
+        self
+    }
+
+    /// Changes what the record of a release says.
+    pub(crate) fn release_status(mut self, number: u64, change: impl FnOnce(&mut ReleaseStatus)) -> Self {
+        let found = self.releases.iter_mut().find(|release| release.number == number);
+        change(&mut found.expect("it is recorded").status);
+        self
+    }
+
     pub(crate) fn started(self) -> Self {
         self.last(|release| release.status.started_at = Some(START))
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use trimtab_api::AppRelease;
 use trimtab_delivery::seal::Author;
 use trimtab_delivery::snapshot::{Decision, OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
+use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 use trimtab_units::TemplateHash;
 
@@ -65,8 +66,9 @@ struct Over {
     verdict: Option<Verdict>,
     low_evidence: bool,
     held: bool,
-    needs_human: bool,
+    needs_human: Option<Reason>,
     restores: u32,
+    restored: Option<u64>,
     summary: Box<str>,
     started_at: Option<Moment>,
     ready_at: Option<Moment>,
@@ -82,6 +84,7 @@ struct Told {
     event: ReleaseEvent,
     /// Destination and state, with a tab between them: a fleet has few such pairs.
     words: Arc<str>,
+    again: u32,
     at: Option<Moment>,
     card: Option<Box<str>>,
 }
@@ -91,6 +94,7 @@ impl Told {
         let told = |entry: &OutboxEntry| Self {
             event: entry.event,
             words: interner.text(&format!("{}\t{}", entry.destination.replace('\t', " "), entry.state)),
+            again: entry.again,
             at: entry.at.map(Moment::from),
             card: entry.card.as_deref().map(Box::from),
         };
@@ -102,6 +106,7 @@ impl Told {
         OutboxEntry {
             event: self.event,
             destination: destination.to_owned(),
+            again: self.again,
             state: state.to_owned(),
             at: self.at.map(Moment::timestamp),
             card: self.card.as_deref().map(str::to_owned),
@@ -133,6 +138,7 @@ impl Over {
             held: status.held,
             needs_human: status.needs_human,
             restores: status.restores,
+            restored: status.restored,
             summary: status.summary.into(),
             started_at: status.started_at.map(Moment::from),
             ready_at: status.ready_at.map(Moment::from),
@@ -155,6 +161,7 @@ impl Over {
             decided_at: self.decided_at.map(Moment::timestamp),
             recovered_at: self.recovered_at.map(Moment::timestamp),
             restores: self.restores,
+            restored: self.restored,
             needs_human: self.needs_human,
             // An empty list leaves the record's own as they are.
             findings: Vec::new(),
@@ -185,10 +192,10 @@ impl Unsure {
         let (started_at, decided_at) = status.started_at.zip(status.decided_at)?;
         let unsure = Self { started_at: started_at.into(), decided_at: decided_at.into(), told: "".into() };
         let mut told = String::new();
-        for OutboxEntry { event, destination, state, at, card } in &status.outbox {
+        for OutboxEntry { event, destination, again, state, at, card } in &status.outbox {
             let is_plain = |text: &str| !text.contains(['\t', '\n']);
             let usual = at.map(Moment::from) == Some(unsure.at(*event));
-            if card.is_some() || !usual || !is_plain(destination) || !is_plain(state) {
+            if card.is_some() || *again > 0 || !usual || !is_plain(destination) || !is_plain(state) {
                 return None;
             }
             told += &format!("{}\t{destination}\t{state}\n", event.word());
@@ -206,7 +213,8 @@ impl Unsure {
             let mut parts = line.splitn(3, '\t').map(str::to_owned);
             let event = ReleaseEvent::parse(&parts.next()?)?;
             let (destination, state) = parts.next().zip(parts.next())?;
-            Some(OutboxEntry { event, destination, state, at: Some(self.at(event).timestamp()), card: None })
+            let at = Some(self.at(event).timestamp());
+            Some(OutboxEntry { event, destination, again: 0, state, at, card: None })
         };
         self.told.lines().filter_map(entry).collect()
     }
@@ -328,7 +336,8 @@ fn record(release: Release, interner: &Interner) -> Record {
     let target_uid = target_uid.map(|uid| interner.uid(uid));
     let watched = release.is_kept_unsure();
     let unsure = watched.then(|| Unsure::of(&release, interner)).flatten();
-    let is_all = (kept || superseded) && !status.held && !status.needs_human && watched == unsure.is_some();
+    let is_all =
+        (kept || superseded) && !status.held && status.needs_human.is_none() && watched == unsure.is_some();
     if release.author == Author::Manager && is_all {
         return Record::Ended { number: release.number, template_hash, target_uid, superseded, unsure };
     }

@@ -51,6 +51,9 @@ pub(super) struct Client {
     turns: Semaphore,
 }
 
+/// What an address must read like.
+const ADDRESS_FORM: &str = "its address must read http://host:port or https://host, without user or query";
+
 impl Client {
     pub(super) fn new(
         transport: Arc<dyn HttpTransport>,
@@ -68,9 +71,7 @@ impl Client {
         {
             return Err(settings("a limit is zero, set each limit to at least one"));
         }
-        let endpoint = endpoint(&config.base_url).ok_or_else(|| {
-            settings("its address must read http://host:port or https://host, without user or query")
-        })?;
+        let endpoint = endpoint(&config.base_url).ok_or_else(|| settings(ADDRESS_FORM))?;
         let scope = matchers(&config.scope).map_err(|cause| settings(&cause))?;
         let mut headers = HeaderMap::new();
         for (name, secret) in &config.headers {
@@ -268,6 +269,22 @@ fn matchers(text: &str) -> Result<Vec<Matcher>, String> {
         [only] if only.metric.is_none() => Ok(only.matchers.clone()),
         _ => Err(wrong()),
     }
+}
+
+/// Whether the address of a Prometheus is one.
+///
+/// # Errors
+/// What it must read like.
+pub fn check_address(base_url: &str) -> Result<(), String> {
+    endpoint(base_url).map(|_| ()).ok_or_else(|| ADDRESS_FORM.to_owned())
+}
+
+/// Whether the matchers of [`PrometheusConfig::scope`] are ones.
+///
+/// # Errors
+/// What they must read like.
+pub fn check_scope(text: &str) -> Result<(), String> {
+    matchers(text).map(|_| ())
 }
 
 fn endpoint(base_url: &str) -> Option<Uri> {

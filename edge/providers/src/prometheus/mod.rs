@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use trimtab_promql::{Labels, Series};
 
+pub use ask::{check_address, check_scope};
 pub use config::{Limits, PrometheusConfig};
 pub use pieces::{ended_at_ms, scrape_interval_ms};
 

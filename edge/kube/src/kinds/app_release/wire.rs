@@ -9,6 +9,7 @@ use trimtab_delivery::snapshot::{
     Decision, Keep, OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus,
 };
 use trimtab_judge::finding::{Counts, Evidence, Finding, FindingState, Interval};
+use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 
 fn author(wire: &AppRelease, trust: &Trust) -> Author {
@@ -49,11 +50,12 @@ pub fn release(wire: &AppRelease, trust: &Trust) -> Release {
     }
 }
 
-/// A record with a template and no status yet was created by a plan that did not get further: it is being judged.
+/// A record with a template waits for none any more: where its status does not say so yet, the plan that wrote it did not get
+/// further, and it is being judged.
 fn release_status(wire: &AppReleaseStatus, has_template: bool) -> ReleaseStatus {
-    let unwritten = if has_template { ReleasePhase::Judging } else { ReleasePhase::Pending };
+    let said = ReleasePhase::parse(&wire.phase).unwrap_or_default();
     ReleaseStatus {
-        phase: ReleasePhase::parse(&wire.phase).unwrap_or(unwritten),
+        phase: if has_template && said == ReleasePhase::Pending { ReleasePhase::Judging } else { said },
         summary: wire.summary.clone(),
         verdict: wire.verdict.as_deref().and_then(parse_verdict),
         low_evidence: wire.low_evidence.unwrap_or_default(),
@@ -63,11 +65,17 @@ fn release_status(wire: &AppReleaseStatus, has_template: bool) -> ReleaseStatus 
         decided_at: wire.decided_at,
         recovered_at: wire.recovered_at,
         restores: wire.restores.unwrap_or_default(),
-        needs_human: wire.needs_human.unwrap_or_default(),
+        restored: wire.restored,
+        needs_human: wire.needs_human.filter(|asked| *asked).map(|_| asked_why(wire)),
         findings: wire.rules.iter().map(finding).collect(),
         harmed: wire.harmed,
         outbox: wire.notifications.iter().filter_map(told).collect(),
     }
+}
+
+/// Why a person is asked; a code that this version does not know says that one is.
+fn asked_why(wire: &AppReleaseStatus) -> Reason {
+    wire.needs_human_reason.as_deref().and_then(Reason::parse).unwrap_or(Reason::NeedsHuman)
 }
 
 fn parse_verdict(word: &str) -> Option<Verdict> {
@@ -108,6 +116,7 @@ fn told(wire: &Value) -> Option<OutboxEntry> {
     Some(OutboxEntry {
         event: ReleaseEvent::parse(text("event"))?,
         destination: text("destination").to_owned(),
+        again: wire.get("again").and_then(Value::as_u64).and_then(|times| times.try_into().ok()).unwrap_or(0),
         state: text("state").to_owned(),
         at: text("at").parse().ok(),
         card: wire.get("card").and_then(Value::as_str).map(str::to_owned),
