@@ -71,36 +71,39 @@ pub(crate) enum Whose {
     GivenBack,
 }
 
-/// All messages that this process handed over and still has to know of.
+/// All messages that this process handed over, or was about to, and still has to know of.
 #[derive(Debug, Default)]
-pub(crate) struct AllHanded {
-    handed: Mutex<BTreeMap<MessageId, Handed>>,
-    /// Messages of this term that were about to be handed over, and were not yet.
-    intended: Mutex<BTreeMap<MessageId, Key>>,
+pub(crate) struct AllHanded(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    handed: BTreeMap<MessageId, Handed>,
+    /// Messages of this term that were about to be handed over, and were not yet, with their services.
+    intended: BTreeMap<MessageId, Key>,
 }
 
 impl AllHanded {
     /// A sender gets the message as soon as its record says so. A record that says so although nothing was handed over, because
     /// the answer to that write was lost, speaks of a message that nobody has sent.
     pub(crate) fn intend(&self, id: MessageId, service: Key) {
-        locked(&self.intended).insert(id, service);
+        self.lock().intended.insert(id, service);
     }
 
     /// Whether the message was about to be handed over in this term, and was not.
     pub(crate) fn is_intended(&self, id: &MessageId) -> bool {
-        locked(&self.intended).contains_key(id)
+        self.lock().intended.contains_key(id)
     }
 
     /// A sender of `term` gets the message.
     pub(crate) fn begin(&self, id: MessageId, entry: Entry, term: Term) {
-        let mut all = self.lock();
-        all.retain(|_, handed| handed.recorded.is_none_or(|since| since.elapsed() < REMEMBERED));
-        locked(&self.intended).remove(&id);
-        all.insert(id, Handed { entry, term, outcome: None, recorded: None });
+        let mut known = self.lock();
+        known.handed.retain(|_, handed| handed.recorded.is_none_or(|since| since.elapsed() < REMEMBERED));
+        known.intended.remove(&id);
+        known.handed.insert(id, Handed { entry, term, outcome: None, recorded: None });
     }
 
     pub(crate) fn whose(&self, id: &MessageId) -> Whose {
-        match self.lock().get(id).map(|handed| &handed.outcome) {
+        match self.lock().handed.get(id).map(|handed| &handed.outcome) {
             None => Whose::NotOurs,
             Some(Some(became)) if became.progress == MessageState::Pending => Whose::GivenBack,
             Some(_) => Whose::Ours,
@@ -110,10 +113,10 @@ impl AllHanded {
     /// Notes what became of a message that a sender of `term` had. Returns the service whose record is to say so; `None`
     /// where nobody wants to know.
     pub(crate) fn settle(&self, id: &MessageId, term: Term, became: Option<Became>) -> Option<Key> {
-        let mut all = self.lock();
-        let handed = all.get_mut(id).filter(|handed| handed.term == term)?;
+        let mut known = self.lock();
+        let handed = known.handed.get_mut(id).filter(|handed| handed.term == term)?;
         let Some(became) = became else {
-            all.remove(id);
+            known.handed.remove(id);
             return None;
         };
         handed.outcome = Some(became);
@@ -125,26 +128,29 @@ impl AllHanded {
         let sent = |handed: &Handed| {
             handed.outcome.as_ref().is_some_and(|became| became.progress == MessageState::Sent)
         };
-        self.lock().retain(|_, handed| unbroken || sent(handed));
-        locked(&self.intended).retain(|_, _| unbroken);
+        let mut known = self.lock();
+        known.handed.retain(|_, handed| unbroken || sent(handed));
+        known.intended.retain(|_, _| unbroken);
     }
 
     pub(crate) fn forget(&self, service: &Key) {
-        self.lock().retain(|_, handed| handed.entry.service != *service);
-        locked(&self.intended).retain(|_, of| of != service);
+        let mut known = self.lock();
+        known.handed.retain(|_, handed| handed.entry.service != *service);
+        known.intended.retain(|_, of| of != service);
     }
 
     /// Services whose records do not say yet what became of their messages.
     pub(crate) fn unrecorded(&self) -> BTreeSet<Key> {
-        let all = self.lock();
-        let unrecorded = all.values().filter(|handed| handed.outcome.is_some() && handed.recorded.is_none());
+        let known = self.lock();
+        let unrecorded =
+            known.handed.values().filter(|handed| handed.outcome.is_some() && handed.recorded.is_none());
         unrecorded.map(|handed| handed.entry.service.clone()).collect()
     }
 
     /// Whether an outcome is known of a message of `service`.
     pub(crate) fn has_outcome(&self, service: &Key) -> bool {
-        let all = self.lock();
-        all.values().any(|handed| handed.outcome.is_some() && handed.entry.service == *service)
+        let known = self.lock();
+        known.handed.values().any(|handed| handed.outcome.is_some() && handed.entry.service == *service)
     }
 
     /// What the records of `service` do not say yet: the release, the place in its outbox, and what became of it.
@@ -154,7 +160,7 @@ impl AllHanded {
         releases: &'a [Release],
     ) -> Vec<(&'a Release, usize, Became)> {
         let mut due = Vec::new();
-        self.lock().retain(|_, handed| {
+        self.lock().handed.retain(|_, handed| {
             let Some(became) = handed.outcome.as_ref().filter(|_| handed.entry.service == *service) else {
                 return true;
             };
@@ -179,11 +185,11 @@ impl AllHanded {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().handed.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<MessageId, Handed>> {
-        locked(&self.handed)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,8 +199,4 @@ fn find<'a>(entry: &Entry, releases: &'a [Release]) -> Option<(&'a Release, usiz
         (told.event, told.again) == (entry.event, entry.again) && told.destination == entry.destination
     };
     Some((release, release.status.outbox.iter().position(same)?))
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -57,6 +57,11 @@ impl Release {
         kept.any(|other| other.number == number || other.template_hash == old.template_hash)
     }
 
+    /// Whether it failed: it is being rolled back, or could not be yet.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.status.phase == ReleasePhase::RollingBack || self.status.verdict == Some(Verdict::Fail)
+    }
+
     /// Whether it was released to another Deployment than the one with `uid`.
     #[must_use]
     pub fn is_foreign_to(&self, uid: &str) -> bool {

@@ -1,6 +1,10 @@
 //! What happens to a release again, hours or releases later, is news: it is acted on, and told, as the first time.
 
-use trimtab_dst::{Stage, StageOptions, script};
+mod support;
+
+use trimtab_dst::{Stage, StageOptions};
+
+use support::{play, shows};
 
 const SLACK: &str = "object <<\napiVersion: v1\nkind: Secret\nmetadata: {name: slack, namespace: trimtab-system}\n\
     stringData: {url: \"https://hooks.slack.example/services/T0/B0/secret\"}\n.\n\
@@ -11,19 +15,6 @@ const BEGIN: &str =
 const REJECTED: &str = "apply pay shop/pay:v2-errors30 by tool\n";
 /// More often than one fight is answered.
 const TIMES: usize = 6;
-
-async fn play(stage: &mut Stage, script: &str) -> String {
-    let transcript = script::run(script, stage).await;
-    assert!(!transcript.contains("line "), "{transcript}");
-    transcript
-}
-
-async fn shows(stage: &mut Stage, script: &str, expected: &[&str]) {
-    let transcript = play(stage, script).await;
-    for line in expected {
-        assert!(transcript.contains(line), "{line} is not in\n{transcript}");
-    }
-}
 
 fn stage() -> Stage {
     Stage::set(&StageOptions::seeded(7))

@@ -1,7 +1,11 @@
 //! Somebody writes a rejected template over a release, as often as it is brought back. No scenario: how often that is depends
 //! on when a manager dies, and so does what is written on the Deployment.
 
-use trimtab_dst::{Stage, StageOptions, script};
+mod support;
+
+use trimtab_dst::{Stage, StageOptions};
+
+use support::{play, shows};
 
 const SEED: u64 = 7;
 const BEGIN: &str =
@@ -18,19 +22,6 @@ async fn written_over(image: &str) -> Stage {
     play(&mut stage, &format!("deploy api {image}\nwait api until Judging\nadvance 2s\n")).await;
     play(&mut stage, &WRITTEN_OVER.repeat(TIMES)).await;
     stage
-}
-
-async fn play(stage: &mut Stage, script: &str) -> String {
-    let transcript = script::run(script, stage).await;
-    assert!(!transcript.contains("line "), "{transcript}");
-    transcript
-}
-
-async fn shows(stage: &mut Stage, script: &str, expected: &[&str]) {
-    let transcript = play(stage, script).await;
-    for line in expected {
-        assert!(transcript.contains(line), "{line} is not in\n{transcript}");
-    }
 }
 
 #[tokio::test(start_paused = true)]

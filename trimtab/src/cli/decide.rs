@@ -224,7 +224,8 @@ pub(super) async fn abort_release(
             .hint(format!("`{}`", service.command_on("explain", &word))));
     }
     let because = reason(because).unwrap_or("no reason given");
-    if let Some(decision) = &release.spec.decision {
+    let before = release.spec.decision.as_ref();
+    if let Some(decision) = before.filter(|decision| decision.verdict == Verdict::RollBack.word()) {
         // The same again is no second effect, and the first reason stands.
         session.tell(&format!("{} decided so before: {}", decision.actor, decision.because));
     }

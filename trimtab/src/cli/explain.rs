@@ -38,7 +38,7 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
         return Err(whereabouts::unclaimed(&session.api, &session.namespace, name, "explain").await);
     };
     let told = observed.app.status.last_release.unwrap_or_default();
-    let Records { counted: releases, refused } =
+    let Records { counted: releases, refused, .. } =
         records(&session.api, &session.namespace, name, told).await?;
     if let Some(number) = args.release {
         if let Some(refused) = refused.iter().find(|refused| refused.number == number) {

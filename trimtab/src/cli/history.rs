@@ -37,7 +37,8 @@ pub async fn history(session: &mut Session<'_>, name: &str) -> Result<Exit, Fail
     }
     let app = session.api.get(MANAGED_APPS, Some(&session.namespace), name).await?;
     let told = app.as_ref().and_then(|app| app["status"]["lastRelease"].as_u64()).unwrap_or_default();
-    let Records { counted: found, refused } = records(&session.api, &session.namespace, name, told).await?;
+    let Records { counted: found, refused, .. } =
+        records(&session.api, &session.namespace, name, told).await?;
     if found.is_empty() && refused.is_empty() {
         return Err(nothing(session, name, app.is_some()).await);
     }

@@ -4,6 +4,7 @@ use trimtab_api::AppRelease;
 use trimtab_control::convert;
 use trimtab_delivery::names::APP_LABEL;
 use trimtab_delivery::records::sift;
+use trimtab_delivery::release::Release;
 use trimtab_kube::Api;
 use trimtab_kube::api::Selector;
 use trimtab_kube::kinds::APP_RELEASES;
@@ -16,6 +17,8 @@ use super::objects::list;
 pub struct Records {
     /// Its releases, ascending.
     pub counted: Vec<AppRelease>,
+    /// The same releases, as decisions see them.
+    pub known: Vec<Release>,
     /// Records that do not count as releases.
     pub refused: Vec<Refused>,
 }
@@ -41,12 +44,12 @@ pub async fn records(api: &Api, namespace: &str, service: &str, told: u64) -> Re
     let (mut records, mut reached) = (Records::default(), told);
     for record in found {
         let (number, name) = (record.spec.number, record.metadata.name.clone());
-        match sift(service, reached, vec![(name, convert::release(&record))]).refused.pop() {
-            Some(why) => records.refused.push(Refused { number, why }),
-            None => {
-                reached = reached.max(number);
-                records.counted.push(record);
-            }
+        let mut sifted = sift(service, reached, vec![(name, convert::release(&record))]);
+        records.refused.extend(sifted.refused.pop().map(|why| Refused { number, why }));
+        if let Some(release) = sifted.releases.pop() {
+            reached = reached.max(number);
+            records.known.push(release);
+            records.counted.push(record);
         }
     }
     Ok(records)

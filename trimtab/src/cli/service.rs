@@ -89,15 +89,15 @@ impl Service {
         let told = app.as_ref().and_then(|app| app.status.last_release).unwrap_or_default();
         let records =
             if app.is_some() { records(api, namespace, name, told).await? } else { Records::default() };
-        let Records { counted: releases, refused } = records;
+        let Records { counted: releases, known, refused } = records;
         let looked_after_by = holder(api, namespace, app.as_ref(), &deployment).await;
         Ok(Self {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             app,
             deployment,
-            known: releases.iter().map(convert::release).collect(),
             releases,
+            known,
             refused,
             looked_after_by,
             now,
@@ -245,7 +245,7 @@ impl Service {
     /// Whether a release is newer than the one that was kept last.
     #[must_use]
     pub fn is_news(&self, release: &AppRelease) -> bool {
-        self.current().is_none_or(|kept| release.spec.number > kept.spec.number)
+        self.history().is_news(&convert::release(release))
     }
 
     /// The release of a number.

@@ -176,8 +176,7 @@ fn overtaken(old: &Release, word: &str) -> (ReleasePhase, String) {
         Some(decision) if old.status.phase == ReleasePhase::Judging => {
             (ReleasePhase::RolledBack, format!("{}; replaced by {word}", decision.outcome()))
         }
-        // It failed and could not be rolled back, or its rollback was not over.
-        _ if old.status.verdict == Some(Verdict::Fail) || old.status.phase == ReleasePhase::RollingBack => {
+        _ if old.has_failed() => {
             (ReleasePhase::RolledBack, format!("{}; replaced by {word}", old.status.summary))
         }
         _ => (ReleasePhase::Superseded, format!("replaced by {word} before a verdict")),

@@ -1,7 +1,6 @@
 //! Bounded memory: numbers that came to nothing, and releases beyond the history limit.
 
 use trimtab_plan::Reason;
-use trimtab_stats::Verdict;
 use trimtab_workload::Target;
 
 use super::builder::{PlanBuilder, moved_to};
@@ -40,7 +39,7 @@ fn close_under_way(
             ReleasePhase::RollingBack => {
                 format!("{}; not followed to its end: {why}", release.status.summary)
             }
-            _ if release.status.verdict == Some(Verdict::Fail) => {
+            _ if release.has_failed() => {
                 format!("{}; {why}", release.status.summary)
             }
             _ => format!("ended without a verdict: {why}"),
@@ -50,10 +49,9 @@ fn close_under_way(
             summary = format!("{summary}; {}: {}", decision.wish(), decision.because);
         }
         // What failed here is remembered, for whenever the service is looked after again.
-        let failed = release.status.phase == ReleasePhase::RollingBack
-            || release.status.verdict == Some(Verdict::Fail);
         let is_here = uid.is_none_or(|uid| !release.is_foreign_to(uid));
-        let phase = if failed && is_here { ReleasePhase::RolledBack } else { ReleasePhase::Superseded };
+        let phase =
+            if release.has_failed() && is_here { ReleasePhase::RolledBack } else { ReleasePhase::Superseded };
         let mut status = moved_to(release, phase, summary.clone());
         status.decided_at = status.decided_at.or(Some(builder.snapshot.recorded_at()));
         builder.release_status(release, status);

@@ -98,9 +98,7 @@ pub(super) fn reverted(builder: &mut PlanBuilder<'_>, target: &Target, release: 
             (ReleasePhase::Superseded, format!("{undone}; {kept}"))
         }
         // It had failed, and a pause kept it from being rolled back.
-        None if release.status.verdict == Some(Verdict::Fail) => {
-            (ReleasePhase::RollingBack, release.status.summary.clone())
-        }
+        None if release.has_failed() => (ReleasePhase::RollingBack, release.status.summary.clone()),
         None => (ReleasePhase::Superseded, undone),
     };
     let mut status = moved_to(release, phase, summary.clone());

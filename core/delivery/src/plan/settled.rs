@@ -28,12 +28,14 @@ pub(super) fn settle(builder: &mut PlanBuilder<'_>, target: &Target, current: &R
     let is_answered =
         |release: &Release| release.status.needs_human.is_some() && release.number != current.number;
     for release in builder.snapshot.releases {
-        let needs_human = release.status.needs_human.filter(|_| !is_answered(release));
-        let summary = answered(builder.snapshot, release).unwrap_or_else(|| release.status.summary.clone());
-        let status = ReleaseStatus { held: false, needs_human, summary, ..release.status.clone() };
-        if status != release.status {
-            builder.release_status(release, status);
+        let answer = answered(builder.snapshot, release);
+        if !(release.status.held || is_answered(release) || answer.is_some()) {
+            continue;
         }
+        let needs_human = release.status.needs_human.filter(|_| !is_answered(release));
+        let summary = answer.unwrap_or_else(|| release.status.summary.clone());
+        let status = ReleaseStatus { held: false, needs_human, summary, ..release.status.clone() };
+        builder.release_status(release, status);
     }
     let_pass(builder, target, Rejections::Known);
     match target.paused_by_others() {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use trimtab_delivery::plan::RESTORES_MAX;
+
 use super::records::Record;
 use super::{Oracle, Oracles, Violation};
 use crate::stage::{LEASES, MANAGER_USER, NAMESPACE, Stage};
@@ -14,8 +16,6 @@ const QUIET: Duration = Duration::from_secs(60);
 const REST_LIMIT: Duration = Duration::from_secs(1800);
 /// Writes at rest that are told.
 const SAID_MAX: usize = 3;
-/// Times that a release which a person keeps is brought back at least, before the record says that somebody undoes it.
-const CALLED_BACK_MIN: u64 = 5;
 /// How long nothing is written at rest.
 const SILENCE: Duration = Duration::from_secs(600);
 
@@ -131,7 +131,7 @@ impl Oracles {
 /// Whether a person is rightly asked about a release and has not answered. What they answered is carried out, or the record
 /// says that it cannot be; a rollback may be fought for ever.
 fn waits(record: &Record) -> bool {
-    let impossible = record.wanted && record.restores >= CALLED_BACK_MIN;
+    let impossible = record.wanted && record.restores >= u64::from(RESTORES_MAX);
     let fought = record.phase == "RollingBack" && !record.wanted;
     record.needs_human && (!record.decided || impossible || fought)
 }
