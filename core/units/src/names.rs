@@ -54,28 +54,6 @@ pub fn check_label_value(text: &str) -> Result<(), NameError> {
     }
 }
 
-/// Accepts the key of a label or annotation: `name` or `dns.prefix/name`.
-///
-/// # Errors
-/// Says which rule the text breaks.
-pub fn check_label_key(text: &str) -> Result<(), NameError> {
-    let fail = |reason| Err(NameError::new(text, "label key", reason));
-    let name = match text.split_once('/') {
-        Some((prefix, _)) if check_dns_subdomain(prefix).is_err() => {
-            return fail("the part before the slash is not a DNS name");
-        }
-        Some((_, name)) => name,
-        None => text,
-    };
-    if name.len() > MAX_LABEL_BYTES {
-        return fail("it is longer than 63 characters");
-    }
-    match qualified_fault(name) {
-        Some(reason) => fail(reason),
-        None => Ok(()),
-    }
-}
-
 fn dns_label_fault(text: &str) -> Option<&'static str> {
     let bytes = text.as_bytes();
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();

@@ -99,17 +99,6 @@ fn names_follow_kubernetes() {
         assert_eq!(names::check_label_value(text).is_ok(), value, "value {text}");
     }
     assert!(names::check_dns_subdomain(&"a.".repeat(127)).is_err());
-    for (key, good) in [
-        ("trimtab.dev/phase", true),
-        ("app", true),
-        ("app_Name.v1", true),
-        ("/app", false),
-        ("trimtab.dev/", false),
-        ("Trimtab.dev/phase", false),
-        ("a/b/c", false),
-    ] {
-        assert_eq!(names::check_label_key(key).is_ok(), good, "{key}");
-    }
 }
 
 #[test]
@@ -182,7 +171,6 @@ proptest! {
         let _ = text.parse::<Percent>();
         let _ = text.parse::<IntOrPercent>();
         let _ = text.parse::<TemplateHash>();
-        let _ = names::check_label_key(&text);
         prop_assert!(names::check_dns_label(&text).is_err() || names::check_dns_subdomain(&text).is_ok());
         prop_assert!(names::check_dns_label(&text).is_err() || names::check_label_value(&text).is_ok());
     }

@@ -30,7 +30,6 @@ pub struct Host {
 struct Shared {
     registry: Mutex<Registry>,
     readiness: Mutex<BTreeMap<&'static str, Check>>,
-    liveness: Mutex<BTreeMap<&'static str, Check>>,
 }
 
 impl Host {
@@ -46,15 +45,6 @@ impl Host {
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) {
         locked(&self.shared.readiness).insert(name, Arc::new(check));
-    }
-
-    /// Makes liveness depend on `check`. Only for what a restart cures.
-    pub fn alive_while(
-        &self,
-        name: &'static str,
-        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
-    ) {
-        locked(&self.shared.liveness).insert(name, Arc::new(check));
     }
 
     /// Adds metrics.
@@ -77,12 +67,11 @@ impl Host {
 
     /// Whether all readiness checks pass; otherwise one line for each that does not.
     pub fn readiness(&self) -> Result<(), String> {
-        verdict(&self.shared.readiness)
-    }
-
-    /// Whether all liveness checks pass; otherwise one line for each that does not.
-    pub fn liveness(&self) -> Result<(), String> {
-        verdict(&self.shared.liveness)
+        // Copied out, so that a check may itself use the host.
+        let checks = locked(&self.shared.readiness).clone();
+        let failing: Vec<String> =
+            checks.iter().filter_map(|(name, check)| Some(format!("{name}: {}\n", check().err()?))).collect();
+        if failing.is_empty() { Ok(()) } else { Err(failing.concat()) }
     }
 
     /// The routes `/healthz`, `/livez`, `/readyz` and `/metrics`, to be served alone or merged into a larger server.
@@ -135,24 +124,13 @@ fn one_family_each(text: &str) -> String {
 /// The last line of OpenMetrics text.
 const END: &str = "# EOF";
 
-fn verdict(checks: &Mutex<BTreeMap<&'static str, Check>>) -> Result<(), String> {
-    // Copied out, so that a check may itself use the host.
-    let checks = locked(checks).clone();
-    let failing: Vec<String> =
-        checks.iter().filter_map(|(name, check)| Some(format!("{name}: {}\n", check().err()?))).collect();
-    if failing.is_empty() { Ok(()) } else { Err(failing.concat()) }
-}
-
-async fn livez(State(host): State<Host>) -> impl IntoResponse {
-    answer(host.liveness())
+/// A process that answers lives: whatever else is wrong with it, a restart does not cure.
+async fn livez() -> impl IntoResponse {
+    "ok\n"
 }
 
 async fn readyz(State(host): State<Host>) -> impl IntoResponse {
-    answer(host.readiness())
-}
-
-fn answer(verdict: Result<(), String>) -> (StatusCode, String) {
-    match verdict {
+    match host.readiness() {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
         Err(failing) => (StatusCode::SERVICE_UNAVAILABLE, failing),
     }

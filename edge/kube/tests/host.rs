@@ -34,7 +34,6 @@ async fn probes_say_what_they_wait_for() {
     host.ready_when("pods", move || {
         if check.load(Ordering::Relaxed) { Ok(()) } else { Err("not listed yet".into()) }
     });
-    host.alive_while("disk", || Ok(()));
     let expect = |path: &'static str, code: u16, body: &'static str| {
         let host = host.clone();
         async move {
@@ -50,8 +49,6 @@ async fn probes_say_what_they_wait_for() {
     expect("/healthz", 200, "ok\n").await;
     synced.store(true, Ordering::Relaxed);
     expect("/readyz", 200, "ok\n").await;
-    host.alive_while("lease", || Err("elector is gone".into()));
-    expect("/livez", 503, "lease: elector is gone\n").await;
 }
 
 #[tokio::test]

@@ -98,31 +98,10 @@ impl Api {
         namespace: Option<&str>,
         name: &str,
     ) -> Result<Option<Value>, ApiError> {
-        self.read_one(resource, namespace, name, None).await
-    }
-
-    /// A subresource of one object, for example `scale`; `None` if the object does not exist.
-    pub async fn get_subresource(
-        &self,
-        resource: &Resource,
-        namespace: Option<&str>,
-        name: &str,
-        subresource: &str,
-    ) -> Result<Option<Value>, ApiError> {
-        self.read_one(resource, namespace, name, Some(subresource)).await
-    }
-
-    async fn read_one(
-        &self,
-        resource: &Resource,
-        namespace: Option<&str>,
-        name: &str,
-        subresource: Option<&str>,
-    ) -> Result<Option<Value>, ApiError> {
         let call = Call {
-            target: Target::new("get", resource, namespace, Some(name), subresource),
+            target: Target::new("get", resource, namespace, Some(name), None),
             method: Method::GET,
-            path: resource.path(namespace, Some(name), subresource),
+            path: resource.path(namespace, Some(name), None),
             query: Query::default(),
             content_type: None,
             body: Bytes::new(),
@@ -275,28 +254,6 @@ impl Api {
         let mut call = self.write(target, Method::POST, path, "application/json", &eviction);
         call.attempts = Attempts::Once;
         self.bytes(call).await.map(drop)
-    }
-
-    /// A GET of any path of the API server, for example `/version`, `/openapi/v3` or a pod's log. Answers text.
-    pub async fn get_text(&self, path_and_query: &str) -> Result<String, ApiError> {
-        let target = Arc::new(Target {
-            verb: "get",
-            resource: path_and_query.split('?').next().unwrap_or_default().to_owned(),
-            namespace: String::new(),
-            name: String::new(),
-        });
-        let call = Call {
-            target: target.clone(),
-            method: Method::GET,
-            path: path_and_query.to_owned(),
-            query: Query::default(),
-            content_type: None,
-            body: Bytes::new(),
-            attempts: Attempts::Read,
-        };
-        let body = self.bytes(call).await?;
-        String::from_utf8(body.to_vec())
-            .map_err(|error| ApiError::Undecodable { target, message: error.to_string() })
     }
 
     fn write(
