@@ -1,9 +1,11 @@
 //! What people are told, from what is known about a release.
 
+use trimtab_delivery::asked::Asked;
 use trimtab_delivery::names::release_word;
 use trimtab_delivery::snapshot::{OutboxEntry, Release, ReleaseEvent, ReleasePhase};
 use trimtab_judge::rule::{Rule, RuleKind};
 use trimtab_notify::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
+use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 
 use crate::observed::{NOTHING_MEASURED, Observed};
@@ -17,16 +19,21 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &OutboxEntry,
     let mut earlier = snapshot.history().own().rev().filter(|other| other.number < release.number);
     let before = earlier.find(|other| other.status.phase == ReleasePhase::Kept).map(|other| other.number);
     let previous = match told.event {
+        // Another template took over, or the Deployment was lost, before what was restored ran again.
+        ReleaseEvent::RolledBack if status.recovered_at.is_none() => None,
         ReleaseEvent::RolledBack | ReleaseEvent::NeedsHuman => status.restored.or(before),
         ReleaseEvent::Started | ReleaseEvent::Kept | ReleaseEvent::Held => before,
     };
-    let recovery =
-        status.recovered_at.zip(status.started_at).map(|(end, start)| end.duration_since(start).as_secs());
-    let mut findings: Vec<&trimtab_judge::finding::Finding> = status.findings.iter().collect();
+    // Where a rejected template came back, what was counted the first time is not told as new.
+    let anew = told.event == ReleaseEvent::RolledBack && told.again > 0;
+    let since = if anew { status.decided_at } else { status.started_at };
+    let recovery = status.recovered_at.zip(since).map(|(end, start)| end.duration_since(start).as_secs());
+    let mut findings: Vec<&trimtab_judge::finding::Finding> =
+        status.findings.iter().filter(|_| !anew).collect();
     findings.sort_by_key(|finding| finding.verdict != Verdict::Fail);
     Notice {
         key: key.to_owned(),
-        sequence: sequence(release, told.event),
+        sequence: sequence(told),
         at: told.at.unwrap_or_default(),
         event: match told.event {
             ReleaseEvent::Started => Event::Started,
@@ -42,9 +49,9 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &OutboxEntry,
         previous: previous.map(release_word),
         tier: observed.wire.spec.tier,
         actor: Some(release.actor.clone()).filter(|actor| !actor.is_empty()),
-        reason: status.summary.clone(),
+        reason: reason(release, told, previous),
         findings: findings.into_iter().map(|found| finding(found, &observed.settings.rules)).collect(),
-        requests_harmed: status.harmed.map(|harmed| harmed.round() as u64),
+        requests_harmed: status.harmed.filter(|_| !anew).map(|harmed| harmed.round() as u64),
         recovery_seconds: recovery.and_then(|seconds| u64::try_from(seconds).ok()),
         evidence: if status.low_evidence { Evidence::Low } else { Evidence::Sufficient },
         command: format!("trimtab explain {} {word} -n {}", app.name, app.namespace),
@@ -72,7 +79,21 @@ fn finding(finding: &trimtab_judge::finding::Finding, rules: &[Rule]) -> Finding
     }
 }
 
-/// Rises with every event of a service.
-fn sequence(release: &Release, happening: ReleaseEvent) -> u64 {
-    release.number.saturating_mul(10) + happening as u64
+/// Why it happened. A question to a person says what the question is, and then what was found.
+fn reason(release: &Release, told: &OutboxEntry, back: Option<u64>) -> String {
+    let status = &release.status;
+    let Some(reason) = told.reason else { return status.summary.clone() };
+    let asked = Asked { number: release.number, phase: status.phase, reason };
+    let back = back.map_or_else(|| "nothing yet".to_owned(), release_word);
+    match (status.verdict, reason) {
+        // Its summary is the question and the cause.
+        (_, Reason::RollbackFailed) => status.summary.clone(),
+        (Some(Verdict::Fail), _) => format!("{}: {}", asked.words(&back), status.summary),
+        _ => asked.words(&back),
+    }
+}
+
+/// Rises with every event of a service: no two are owed at one time.
+fn sequence(told: &OutboxEntry) -> u64 {
+    told.at.map_or(0, |at| at.as_second().unsigned_abs())
 }

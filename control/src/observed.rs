@@ -207,6 +207,7 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
         autoscaler,
         progress_deadline_exceeded: exceeded,
         rolled_out: row.progress == Progress::Complete,
+        progressing_since: row.progressing_since.map(Moment::timestamp),
         revision: row.revision,
     }
 }
@@ -241,6 +242,7 @@ fn pod(row: &PodRow) -> Pod {
         ready: row.ready_since.is_some() && !ended,
         deleting: row.deletion.is_some(),
         ended,
+        created_at: row.created.map(Moment::timestamp),
         started_at: row.started.map(Moment::timestamp),
         ..Pod::default()
     };

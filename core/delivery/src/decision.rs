@@ -51,7 +51,8 @@ pub enum Write {
     /// Says in the claim which instance looks after the service from here on. The service's status comes first, as it stands
     /// and under the version that was seen: whoever sees an old label loses there, and takes nothing back.
     TakeOver,
-    /// Puts the template of a release back on the Deployment, clears `paused`, and holds later changes at admission.
+    /// Puts the template of a release back on the Deployment, lifts admission's pause (a person's stays), and holds later
+    /// changes at admission.
     Restore {
         /// The release whose template is restored.
         number: u64,
@@ -75,7 +76,8 @@ pub enum Write {
         /// The release.
         number: u64,
     },
-    /// Records an Event on the service; its name follows from the release and `event`, so it exists once.
+    /// Records an Event on the service. Its name follows from the record as it was read and from `event`: deciding the same
+    /// anew makes no second one.
     Event {
         /// The release it speaks of.
         number: u64,

@@ -16,6 +16,7 @@
 pub mod acting;
 mod app;
 pub mod arms;
+pub mod asked;
 pub mod command;
 mod deadline;
 mod decision;

@@ -152,18 +152,20 @@ pub struct ReleaseStatus {
     pub findings: Vec<Finding>,
     /// Requests that failed because of it.
     pub harmed: Option<f64>,
-    /// Events to tell, in order, each exactly once.
+    /// Events to tell, in order.
     pub outbox: Vec<OutboxEntry>,
 }
 
-/// An event that people are told, once per destination.
+/// An event that people are told at one destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxEntry {
     /// What happened.
     pub event: ReleaseEvent,
+    /// Why a person is asked, where that is what happened.
+    pub reason: Option<Reason>,
     /// To whom.
     pub destination: String,
-    /// How often the same was told before: a template that is held, or a question to a person, may come back.
+    /// How often such an event was told before: a template that is held, or a question to a person, may come back.
     pub again: u32,
     /// How far the message got, and why; opaque to plans, which never change an entry that exists.
     pub state: String,

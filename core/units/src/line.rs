@@ -31,13 +31,22 @@ pub fn one_line(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
+/// `text` in one line, as [`one_line`] gives it; what is one already is not copied.
+#[must_use]
+pub fn in_one_line(text: String) -> String {
+    if text.contains(is_unsafe) { one_line(&text) } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn hostile_texts() {
-        let check = |text: &str, expect: &str| assert_eq!(one_line(text), expect, "{text:?}");
+        let check = |text: &str, expect: &str| {
+            assert_eq!(one_line(text), expect, "{text:?}");
+            assert_eq!(in_one_line(text.to_owned()), expect, "{text:?}");
+        };
         check("shop/payments:v2", "shop/payments:v2");
         check("a\r\nb\tc\u{85}d\u{2028}e\u{2029}f", "a  b c d e f");
         check("\u{1b}[31mred\u{7}", "\u{fffd}[31mred\u{fffd}");

@@ -10,7 +10,7 @@ pub struct Claim {
     pub by: Actor,
     /// Since when; `None` where nobody knows, or nobody acts.
     pub since: Option<Timestamp>,
-    /// Until when at the latest; `None` where the end is an event, not an instant.
+    /// When that is due to end, at the earliest; `None` where the end is an event, not an instant.
     pub until: Option<Timestamp>,
 }
 

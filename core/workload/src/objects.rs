@@ -60,6 +60,9 @@ pub struct Target {
     /// The Deployment controller saw every pod of a template available at one time; of this template, once
     /// `observed_generation` says that it has seen it.
     pub rolled_out: bool,
+    /// When the Deployment controller's clock of progress began: with the rollout, or with the end of a pause. None where the
+    /// Deployment has no deadline.
+    pub progressing_since: Option<Timestamp>,
     /// The Deployment's `deployment.kubernetes.io/revision`.
     pub revision: Option<u64>,
 }
@@ -116,7 +119,9 @@ pub struct Pod {
     pub deleting: bool,
     /// Whether it is over: evicted, or shut down with its node. Such a pod stays listed, is replaced, and counts nowhere.
     pub ended: bool,
-    /// When its containers first started.
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// When a node took it.
     pub started_at: Option<Timestamp>,
     /// Restarts by container.
     pub restarts: BTreeMap<String, u32>,

@@ -160,6 +160,9 @@ pub(crate) struct Condition<'a> {
     pub(crate) message: Text<'a>,
     #[serde(default)]
     pub(crate) last_transition_time: Option<Moment>,
+    /// Only Deployments have it.
+    #[serde(default)]
+    pub(crate) last_update_time: Option<Moment>,
 }
 
 impl Condition<'_> {

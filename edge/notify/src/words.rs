@@ -51,7 +51,8 @@ pub(crate) fn state(notice: &Notice) -> Option<String> {
 /// One line for a lock screen: headline, first finding, harm.
 pub(crate) fn summary(notice: &Notice) -> String {
     let mut line = format!("{} {}", glyph(notice), headline(notice));
-    match notice.findings.first() {
+    // A question is told, and not only what led to it.
+    match notice.findings.first().filter(|_| notice.event != Event::NeedsHuman) {
         Some(first) => line.push_str(&format!(": {}: {}", first.rule, finding(first))),
         None => line.push_str(&format!(": {}", notice.reason)),
     }

@@ -82,8 +82,18 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
         session.tell(&format!("{word} is deployed again"));
     }
     session.say(&format!("{} {word} kept by decision", service.name))?;
+    tell_of_a_pause(session, &service);
     attended::warn(session, service.app.as_ref()).await;
     Ok(Exit::Done)
+}
+
+/// A decision is carried out in the spec; pods follow when nobody holds them back.
+fn tell_of_a_pause(session: &mut Session<'_>, service: &Service) {
+    if service.is_paused_by_somebody() {
+        let (namespace, target) = (&service.namespace, service.target());
+        session.tell(&format!("Deployment {namespace}/{target} is paused: no pod changes before that ends"));
+        session.hint(&format!("`{}`", service.rollout("resume")));
+    }
 }
 
 fn nothing_to_promote(service: &Service, why: Option<&str>) -> Failure {
@@ -234,6 +244,7 @@ pub(super) async fn abort_release(
     if let Some(back) = service.current() {
         session.tell(&format!("{} comes back", release_word(back.spec.number)));
     }
+    tell_of_a_pause(session, service);
     session.tell(NOT_ROLLED_BACK);
     attended::warn(session, service.app.as_ref()).await;
     Ok(Exit::Done)

@@ -7,6 +7,7 @@ use serde_json::json;
 use trimtab_api::{AppRelease, ManagedApp};
 use trimtab_control::{Measured, NOTHING_MEASURED, convert, observe};
 use trimtab_delivery::Report;
+use trimtab_delivery::acting::acting;
 use trimtab_delivery::command;
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
 use trimtab_delivery::plan::{AppPhase, Plan};
@@ -16,6 +17,7 @@ use trimtab_kube::kinds::MANAGED_APPS;
 use trimtab_plan::Reason;
 use trimtab_plan::report::Wording;
 use trimtab_units::duration_words;
+use trimtab_workload::{Actor, Claim};
 
 use super::args::ExplainArgs;
 use super::attended::{self, Attended};
@@ -70,6 +72,7 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
     let decided = decided(&releases, &plan, last);
     if matches!(session.form, Form::Json | Form::Yaml) {
         let mut value = report_value(&plan, &report);
+        value["acting"] = claim_value(acting(&observed.snapshot(now, &measured)));
         value["decisions"] = decided.iter().map(|release| decision_value(release)).collect();
         let is_known = !matches!(attended, Attended::Unknown(_));
         value["attended"] = json!(is_known.then(|| !attended.by_nobody()));
@@ -141,6 +144,18 @@ async fn unattended(
     };
     let next = attended.next(instance, namespace, name).unwrap_or_default();
     Ok(Some(Unattended { words, written, next }))
+}
+
+/// Who acts on the workload now: what another writer of it asks before it touches the pods.
+fn claim_value(claim: Claim) -> serde_json::Value {
+    let by = match claim.by {
+        Actor::Release(number) => release_word(number),
+        Actor::Resize => "resize".to_owned(),
+        Actor::Migration => "migration".to_owned(),
+        Actor::Person => "person".to_owned(),
+        Actor::Nobody => "nobody".to_owned(),
+    };
+    json!({"by": by, "since": claim.since, "until": claim.until})
 }
 
 fn report_value(plan: &Plan, report: &Report) -> serde_json::Value {

@@ -39,8 +39,7 @@ pub async fn manager(args: ManagerArgs, globals: &Globals) -> Result<Exit, Failu
         .await
         .map_err(|error| Failure::error(error.to_string()))?;
     let measure = measure(&args)?;
-    let egress = EgressPolicy::Guarded { allowed: args.notify_allow.clone() };
-    let transport = transport(TransportConfig::new(egress))?;
+    let transport = messages(&args)?;
     let host = Host::new();
     host.build_info(env!("CARGO_PKG_VERSION"), option_env!("TRIMTAB_COMMIT").unwrap_or("unknown"));
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
@@ -116,6 +115,12 @@ fn transport(config: TransportConfig) -> Result<Arc<HyperTransport>, Failure> {
     transport.map(Arc::new).map_err(|error| Failure::error(error.to_string()))
 }
 
+/// What messages are sent through. Owners of services write where to, so it reaches nothing inside that the operator does
+/// not allow.
+fn messages(args: &ManagerArgs) -> Result<Arc<HyperTransport>, Failure> {
+    transport(TransportConfig::new(EgressPolicy::Guarded { allowed: args.notify_allow.clone() }))
+}
+
 fn measure(args: &ManagerArgs) -> Result<Arc<dyn Measure>, Failure> {
     match &args.prometheus_url {
         Some(url) => Ok(Arc::new(PrometheusMeasure::new(Arc::new(prometheus(url, args)?)))),
@@ -163,7 +168,39 @@ pub(super) fn plain_prometheus(url: &str, matchers: &str) -> Result<Prometheus, 
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
+    use trimtab_providers::http::HttpTransport;
+
     use super::*;
+    use crate::cli::args::Command;
+
+    /// Why a manager with these flags cannot send a message there.
+    async fn refusal(flags: &[&str], url: &str) -> String {
+        let line = ["trimtab", "manager"].iter().chain(flags).map(OsString::from);
+        let Command::Manager(args) = crate::cli::parse(line).unwrap().command else { panic!("{flags:?}") };
+        let request = http::Request::post(url).body(Default::default()).unwrap();
+        messages(&args).unwrap().send(request).await.err().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn messages_reach_nothing_inside_but_what_the_operator_allows() {
+        let port = {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            listener.local_addr().unwrap().port()
+        };
+        let here = format!("http://127.0.0.1:{port}/");
+        for url in [&*here, "http://grafana.monitoring.svc/", "http://10.96.0.1/"] {
+            let told = refusal(&[], url).await;
+            assert!(
+                told.contains(" is refused: it is ") && told.contains("nothing is sent"),
+                "{url}: {told}"
+            );
+        }
+        // Nobody listens there any more, and it was tried.
+        let told = refusal(&["--notify-allow", "127.0.0.0/8"], &here).await;
+        assert!(told.starts_with("cannot connect to 127.0.0.1: "), "{told}");
+    }
 
     #[test]
     fn an_event_of_the_log_is_one_line() {

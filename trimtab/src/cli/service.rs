@@ -159,6 +159,16 @@ impl Service {
         command::kubectl(&format!("rollout {verb} deployment/{}", self.target()), &self.namespace)
     }
 
+    /// Whether a person or a tool paused its Deployment. What admission pauses nobody owns.
+    #[must_use]
+    pub fn is_paused_by_somebody(&self) -> bool {
+        let managers = self.deployment.pointer("/metadata/managedFields").and_then(Value::as_array);
+        let owns = |entry: &Value| entry.pointer("/fieldsV1/f:spec/f:paused").is_some();
+        self.deployment.pointer("/spec/paused") == Some(&Value::Bool(true))
+            && self.held().is_none()
+            && managers.into_iter().flatten().any(owns)
+    }
+
     /// Name of its Deployment.
     #[must_use]
     pub fn target(&self) -> &str {

@@ -87,3 +87,19 @@ async fn promote_deploys_a_rejected_release_again() {
     assert_eq!(image(&shop.deployment()), "payments:2");
     assert_eq!(shop.deployment()["metadata"]["annotations"]["trimtab.dev/release"], "v128");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_keeps_pods_back_is_told() {
+    for line in ["abort payments", "promote payments --because fine"] {
+        let shop = Shop::with_v128(json!({"phase": "Judging"})).await;
+        shop.merge("payments", json!({"spec": {"paused": true}})).await;
+        let said = shop.run(line).await;
+        let told = "Deployment shop/payments is paused: no pod changes before that ends";
+        let hint = "hint: `kubectl rollout resume deployment/payments -n shop`";
+        assert_eq!(said.exit, Exit::Done, "{said:?}");
+        assert!(said.err.contains(told) && said.err.contains(hint), "{line}: {}", said.err);
+    }
+    let shop = Shop::with_v128(json!({"phase": "Judging"})).await;
+    let said = shop.run("abort payments").await;
+    assert!(!said.err.contains("paused"), "{}", said.err);
+}

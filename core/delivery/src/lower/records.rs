@@ -15,6 +15,8 @@ use trimtab_workload::Target;
 
 /// Where a record and a Deployment keep the pod template.
 const TEMPLATE: &str = "/spec/template";
+/// Where its status keeps what the rules found.
+const RULES: &str = "rules";
 /// Where a record keeps its seal.
 const SEAL: &str = "/metadata/annotations/trimtab.dev~1seal";
 
@@ -131,6 +133,9 @@ pub fn release_status(before: &ReleaseStatus, after: &ReleaseStatus) -> Value {
     let (known, mut patch) = (fields(before), fields(after));
     // A record without a status reads as if it had a phase.
     patch.retain(|field, value| field == "phase" || known.get(field) != Some(value));
+    if known.contains_key(RULES) && after.findings.is_empty() {
+        patch.insert(RULES.to_owned(), Value::Null);
+    }
     Value::Object(patch)
 }
 
@@ -196,9 +201,9 @@ fn fields(status: &ReleaseStatus) -> Map<String, Value> {
         "harmed": status.harmed,
     });
     let mut fields = all.as_object().cloned().unwrap_or_default();
-    // An empty list means "as it was", not "none".
+    // Rows of finished releases do not keep them.
     if !status.findings.is_empty() {
-        fields.insert("rules".to_owned(), status.findings.iter().map(rule_evidence).collect());
+        fields.insert(RULES.to_owned(), status.findings.iter().map(rule_evidence).collect());
     }
     if !status.outbox.is_empty() {
         fields.insert("notifications".to_owned(), status.outbox.iter().map(told_value).collect());
@@ -213,6 +218,9 @@ fn told_value(told: &OutboxEntry) -> Value {
         "state": told.state,
         "at": told.at.map(|at| at.to_string()),
     });
+    if let Some(reason) = told.reason {
+        value["reason"] = json!(reason.code());
+    }
     if told.again > 0 {
         value["again"] = json!(told.again);
     }

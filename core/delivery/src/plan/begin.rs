@@ -6,12 +6,11 @@ use trimtab_workload::Target;
 
 use super::builder::{PlanBuilder, moved_to, owe};
 use super::hold::hold_changes;
-use super::restore::{ask_for_a_person, evidence};
+use super::paused::fails_meanwhile;
 use crate::command;
 use crate::decision::{NewRelease, Write};
 use crate::names::{CLAIM_ANNOTATION, release_object, release_word};
-use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, Snapshot};
-use crate::strategy::Next;
+use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase};
 
 /// What runs when a service is claimed becomes its first kept release, numbered like the Deployment's own revision so that
 /// `kubectl rollout history` and `trimtab history` speak of the same thing.
@@ -115,38 +114,6 @@ pub(super) fn begin(builder: &mut PlanBuilder<'_>, target: &Target) {
         "the Deployment holds a new template",
         decided,
     );
-}
-
-/// Somebody paused the Deployment with another template while a release is out: its pods run on, nothing but a person can
-/// replace them, and as long as they fail, that is said.
-pub(super) fn fails_meanwhile(builder: &mut PlanBuilder<'_>, target: &Target, manager: &str) {
-    let judging = |of: &&Release| of.status.phase == ReleasePhase::Judging && of.decision.is_none();
-    let Some(release) = builder.snapshot.history().in_flight().filter(judging) else { return };
-    let asked = release.status.needs_human;
-    match (evidence(builder, target, release), asked) {
-        (Some(Next::Fail { summary }), None) => {
-            let mut status = moved_to(release, ReleasePhase::Judging, summary);
-            status.verdict = Some(Verdict::Fail);
-            status.findings = builder.snapshot.findings.to_vec();
-            let word = release_word(release.number);
-            let note = format!(
-                "{word} fails, and {manager} paused the Deployment with another template, so its pods run on: {}",
-                status.summary
-            );
-            ask_for_a_person(builder, release, status, Reason::PausedByOther, &note);
-        }
-        (Some(Next::Fail { .. }), _) => {}
-        // The rule that failed it may be in force no more. That nothing is measured yet says nothing.
-        (Some(_), Some(Reason::PausedByOther)) if is_measured(builder.snapshot) => {
-            let status = ReleaseStatus { needs_human: None, verdict: None, ..release.status.clone() };
-            builder.release_status(release, status);
-        }
-        _ => {}
-    }
-}
-
-fn is_measured(snapshot: &Snapshot<'_>) -> bool {
-    !snapshot.findings.is_empty() && snapshot.measuring_since.is_none()
 }
 
 /// Another template, called `by`, took over from a release that was under way.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use trimtab_plan::{Object, Reason, Report, report::Step};
+use trimtab_units::line::in_one_line;
 
 use super::claim::Refusal;
 use super::roster::Roster;
@@ -99,7 +100,9 @@ impl<'a> PlanBuilder<'a> {
     }
 
     /// Replaces the status of `release` and counts it from here on as standing where the new status says.
-    pub(super) fn release_status(&mut self, release: &Release, status: ReleaseStatus) {
+    /// What others named and said is in its words, and every tool prints them.
+    pub(super) fn release_status(&mut self, release: &Release, mut status: ReleaseStatus) {
+        status.summary = in_one_line(status.summary);
         self.roster.moved(self.snapshot, release, &status);
         if status != release.status {
             self.writes.push(Write::ReleaseStatus { number: release.number, status: Box::new(status) });
@@ -108,7 +111,7 @@ impl<'a> PlanBuilder<'a> {
 
     /// Records an Event, to come before the status write that makes it due no more.
     pub(super) fn event(&mut self, number: u64, event: ReleaseEvent, note: impl Into<String>) {
-        self.writes.push(Write::Event { number, event, note: note.into() });
+        self.writes.push(Write::Event { number, event, note: in_one_line(note.into()) });
     }
 
     /// A rejected template is held, and nothing tells what runs instead: the status says so until that is known.
@@ -127,7 +130,11 @@ impl<'a> PlanBuilder<'a> {
         if let Some(at) = self.snapshot.history().forgets_at() {
             self.wake_at(at);
         }
-        let status = status::render(self.snapshot, &self.roster, self.refusal.as_ref());
+        let mut status = status::render(self.snapshot, &self.roster, self.refusal.as_ref());
+        status.summary = in_one_line(status.summary);
+        for condition in &mut status.conditions {
+            condition.message = in_one_line(std::mem::take(&mut condition.message));
+        }
         let about = objects::service(self.snapshot.app);
         let report = Report { about, summary: status.summary.clone(), steps: self.steps };
         (Plan { writes: self.writes, status, wake_at: self.wake_at }, report)
@@ -135,33 +142,33 @@ impl<'a> PlanBuilder<'a> {
 }
 
 /// Adds the messages owed for `event`, one per destination: it has just come to pass. Where it comes to pass again and again,
-/// people are told a few times an hour.
+/// people are told a few times an hour; a question with another cause is another one.
 pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, event: ReleaseEvent) {
     let notify = &snapshot.settings.notify;
     if !notify.on.is_empty() && !notify.on.iter().any(|word| word == event.word()) {
         return;
     }
+    let reason = status.needs_human.filter(|_| event == ReleaseEvent::NeedsHuman);
     let is_recent = |told: &OutboxEntry| told.at.is_some_and(|at| after(at, TOLD_AGAIN) > snapshot.now);
+    let at = owed_at(status, snapshot);
     for destination in &notify.destinations {
-        let same: Vec<&OutboxEntry> = status
-            .outbox
-            .iter()
-            .filter(|told| told.event == event && told.destination == *destination)
-            .collect();
-        let recent = same.iter().filter(|told| is_recent(told)).count();
-        let last = same.last();
+        let such =
+            || status.outbox.iter().filter(|told| told.event == event && told.destination == *destination);
+        let same = || such().filter(|told| told.reason == reason);
         // One that is still on its way tells it.
-        let is_told = last.is_some_and(|told| event == ReleaseEvent::Started || !told.is_over());
-        if is_told || recent >= TOLD_AGAIN_MAX {
+        let is_told =
+            same().next_back().is_some_and(|told| event == ReleaseEvent::Started || !told.is_over());
+        if is_told || same().filter(|told| is_recent(told)).count() >= TOLD_AGAIN_MAX {
             continue;
         }
-        let again = last.map_or(0, |told| told.again.saturating_add(1));
+        let again = such().next_back().map_or(0, |told| told.again.saturating_add(1));
         status.outbox.push(OutboxEntry {
             event,
+            reason,
             destination: destination.clone(),
             again,
             state: String::new(),
-            at: Some(snapshot.recorded_at()),
+            at: Some(at),
             card: None,
         });
     }
@@ -169,6 +176,15 @@ pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, event: Re
         let Some(surplus) = surplus(&status.outbox) else { break };
         status.outbox.remove(surplus);
     }
+}
+
+/// When an event is owed that comes to pass now: later than all before it of this service, so that a receiver can put them in
+/// order, also where two come in one second or a predecessor's clock was ahead.
+fn owed_at(status: &ReleaseStatus, snapshot: &Snapshot<'_>) -> Timestamp {
+    let recorded = snapshot.releases.iter().flat_map(|release| &release.status.outbox);
+    let last = recorded.chain(&status.outbox).filter_map(|told| told.at).max();
+    let next = last.map(|last| after(last, Duration::from_secs(1)));
+    next.unwrap_or(Timestamp::MIN).max(snapshot.recorded_at())
 }
 
 /// The oldest entry that is over and that a later one of its kind is left of: that one counts on.

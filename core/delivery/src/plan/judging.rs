@@ -11,7 +11,7 @@ use super::keep::{keep, keep_by_decision};
 use super::restore::fail;
 use crate::deadline::after;
 use crate::names::release_word;
-use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, WATCH_ON};
+use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, Snapshot, WATCH_ON};
 use crate::strategy::Next;
 
 /// The template that is being judged is out.
@@ -25,17 +25,16 @@ pub(super) fn judge(builder: &mut PlanBuilder<'_>, target: &Target, release: &Re
         Some(decision) => return fail(builder, target, release, decision.outcome()),
         None => {}
     }
-    if release.status.needs_human == Some(Reason::PausedByOther) {
-        // The pause under which it failed is over, and it is judged as it is now.
-        let status = ReleaseStatus { needs_human: None, verdict: None, ..release.status.clone() };
+    if let Some(Reason::PausedByOther | Reason::RestoresExhausted) = release.status.needs_human {
+        // What a person was asked about is over: its template is back, and it is judged as it is now.
         let word = release_word(release.number);
         builder.decided(
             Reason::Judging,
             builder.record(release.number),
-            "the pause is over",
+            format!("the Deployment holds {word} again"),
             format!("judges {word} as it is now"),
         );
-        return builder.release_status(release, status);
+        return builder.release_status(release, judged_anew(snapshot, release));
     }
     let_pass(builder, target, Rejections::Known);
     if target.held_by_admission() {
@@ -61,11 +60,23 @@ pub(super) fn judge(builder: &mut PlanBuilder<'_>, target: &Target, release: &Re
     }
 }
 
+/// The status of a release about which a person was asked, and that is judged as it is now.
+pub(super) fn judged_anew(snapshot: &Snapshot<'_>, release: &Release) -> ReleaseStatus {
+    let against = format!("judged against {}", back(snapshot, release));
+    let status = moved_to(release, ReleasePhase::Judging, against);
+    ReleaseStatus { needs_human: None, verdict: None, findings: snapshot.findings.to_vec(), ..status }
+}
+
+/// The release that `release` is judged against, and goes back to.
+fn back(snapshot: &Snapshot<'_>, release: &Release) -> String {
+    snapshot.history().before(release).map(|before| release_word(before.number)).unwrap_or_default()
+}
+
 /// The record exists and says nothing yet: the release begins.
 fn start(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
     let snapshot = builder.snapshot;
     let word = release_word(release.number);
-    let back = snapshot.history().current().map(|current| release_word(current.number)).unwrap_or_default();
+    let back = back(snapshot, release);
     let note = format!("{word} by {} begins: {}", release.actor, target.image);
     let mut status = moved_to(release, ReleasePhase::Judging, format!("judged against {back}"));
     status.started_at = Some(snapshot.recorded_at());

@@ -1,6 +1,5 @@
 //! `plan(snapshot) -> (Plan, Report)`: every write that is due for one service, and why.
 
-mod asked;
 mod begin;
 mod builder;
 mod claim;
@@ -10,6 +9,7 @@ mod judging;
 mod keep;
 mod labels;
 mod limits;
+mod paused;
 mod restore;
 mod retention;
 mod rolling_back;

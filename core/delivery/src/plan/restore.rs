@@ -8,6 +8,7 @@ use super::builder::{PlanBuilder, moved_to, owe};
 use super::hold::{Rejections, held_images};
 use super::keep::close;
 use super::limits::{CALLED_BACK_MAX, RESTORES_MAX};
+use super::paused::no_longer_paused;
 use super::situation::Promise;
 use crate::decision::Write;
 use crate::names::release_word;
@@ -125,7 +126,7 @@ pub(super) fn written_over(builder: &mut PlanBuilder<'_>, target: &Target, relea
             Some(Next::Fail { summary }) => fail(builder, target, release, summary),
             _ => bring_back(builder, target, release, RESTORES_MAX),
         },
-        _ => restore_with(builder, target, release, release.status.clone()),
+        _ => restore_with(builder, target, release, no_longer_paused(builder.snapshot, release)),
     }
 }
 

@@ -3,13 +3,13 @@
 use trimtab_plan::Reason;
 use trimtab_workload::Target;
 
-use super::builder::{PlanBuilder, moved_to};
+use super::builder::{PlanBuilder, moved_to, owe};
 use super::claim::Refusal;
 use super::limits::PENDING_MAX;
 use crate::deadline::after;
 use crate::decision::Write;
 use crate::names::release_word;
-use crate::snapshot::{OutboxEntry, Release, ReleasePhase, Snapshot};
+use crate::snapshot::{OutboxEntry, Release, ReleaseEvent, ReleasePhase, Snapshot};
 
 /// Records forgotten in one plan; the rest follows on the next event.
 const FORGET_PER_PLAN_MAX: usize = 4;
@@ -54,6 +54,10 @@ fn close_under_way(
             if release.has_failed() && is_here { ReleasePhase::RolledBack } else { ReleasePhase::Superseded };
         let mut status = moved_to(release, phase, summary.clone());
         status.decided_at = status.decided_at.or(Some(builder.snapshot.recorded_at()));
+        if phase == ReleasePhase::RolledBack {
+            builder.event(release.number, ReleaseEvent::RolledBack, summary.clone());
+            owe(&mut status, builder.snapshot, ReleaseEvent::RolledBack);
+        }
         builder.release_status(release, status);
         let (subject, saw) =
             (builder.record(release.number), format!("{} is under way", release_word(release.number)));

@@ -8,6 +8,7 @@ use super::builder::{PlanBuilder, moved_to, owe};
 use super::hold::hold_changes;
 use super::keep::{close, keep_by_decision};
 use super::limits::{CALLED_BACK_MAX, RECOVERY_MAX};
+use super::paused::no_longer_paused;
 use super::restore;
 use super::situation::Promise;
 use crate::command;
@@ -20,12 +21,13 @@ pub(super) fn restore(builder: &mut PlanBuilder<'_>, target: &Target, release: &
     if let Some(decision) = release.keep_decision() {
         return keep_by_decision(builder, release, decision);
     }
-    restore::restore_with(builder, target, release, release.status.clone());
+    let status = no_longer_paused(builder.snapshot, release);
+    restore::restore_with(builder, target, release, status);
 }
 
 /// The previous template is back: wait for its pods, then close the record.
 pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
-    let mut status = release.status.clone();
+    let mut status = no_longer_paused(builder.snapshot, release);
     if let Some(decision) = release.keep_decision() {
         if release.status.restores < CALLED_BACK_MAX {
             let promise = Promise { numbered: release, of: release };
@@ -65,7 +67,7 @@ pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &
     }
     let saw =
         format!("{back} is back on {available} of {} pods, {left} pods of {word} are left", target.replicas);
-    let deadline = after(release.status.decided_at.unwrap_or(snapshot.now), RECOVERY_MAX);
+    let deadline = after(status.decided_at.unwrap_or(snapshot.now), RECOVERY_MAX);
     let paused = target.paused_by_others();
     if snapshot.now < deadline {
         builder.wake_at(deadline);

@@ -1,7 +1,7 @@
 //! Where the releases stand once the plan is carried out: what the service's status is rendered from.
 
-use super::asked::Asked;
 use crate::app::Rejected;
+use crate::asked::Asked;
 use crate::names::release_word;
 use crate::snapshot::{Release, ReleasePhase, ReleaseStatus, Snapshot};
 

@@ -13,8 +13,11 @@ use crate::snapshot::{ReleasePhase, Snapshot};
 /// Renders the status of a service.
 pub(super) fn render(snapshot: &Snapshot<'_>, roster: &Roster, refusal: Option<&Refusal>) -> AppStatus {
     let (phase, summary) = match refusal {
-        Some(refusal) => (AppPhase::Unclaimed, refusal.message.clone()),
-        None => words(roster),
+        // A question about a release comes first, also where the template over it cannot be judged.
+        Some(refusal) if !(looks_after(refusal) && roster.asked().is_some()) => {
+            (AppPhase::Unclaimed, refusal.message.clone())
+        }
+        _ => words(roster),
     };
     let last = snapshot.last_number();
     AppStatus {
@@ -34,7 +37,7 @@ pub(super) fn render(snapshot: &Snapshot<'_>, roster: &Roster, refusal: Option<&
 }
 
 /// Whether the Deployment is looked after although its template is not judged.
-fn looks_after(refusal: &Refusal) -> bool {
+pub(super) fn looks_after(refusal: &Refusal) -> bool {
     refusal.reason == Reason::TemplateTooLarge
 }
 

@@ -30,8 +30,9 @@ pub(super) fn before_out(stage: &Stage<'_>) -> Option<Next> {
 
 /// Why a rollout that nobody gives up came to nothing: its pods are there, and none of them became ready in all that time.
 pub(super) fn came_to_nothing(stage: &Stage<'_>) -> Option<String> {
-    let waits = stage.release.status.ready_at.is_none() && stage.target.replicas > 0;
-    let stalled = stalls_at(stage).is_some_and(|at| stage.now >= at);
+    // What was complete once, while nobody looked, did not come to nothing.
+    let waits = stage.release.status.ready_at.is_none() && !stage.target.rolled_out;
+    let stalled = stage.target.replicas > 0 && is_stalled(stage);
     let mut pods = stage.own_pods().filter(|pod| !pod.ended).peekable();
     let tried = pods.peek().is_some() && !pods.any(|pod| pod.ready);
     (waits && stalled && tried && stage.available() == 0).then(|| {
@@ -51,13 +52,19 @@ fn is_out(stage: &Stage<'_>) -> bool {
     let old: i32 = stage.replica_sets.iter().filter(|set| !stage.runs(set)).map(|set| set.replicas).sum();
     let whole = stage.available() >= stage.target.replicas || stage.target.rolled_out;
     let complete = stage.is_observed() && old == 0 && whole;
-    complete || stalls_at(stage).is_some_and(|at| stage.now >= at)
+    complete || is_stalled(stage)
 }
 
-/// When a rollout counts as stalled; `None` while it is paused.
+fn is_stalled(stage: &Stage<'_>) -> bool {
+    stage.is_observed() && stalls_at(stage).is_some_and(|at| stage.now >= at)
+}
+
+/// When a rollout counts as stalled; `None` while it is paused. Time under a pause counts for nothing, where the Deployment
+/// controller says when it ended.
 fn stalls_at(stage: &Stage<'_>) -> Option<Timestamp> {
     let started_at = stage.release.status.started_at.filter(|_| !stage.target.paused)?;
-    let last = stage.own_pods().filter_map(|pod| pod.started_at).fold(started_at, Timestamp::max);
+    let made = stage.own_pods().filter_map(|pod| pod.started_at.max(pod.created_at));
+    let last = made.chain(stage.target.progressing_since).fold(started_at, Timestamp::max);
     Some(after(last, NO_PROGRESS_MAX))
 }
 

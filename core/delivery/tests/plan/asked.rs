@@ -1,9 +1,10 @@
 //! A person is asked: it is said for as long as it is so, and no longer.
 
-use trimtab_delivery::plan::RESTORES_MAX;
-use trimtab_delivery::snapshot::{Keep, ReleasePhase};
+use trimtab_delivery::plan::{RESTORES_MAX, Write};
+use trimtab_delivery::snapshot::{Keep, OutboxEntry, ReleaseEvent, ReleasePhase};
 use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
+use trimtab_units::line::is_unsafe;
 use trimtab_workload::AdmissionHold;
 
 use crate::Service;
@@ -169,78 +170,77 @@ fn while_it_is_under_way() {
 }
 
 #[test]
-fn a_release_that_fails_while_a_person_holds_another_template() {
-    let paused = judging()
-        .runs("t1", 1)
-        .runs("t2", 2)
-        .labelled()
-        .finds("rpc-errors", Verdict::Fail, "30 % of 120")
-        .applies("t3")
-        .paused(Some("kubectl"));
-    check(
-        "runs on, and that is said",
-        &paused,
-        "
-        event v2 NeedsHuman: v2 fails, and kubectl paused the Deployment with another template, so its pods run on: rpc-errors: 30 % of 120
-        v2 is Judging: rpc-errors: 30 % of 120 [Fail, started +0s, needs a person]
-        = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
-        ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
-    ",
-    );
-    let asked = paused.clone().last(|release| {
-        release.status.needs_human = Some(Reason::PausedByOther);
-        release.status.verdict = Some(Verdict::Fail);
-        release.status.summary = "rpc-errors: 30 % of 120".into();
+fn a_release_that_came_back_after_a_fight() {
+    let exhausted = judging().runs("t1", 3).last(|release| {
+        release.status.restores = RESTORES_MAX;
+        release.status.needs_human = Some(Reason::RestoresExhausted);
     });
     check(
-        "once",
-        &asked,
+        "is judged, and nobody is asked any more",
+        &exhausted,
         "
-        = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
-        ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
-    ",
-    );
-    check(
-        "and its template stays rejected where the other one ships",
-        &asked.clone().paused(None).target(|target| target.paused = false),
-        "
-        claim hold-changes pay:t2
-        event v2 RolledBack: rpc-errors: 30 % of 120; replaced by v3
-        v2 is RolledBack: rpc-errors: 30 % of 120; replaced by v3 [Fail, started +0s, decided +0s]
-        create v3 t3 by ci after v1
-        label pay-t2-0 stable
-        label pay-t2-1 stable
-        = Healthy: Healthy on v1 (v2 rejected)
-        why the Deployment holds a new template -> records it as v3
-    ",
-    );
-    check(
-        "or is rejected where the person goes back to what was before it",
-        &asked.clone().applies("t1").target(|target| target.paused = false),
-        "
-        v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, harmed 7]
-        = RollingBack: Rolling back v2 to v1
-        why the previous template is back -> ends v2: rpc-errors: 30 % of 120
-        ",
-    );
-    check(
-        "nobody is asked who decided before",
-        &paused.decides(Keep::Keep),
-        "
+        v2 is Judging: judged against v1 [started +0s, restores 5]
+        label pay-t1-0 stable
+        label pay-t1-1 stable
+        label pay-t1-2 stable
         = Releasing: Releasing v2, judged against v1
-        ! Progressing PausedByOther: kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
-        ",
-    );
-    check(
-        "or is judged as it is then, where the person goes back to it",
-        &asked.applies("t2").target(|target| target.paused = false),
-        "
-        v2 is Judging: rpc-errors: 30 % of 120 [started +0s]
-        = Releasing: Releasing v2, judged against v1
-        why the pause is over -> judges v2 as it is now
+        why the Deployment holds v2 again -> judges v2 as it is now
     ",
     );
+}
+
+#[test]
+fn a_question_with_another_cause_is_another_one() {
+    let destinations = vec!["ops".to_owned()];
+    let slow = judging()
+        .runs("t1", 3)
+        .settings(|settings| settings.notify.destinations.clone_from(&destinations))
+        .failed("rpc-errors: 30 % of 120")
+        .last(|release| {
+            release.status.restores = RESTORES_MAX;
+            release.status.restored = Some(1);
+            release.status.needs_human = Some(Reason::Recovering);
+            let told = |again: u32, state: &str| OutboxEntry {
+                event: ReleaseEvent::NeedsHuman,
+                reason: Some(Reason::Recovering),
+                destination: "ops".into(),
+                again,
+                state: state.into(),
+                at: Some(START),
+                card: None,
+            };
+            release.status.outbox = vec![told(0, "Sent"), told(1, "Sent"), told(2, "Sending")];
+        });
+    let (plan, _) = trimtab_delivery::plan(&slow.snapshot());
+    let told = plan.writes.iter().find_map(|write| match write {
+        Write::ReleaseStatus { status, .. } => status.outbox.get(3).cloned(),
+        _ => None,
+    });
+    let told = told.expect("the fourth question of the hour has another cause");
+    assert_eq!((told.reason, told.again), (Some(Reason::RestoresExhausted), 3));
+}
+
+#[test]
+fn what_others_wrote_is_one_line_wherever_it_is_printed() {
+    let hostile = "ana\u{1b}[2J\nHealthy \u{202e}1v";
+    let mut service = judging().decides(Keep::RollBack);
+    let decision = service.releases[1].decision.as_mut().expect("just decided");
+    (decision.actor, decision.because) = (hostile.into(), hostile.into());
+    service.app.problems = vec![hostile.into()];
+    let (plan, report) = trimtab_delivery::plan(&service.snapshot());
+    let mut texts = vec![plan.status.summary, report.text()];
+    texts.extend(plan.status.conditions.into_iter().map(|condition| condition.message));
+    for write in plan.writes {
+        match write {
+            Write::ReleaseStatus { status, .. } => texts.push(status.summary),
+            Write::Event { note, .. } => texts.push(note),
+            _ => {}
+        }
+    }
+    let said: Vec<&String> = texts.iter().filter(|text| text.contains("ana")).collect();
+    assert!(said.len() >= 3, "{texts:#?}");
+    for text in &texts {
+        let steers = text.chars().any(|character| character != '\n' && is_unsafe(character));
+        assert!(!steers, "{text:?}");
+    }
 }

@@ -110,6 +110,7 @@ fn what_people_are_still_to_be_told_is_not_forgotten() {
         let mut service = long.clone().settings(|settings| settings.history = 1);
         service.releases[0].status.outbox = vec![OutboxEntry {
             event: ReleaseEvent::Kept,
+            reason: None,
             destination: "ops".into(),
             again: 0,
             state: state.into(),

@@ -10,6 +10,7 @@ mod holding;
 mod housekeeping;
 mod low_evidence;
 mod measuring;
+mod paused;
 mod pods;
 mod promises;
 mod properties;

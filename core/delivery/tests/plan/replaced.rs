@@ -67,6 +67,7 @@ fn a_release_under_way_ends_where_the_service_is_left_alone() {
         "while it was taken back",
         &gone(judging().failed("rpc-errors: 30 %")),
         "
+        event v2 RolledBack: rpc-errors: 30 %; not followed to its end: Deployment shop/pay does not exist
         v2 is RolledBack: rpc-errors: 30 %; not followed to its end: Deployment shop/pay does not exist [Fail, started +0s, decided +0s]
         = Unclaimed: Deployment shop/pay does not exist
         ! Claimed TargetNotFound: Deployment shop/pay does not exist; waits for the Deployment to be created, or `spec.target.name` to name another

@@ -1,9 +1,10 @@
 //! A release whose pods are not all there: it ends all the same, and says so.
 
+use jiff::ToSpan;
 use trimtab_stats::Verdict;
 
 use crate::check;
-use crate::service::{Service, judging, out};
+use crate::service::{START, Service, judging, out};
 
 /// The last pod of `t2` is lost.
 fn loses_one(mut service: Service, why: &str) -> Service {
@@ -105,4 +106,80 @@ fn a_rollout_that_nobody_gives_up() {
         ! Progressing PausedByOther: kubectl-rollout paused the Deployment; Trimtab does not lift a pause that is not its own
         why 1 of 3 pods of v2 are available -> waits: kubectl-rollout paused the Deployment; waits for `kubectl rollout resume deployment/pay -n shop`
     ");
+}
+
+/// A rollout that Kubernetes does not give up on, an hour and more after its last pod was made.
+fn stalled() -> Service {
+    judging().runs("t1", 3).runs("t2", 1).labelled().finds("rpc-errors", Verdict::Pass, "0 %").later(4000)
+}
+
+#[test]
+fn an_hour_under_a_pause_is_none_without_progress() {
+    let resumed =
+        stalled().target(|target| target.progressing_since = START.checked_add(3900.seconds()).ok());
+    check(
+        "the Deployment controller has seen the end of the pause",
+        &resumed,
+        "
+        = Releasing: Releasing v2, judged against v1
+        why 1 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +2h5m
+    ",
+    );
+    let unseen = stalled().target(|target| target.generation += 1);
+    check(
+        "or has not",
+        &unseen,
+        "
+        = Releasing: Releasing v2, judged against v1
+        why 1 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +1h
+    ",
+    );
+}
+
+#[test]
+fn what_came_back_has_its_hour_again() {
+    let mut fresh = stalled().waits("t2", "ContainerCreating");
+    let now = fresh.now;
+    let pod = pod_of(&mut fresh);
+    (pod.started_at, pod.created_at) = (None, Some(now));
+    check(
+        "no node has taken its pod yet",
+        &fresh,
+        "
+        label pay-t2-0 canary
+        = Releasing: Releasing v2, judged against v1
+        why 0 of 3 pods of v2 are available -> judges what there is; waits for the other pods
+        wake +2h6m40s
+    ",
+    );
+    pod_of(&mut fresh).created_at = Some(START);
+    check("nor within the hour", &fresh, "
+        v2 is RollingBack: progress: no pod of v2 became ready within 1h [Fail, started +0s, decided +1h6m40s]
+        restore v1
+        v2 is RollingBack: progress: no pod of v2 became ready within 1h [Fail, started +0s, decided +1h6m40s, restores 1]
+        = RollingBack: Rolling back v2 to v1
+        why the Deployment holds v2, which failed -> restores the template of v1
+    ");
+}
+
+fn pod_of(service: &mut Service) -> &mut trimtab_workload::Pod {
+    service.pods.last_mut().expect("t2 waits")
+}
+
+#[test]
+fn what_was_complete_while_nobody_looked_did_not_come_to_nothing() {
+    let unready = stalled().waits("t2", "CrashLoopBackOff").target(|target| target.rolled_out = true);
+    check(
+        "its pods are not ready now",
+        &unready,
+        "
+        v2 is Judging:  [started +0s, ready +1h6m40s]
+        label pay-t2-0 canary
+        = Releasing: Releasing v2, judged against v1
+        why 0 of 3 pods are available -> judges on; waits for 5m after the last pod became ready
+        wake +1h11m40s
+    ",
+    );
 }

@@ -82,6 +82,7 @@ struct Over {
 #[derive(Clone, Debug)]
 struct Told {
     event: ReleaseEvent,
+    reason: Option<Reason>,
     /// Destination and state, with a tab between them: a fleet has few such pairs.
     words: Arc<str>,
     again: u32,
@@ -93,6 +94,7 @@ impl Told {
     fn all(status: &ReleaseStatus, interner: &Interner) -> Box<[Self]> {
         let told = |entry: &OutboxEntry| Self {
             event: entry.event,
+            reason: entry.reason,
             words: interner.text(&format!("{}\t{}", entry.destination.replace('\t', " "), entry.state)),
             again: entry.again,
             at: entry.at.map(Moment::from),
@@ -105,6 +107,7 @@ impl Told {
         let (destination, state) = self.words.split_once('\t').unwrap_or_default();
         OutboxEntry {
             event: self.event,
+            reason: self.reason,
             destination: destination.to_owned(),
             again: self.again,
             state: state.to_owned(),
@@ -192,10 +195,11 @@ impl Unsure {
         let (started_at, decided_at) = status.started_at.zip(status.decided_at)?;
         let unsure = Self { started_at: started_at.into(), decided_at: decided_at.into(), told: "".into() };
         let mut told = String::new();
-        for OutboxEntry { event, destination, again, state, at, card } in &status.outbox {
+        for OutboxEntry { event, reason, destination, again, state, at, card } in &status.outbox {
             let is_plain = |text: &str| !text.contains(['\t', '\n']);
             let usual = at.map(Moment::from) == Some(unsure.at(*event));
-            if card.is_some() || *again > 0 || !usual || !is_plain(destination) || !is_plain(state) {
+            let plain_entry = card.is_none() && reason.is_none() && *again == 0;
+            if !plain_entry || !usual || !is_plain(destination) || !is_plain(state) {
                 return None;
             }
             told += &format!("{}\t{destination}\t{state}\n", event.word());
@@ -214,7 +218,7 @@ impl Unsure {
             let event = ReleaseEvent::parse(&parts.next()?)?;
             let (destination, state) = parts.next().zip(parts.next())?;
             let at = Some(self.at(event).timestamp());
-            Some(OutboxEntry { event, destination, again: 0, state, at, card: None })
+            Some(OutboxEntry { event, reason: None, destination, again: 0, state, at, card: None })
         };
         self.told.lines().filter_map(entry).collect()
     }

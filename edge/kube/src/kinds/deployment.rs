@@ -6,9 +6,11 @@ use serde_json::Value;
 
 use super::kind::Kind;
 use super::workload::{Identity, ReplicaCounts, Strategy, Workload, revision};
+
 use crate::intern::{Interner, LabelSet, Template};
 use crate::metadata::{Condition, Metadata};
 use crate::resource::{DEPLOYMENTS, Key, Resource};
+use crate::uid::Moment;
 use crate::watch::{Project, ProjectError, Row};
 
 /// What the Deployment controller says of the rollout.
@@ -23,8 +25,7 @@ pub enum Progress {
 }
 
 impl Progress {
-    fn read(conditions: &[Condition<'_>], interner: &Interner) -> Progress {
-        let progressing = conditions.iter().find(|condition| &*condition.r#type == "Progressing");
+    fn read(progressing: Option<&Condition<'_>>, interner: &Interner) -> Progress {
         match progressing.map(|condition| (&*condition.reason, &*condition.message)) {
             Some(("NewReplicaSetAvailable", _)) => Progress::Complete,
             Some(("ProgressDeadlineExceeded", message)) => Progress::DeadlineExceeded(interner.text(message)),
@@ -60,6 +61,8 @@ pub struct DeploymentRow {
     pub status: ReplicaCounts,
     /// How far its rollout is.
     pub progress: Progress,
+    /// When its clock of progress began: with the rollout, or with the end of a pause.
+    pub progressing_since: Option<Moment>,
 }
 
 impl Row for DeploymentRow {
@@ -103,6 +106,7 @@ impl Project for Deployments {
     fn project(&self, object: &[u8]) -> Result<DeploymentRow, ProjectError> {
         let Workload { metadata, spec, status } = serde_json::from_slice(object)?;
         let interner = &self.interner;
+        let progressing = status.conditions.iter().find(|condition| &*condition.r#type == "Progressing");
         Ok(DeploymentRow {
             identity: Identity::read(&metadata, interner)?,
             replicas: spec.replicas,
@@ -115,9 +119,17 @@ impl Project for Deployments {
             revision: revision(&metadata),
             observed_generation: status.observed_generation,
             status: status.counts,
-            progress: Progress::read(&status.conditions, interner),
+            progress: Progress::read(progressing, interner),
+            progressing_since: progressing.and_then(progressing_since),
         })
     }
+}
+
+/// A pause makes the condition unknown, and the progress after it makes it true. In between only its update tells that the
+/// pause is over; later updates tell of every pod that becomes ready, the same one again included.
+fn progressing_since(condition: &Condition<'_>) -> Option<Moment> {
+    let resumed = &*condition.reason == "DeploymentResumed";
+    if resumed { condition.last_update_time } else { condition.last_transition_time }
 }
 
 fn match_labels(selector: &Value, interner: &Interner) -> LabelSet {

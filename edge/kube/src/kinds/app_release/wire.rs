@@ -115,6 +115,7 @@ fn told(wire: &Value) -> Option<OutboxEntry> {
     let text = |key: &str| wire.get(key).and_then(Value::as_str).unwrap_or_default();
     Some(OutboxEntry {
         event: ReleaseEvent::parse(text("event"))?,
+        reason: Reason::parse(text("reason")),
         destination: text("destination").to_owned(),
         again: wire.get("again").and_then(Value::as_u64).and_then(|times| times.try_into().ok()).unwrap_or(0),
         state: text("state").to_owned(),

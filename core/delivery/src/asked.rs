@@ -7,20 +7,24 @@ use crate::snapshot::{ReleasePhase, ReleaseStatus};
 
 /// A release about which a person is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
-    pub(super) number: u64,
-    phase: ReleasePhase,
-    reason: Reason,
+pub struct Asked {
+    /// Its number.
+    pub number: u64,
+    /// Where it stands.
+    pub phase: ReleasePhase,
+    /// Why.
+    pub reason: Reason,
 }
 
 impl Asked {
     /// The release `number`, if its record says that a person is asked.
-    pub(super) fn about(number: u64, status: &ReleaseStatus) -> Option<Self> {
+    pub(crate) fn about(number: u64, status: &ReleaseStatus) -> Option<Self> {
         status.needs_human.map(|reason| Self { number, phase: status.phase, reason })
     }
 
     /// Why; `back` is what runs, or would run, instead.
-    pub(super) fn words(&self, back: &str) -> String {
+    #[must_use]
+    pub fn words(&self, back: &str) -> String {
         let word = release_word(self.number);
         match self.reason {
             Reason::RestoresExhausted if self.phase == ReleasePhase::Judging => {
