@@ -8,7 +8,7 @@
 //! | `manager=1` | only the manager that was started first |
 //! | `chance=0.3` | how often a request is struck; always when absent |
 //! | `code=503` | what `server-error` answers with |
-//! | `share=50` | of which share of the pods Prometheus is behind, in percent |
+//! | `share=50` | of which share of the pods Prometheus is behind, or has nothing, in percent |
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub enum FaultKind {
     Expired,
     /// Watches break.
     DroppedWatches,
-    /// Reads that may be stale see the past.
+    /// Reads that may be stale see the past. A manager makes none: whoever adds one meets this.
     StaleLists,
     /// Writes are answered with 409.
     Conflict,
@@ -71,11 +71,13 @@ pub enum FaultKind {
     PrometheusSlow,
     /// Prometheus is behind with the samples of some pods.
     PrometheusLag,
+    /// Prometheus has nothing of some pods.
+    PrometheusPartial,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::LateEvents,
         Self::HeldEvents,
         Self::HalfOpen,
@@ -96,6 +98,7 @@ impl FaultKind {
         Self::PrometheusSilent,
         Self::PrometheusSlow,
         Self::PrometheusLag,
+        Self::PrometheusPartial,
     ];
 
     /// The word in scripts.
@@ -122,6 +125,7 @@ impl FaultKind {
             Self::PrometheusSilent => "prometheus-silent",
             Self::PrometheusSlow => "prometheus-slow",
             Self::PrometheusLag => "prometheus-lag",
+            Self::PrometheusPartial => "prometheus-partial",
         }
     }
 }
@@ -278,7 +282,9 @@ async fn strike(
         FaultKind::PrometheusDown => service(stage, Service::Refusing),
         FaultKind::PrometheusSilent => service(stage, Service::Silent),
         FaultKind::PrometheusSlow => service(stage, Service::Slow(by)),
-        FaultKind::PrometheusLag => {
+        FaultKind::PrometheusLag | FaultKind::PrometheusPartial => {
+            // What comes never is not there.
+            let by = if kind == FaultKind::PrometheusPartial { Duration::MAX } else { by };
             let lag = Lag { share_percent: number(setting(settings, "share", "50"))?, by };
             stage.world.prometheus().set_lag(Some(lag));
             Ends::Prometheus(stage.world.prometheus().clone())

@@ -5,7 +5,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use trimtab_dst::campaign::{Case, Menu, Oracle, Outcome, run};
+use trimtab_dst::campaign::{Case, Menu, Oracle, Outcome, run, shrink};
 use trimtab_dst::planted::Planted;
 
 /// Seeds that every change is tried on.
@@ -80,6 +80,27 @@ const PLANTED: [(Planted, Oracle, u64); 8] = [
 ];
 
 #[test]
+fn the_docs_name_the_seeds() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/testing.md");
+    let text = std::fs::read_to_string(page).expect("the page exists");
+    let section = text.split("\n## ").find(|section| section.starts_with("Planted bugs\n"));
+    let rows = section.unwrap_or_default().lines().filter(|line| line.starts_with("| `"));
+    let mut documented: Vec<[String; 3]> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+            let [_, bug, _, oracle, seed, _] = cells[..] else { panic!("{row} has four cells") };
+            [bug, oracle, seed].map(str::to_owned)
+        })
+        .collect();
+    let mut planted = PLANTED
+        .map(|(bug, oracle, seed)| [bug.word().to_owned(), format!("{oracle:?}"), seed.to_string()])
+        .to_vec();
+    documented.sort();
+    planted.sort();
+    assert_eq!(documented, planted, "left: docs/testing.md, right: PLANTED");
+}
+
+#[test]
 fn planted_bugs_are_found() {
     let mut cases = Vec::new();
     for (bug, _, seed) in PLANTED {
@@ -92,4 +113,38 @@ fn planted_bugs_are_found() {
         assert!(found, "{bug:?} is not seen by {oracle:?}; {}", told(*seed, &pair[0]));
         assert!(pair[1].violations.is_empty(), "without {bug:?}: {}", told(*seed, &pair[1]));
     }
+}
+
+/// Of two services, of which one is told about twice, and a fault that has nothing to do with it.
+const LONG: &str = "# seed 7
+object <<
+apiVersion: trimtab.dev/v1alpha1
+kind: FleetPolicy
+metadata: {name: everyone}
+spec: {notify: {webhook: {url: \"https://hooks.example/releases\"}}}
+.
+service web replicas=2 rps=10 image=shop/web:v1
+service mail replicas=2 rps=10 image=shop/mail:v1
+start manager
+claim web watch=1m
+claim mail watch=1m
+advance 40s
+fault no-bookmarks for=60s
+apply web shop/web:v2 by argocd-controller
+advance 80s
+";
+
+#[test]
+fn what_has_nothing_to_do_with_a_failure_is_left_out_of_its_story() {
+    let (long, bug) = (Case::read(LONG), Some(Planted::TellsTwice));
+    let told_twice = |case: &Case| {
+        run(case, bug).violations.into_iter().find(|violation| violation.oracle == Oracle::ToldOnce)
+    };
+    let short = shrink(&long, &told_twice(&long).expect("the bug is planted"), bug);
+    let script = short.script("a message is told twice");
+    assert!(short.lines.len() <= 6 && script.contains("apply web") && !script.contains("mail"), "{script}");
+    let read = Case::read(&script);
+    assert_eq!(read, short);
+    assert!(told_twice(&read).is_some(), "{script}");
+    assert!(run(&read, None).violations.is_empty(), "{script}");
 }

@@ -136,39 +136,104 @@ async fn thousands_of_records_hold_nothing_up() {
     assert_eq!(template["spec"]["containers"][0]["image"], "shop/pay:v1");
 }
 
-/// Pods that name a ReplicaSet as their owner, or an arm as theirs, and do not go away.
-#[tokio::test(start_paused = true)]
-async fn a_forged_pod_is_no_evidence_and_holds_no_rollback_up() {
-    let mut stage = Stage::set(&StageOptions::seeded(15));
+/// A service whose new release is judged, and its ReplicaSet.
+async fn judged(seed: u64, image: &str) -> (Stage, Value) {
+    let mut stage = Stage::set(&StageOptions::seeded(seed));
     told(&mut stage, RUNNING).await;
-    told(
-        &mut stage,
-        "apply pay shop/pay:v2-errors30 by argocd-controller\nwait pay until Judging\nadvance 5s\n",
-    )
-    .await;
+    let ship = format!("apply pay {image} by argocd-controller\nwait pay until Judging\nadvance 5s\n");
+    told(&mut stage, &ship).await;
     let sets = stage.sim.list("replicasets.apps", Some(NAMESPACE));
-    let failing = sets
-        .iter()
-        .find(|set| set["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2")
-        .unwrap();
-    let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": failing["metadata"]["name"],
-        "uid": failing["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true});
-    let own_labels = failing["spec"]["template"]["metadata"]["labels"].clone();
-    let pod = |name: &str, labels: Value, owners: Value| {
-        json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels, "ownerReferences": owners, "finalizers": ["mallory.example/stay"]},
-            "spec": {"containers": [{"name": "service", "image": "evil"}], "terminationGracePeriodSeconds": 3600, "nodeName": "nowhere"},
-        })
-    };
-    let pods = [
-        pod("forged-owner", json!({"app": "other"}), json!([owner])),
-        pod("forged-twin", own_labels, json!([owner])),
-        pod("forged-arm", json!({"app": "pay", "trimtab.dev/phase": "stable"}), json!([])),
-    ];
-    for pod in &pods {
+    let is_new = |set: &&Value| set["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2";
+    let set = sets.iter().find(is_new).unwrap().clone();
+    (stage, set)
+}
+
+/// What a pod says of its owner.
+fn owned_by(kind: &str, owner: &Value, is_controller: bool) -> Value {
+    json!([{"apiVersion": "apps/v1", "kind": kind, "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"], "controller": is_controller}])
+}
+
+/// A pod that somebody made by hand.
+fn by_hand(name: &str, labels: &Value, owners: &Value, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "spec": spec,
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels, "ownerReferences": owners},
+    })
+}
+
+/// The same, and it does not go away: its node does not answer, and a finalizer holds it.
+fn to_stay(mut pod: Value) -> Value {
+    pod["metadata"]["finalizers"] = json!(["mallory.example/stay"]);
+    pod["spec"] = json!({"containers": [{"name": "service", "image": "evil"}],
+        "terminationGracePeriodSeconds": 3600, "nodeName": "nowhere"});
+    pod
+}
+
+async fn create(stage: &Stage, pods: &[Value]) {
+    for pod in pods {
         stage.person.create(PODS, Some(NAMESPACE), pod).await.unwrap();
     }
+}
+
+fn pod(stage: &Stage, name: &str) -> Value {
+    stage.sim.get("pods", NAMESPACE, name).unwrap()
+}
+
+/// Pods that crash and say of themselves that they are the release's, beside a release that is good. Kubernetes counts none
+/// of them among the pods of its ReplicaSet.
+#[tokio::test(start_paused = true)]
+async fn a_forged_pod_is_no_evidence() {
+    let (mut stage, set) = judged(17, "shop/pay:v2").await;
+    let deployment = stage.sim.get("deployments.apps", NAMESPACE, "pay").unwrap();
+    let (own, other) = (&set["spec"]["template"]["metadata"]["labels"], &json!({"app": "other"}));
+    let arm = &json!({"app": "pay", "trimtab.dev/phase": "canary"});
+    let crashes = &json!({"containers": [{"name": "service", "image": "evil:v1-panic3s-neverready"}]});
+    let pods = [
+        by_hand("disowned", other, &owned_by("ReplicaSet", &set, true), crashes),
+        by_hand("uncontrolled", other, &owned_by("ReplicaSet", &set, false), crashes),
+        by_hand("of-the-deployment", own, &owned_by("Deployment", &deployment, true), crashes),
+        by_hand("of-an-arm", arm, &json!([]), crashes),
+    ];
+    create(&stage, &pods).await;
+    let shown = told(&mut stage, "settle\nshow pay\n").await;
+    for name in ["disowned", "uncontrolled", "of-the-deployment", "of-an-arm"] {
+        let status = &pod(&stage, name)["status"]["containerStatuses"][0];
+        assert!(status["restartCount"].as_u64() > Some(0), "{name} crashed: {status}");
+    }
+    assert!(shown.contains("pay: Healthy on v2 [Healthy]\n"), "{shown}");
+    assert!(shown.contains("  v2 shop/pay:v2 Kept"), "{shown}");
+}
+
+/// Its labels match and its owner is right: Kubernetes takes it for one of the ReplicaSet's, and so does Trimtab.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_kubernetes_counts_is_evidence_and_holds_nothing_up() {
+    let (mut stage, set) = judged(16, "shop/pay:v2").await;
+    let own = &set["spec"]["template"]["metadata"]["labels"];
+    let twin = by_hand("twin", own, &owned_by("ReplicaSet", &set, true), &json!({}));
+    create(&stage, &[to_stay(twin)]).await;
+    let crashed = json!({"name": "service", "image": "evil", "imageID": "", "ready": false, "restartCount": 3,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"exitCode": 101, "reason": "Error", "finishedAt": stage.clock.now()}}});
+    let patch = Patch::Merge(json!({"status": {"phase": "Running", "containerStatuses": [crashed]}}));
+    stage.person.patch_subresource(PODS, Some(NAMESPACE), "twin", "status", &patch).await.unwrap();
+    let shown = told(&mut stage, "settle\nshow pay\n").await;
+    assert!(pod(&stage, "twin")["metadata"]["deletionTimestamp"].is_string(), "it is still going away");
+    assert!(shown.contains("pay: Healthy on v1 (v2 rejected) [Healthy]\n"), "{shown}");
+    assert!(shown.contains("RolledBack: panics-and-crashes: 3 on new pods"), "{shown}");
+}
+
+/// Pods that name a ReplicaSet as their owner, or an arm as theirs, and do not go away.
+#[tokio::test(start_paused = true)]
+async fn a_forged_pod_holds_no_rollback_up() {
+    let (mut stage, set) = judged(15, "shop/pay:v2-errors30").await;
+    let (own, owners) = (&set["spec"]["template"]["metadata"]["labels"], &owned_by("ReplicaSet", &set, true));
+    let pods = [
+        by_hand("forged-owner", &json!({"app": "other"}), owners, &json!({})),
+        by_hand("forged-twin", own, owners, &json!({})),
+        by_hand("forged-arm", &json!({"app": "pay", "trimtab.dev/phase": "stable"}), &json!([]), &json!({})),
+    ];
+    create(&stage, &pods.map(to_stay)).await;
     let shown = told(&mut stage, "settle\nshow pay\n").await;
     assert!(shown.contains("pay: Healthy on v1 (v2 rejected) [Healthy]\n"), "{shown}");
     assert!(shown.contains("RolledBack: rpc-errors"), "{shown}");

@@ -210,3 +210,47 @@ async fn a_successor_looks_for_the_card_before_it_posts() {
     );
     stage.stop_managers().await;
 }
+
+/// The second time a rejected template is taken back, what is told is about the second time; a question says what it asks;
+/// and a receiver can put all of it in order.
+#[tokio::test(start_paused = true)]
+async fn each_message_is_about_what_it_tells() {
+    let mut stage = settled().await;
+    let rejected = "apply pay shop/pay:v2-errors60 by tool\n";
+    play(&mut stage, &format!("fault no-admission\n{rejected}wait pay until RolledBack\nadvance 26h\n"))
+        .await;
+    play(&mut stage, &format!("{}show pay\n", format!("{rejected}advance 2m\n").repeat(6))).await;
+    let told: Vec<Value> = stage.messages.received().into_iter().map(|message| message.body).collect();
+    let of = |event: &str| -> Vec<&Value> { told.iter().filter(|body| body["event"] == event).collect() };
+    let back = of("RolledBack");
+    assert!(back.len() >= 2, "{told:#?}");
+    assert!(back[0]["requestsHarmed"].as_u64() > Some(0) && back[0]["findings"] != json!([]), "{}", back[0]);
+    for again in &back[1..] {
+        let seconds = again["recoverySeconds"].as_u64();
+        assert!(seconds.is_some_and(|seconds| seconds < 300), "{again}");
+        assert_eq!((&again["requestsHarmed"], &again["findings"]), (&Value::Null, &json!([])), "{again}");
+    }
+    let asked = of("NeedsHuman");
+    let why = "v2 failed, and its template is written back whenever v1 is restored: ";
+    assert!(
+        !asked.is_empty() && asked.iter().all(|body| body["reason"].to_string().contains(why)),
+        "{asked:#?}"
+    );
+    let order: Vec<u64> = told.iter().filter_map(|body| body["sequence"].as_u64()).collect();
+    assert_eq!(order.len(), told.len());
+    assert!(order.is_sorted_by(|one, next| one < next), "{order:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_that_a_release_came_back_which_did_not() {
+    let mut stage = settled().await;
+    let fails = "apply pay shop/pay:v2-errors60 by tool\nwait pay until RollingBack\n";
+    play(&mut stage, &format!("{fails}delete deployment pay\nadvance 2m\n")).await;
+    let told: Vec<Value> = stage.messages.received().into_iter().map(|message| message.body).collect();
+    let ended = told.iter().find(|body| body["event"] == "RolledBack").expect("people are told how it ended");
+    assert_eq!(ended["previous"], Value::Null);
+    assert!(
+        ended["reason"].to_string().contains("not followed to its end: Deployment shop/pay does not exist")
+    );
+    stage.stop_managers().await;
+}

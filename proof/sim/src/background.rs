@@ -93,7 +93,7 @@ fn reference_to(value: &Value) -> Value {
 impl Server<'_> {
     /// One round of every controller over what changed.
     pub(crate) fn run_background(&mut self) {
-        self.state.store.changes_are_by("", 0);
+        self.state.store.changes_are_by("", 0, None);
         let background = &mut self.state.background;
         background.scheduled = false;
         let owners = std::mem::take(&mut background.owners);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{Method, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::body::SimBody;
 use crate::config::{Clock, Rbac, SimConfig};
@@ -34,6 +35,8 @@ pub(crate) struct Server<'a> {
     pub(crate) now: Timestamp,
     /// The actor on whose connection the request came; 0 for none.
     pub(crate) actor: u64,
+    /// When the request left its sender; none for what nobody asked for.
+    pub(crate) sent: Option<Instant>,
 }
 
 /// What a verb answers with.
@@ -86,7 +89,7 @@ impl Server<'_> {
     /// Executes a request.
     pub(crate) fn answer(&mut self, call: &Call) -> Response<SimBody> {
         self.count(call);
-        self.state.store.changes_are_by(&call.user, self.actor);
+        self.state.store.changes_are_by(&call.user, self.actor, self.sent);
         let before = self.state.store.revision;
         let verb = verb_of(call);
         let (response, name) = match self.dispatch(call) {

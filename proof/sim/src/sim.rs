@@ -57,6 +57,7 @@ pub(crate) struct State {
 
 /// A request that waits for its instant.
 struct Pending {
+    sent: Instant,
     order: String,
     call: Call,
     effect: Option<Effect>,
@@ -235,8 +236,9 @@ impl Sim {
     /// Every recorded change since the last call, in order, each with the state after it.
     pub fn take_changes(&self) -> Vec<StoreChange> {
         let changes = self.state().store.take_changes();
-        let at = |change: &Change| self.inner.clock.at(change.at);
-        changes.into_iter().map(|change| StoreChange { at: at(&change), change }).collect()
+        let at = |instant: Instant| self.inner.clock.at(instant);
+        let change = |change: Arc<Change>| StoreChange { at: at(change.at), sent: at(change.sent), change };
+        changes.into_iter().map(change).collect()
     }
 
     /// The fault plan.
@@ -256,6 +258,7 @@ impl Sim {
             faults: &self.inner.faults,
             now: self.inner.clock.now(),
             actor: 0,
+            sent: None,
         }
     }
 
@@ -276,13 +279,14 @@ impl Sim {
             Some(Effect::DelayAnswer(delay)) => (Duration::ZERO, Some(*delay)),
             _ => (Duration::ZERO, None),
         };
-        let due = Instant::now() + self.inner.config.effective_latency() + extra;
+        let sent = Instant::now();
+        let due = sent + self.inner.config.effective_latency() + extra;
         let (answer, answered) = oneshot::channel();
         let order = sort_key(&call);
         let first = {
             let mut state = self.state();
             let batch = state.pending.entry(due).or_default();
-            batch.push(Pending { order, call, effect, actor, answer });
+            batch.push(Pending { sent, order, call, effect, actor, answer });
             batch.len() == 1
         };
         if first {
@@ -327,6 +331,7 @@ impl Sim {
         let mut state = self.state();
         let mut server = self.server(&mut state);
         server.actor = actor.map_or(0, |actor| actor.number);
+        server.sent = Some(pending.sent);
         let answer = match &pending.effect {
             Some(Effect::DropBefore) => {
                 server.count(&pending.call);

@@ -83,6 +83,16 @@ pub(crate) struct Change {
     pub(crate) by: Arc<str>,
     /// The process that made it; 0 when none did.
     pub(crate) actor: u64,
+    /// When the request left its sender.
+    pub(crate) sent: Instant,
+}
+
+/// Who makes changes.
+#[derive(Debug, Default)]
+struct Author {
+    user: Arc<str>,
+    actor: u64,
+    sent: Option<Instant>,
 }
 
 /// Objects of one resource by key (`namespace/name`, or `name`).
@@ -106,7 +116,7 @@ pub(crate) struct Store {
     /// The revision again, for bookmarks: watch streams do not lock the store.
     pub(crate) published: Arc<AtomicU64>,
     /// Who makes the changes that come next.
-    author: (Arc<str>, u64),
+    author: Author,
     /// Resources whose changes are recorded, and those changes.
     recorded: (BTreeSet<&'static str>, Vec<Arc<Change>>),
 }
@@ -183,8 +193,9 @@ impl Store {
             change,
             object,
             previous,
-            by: self.author.0.clone(),
-            actor: self.author.1,
+            by: self.author.user.clone(),
+            actor: self.author.actor,
+            sent: self.author.sent.unwrap_or_else(Instant::now),
         });
         if self.recorded.0.contains(&**storage) {
             self.recorded.1.push(change.clone());
@@ -266,12 +277,12 @@ impl Store {
         Ok(collection)
     }
 
-    /// Names whoever makes the changes that come next.
-    pub(crate) fn changes_are_by(&mut self, user: &str, actor: u64) {
-        if *self.author.0 != *user {
-            self.author.0 = Arc::from(user);
+    /// Names whoever makes the changes that come next, and when that was asked for.
+    pub(crate) fn changes_are_by(&mut self, user: &str, actor: u64, sent: Option<Instant>) {
+        if *self.author.user != *user {
+            self.author.user = Arc::from(user);
         }
-        self.author.1 = actor;
+        (self.author.actor, self.author.sent) = (actor, sent);
     }
 
     pub(crate) fn record_changes(&mut self, resources: &[&'static str]) {

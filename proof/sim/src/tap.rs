@@ -12,6 +12,8 @@ use crate::store::{Change, ChangeType};
 pub struct StoreChange {
     /// Virtual time of the change.
     pub at: Timestamp,
+    /// Virtual time at which the request for it left its sender.
+    pub sent: Timestamp,
     pub(crate) change: Arc<Change>,
 }
 

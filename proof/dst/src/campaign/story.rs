@@ -225,6 +225,7 @@ fn draw_fault(draw: &mut Draw, menu: &Menu, lines: &mut Vec<String>) {
         FaultKind::PrometheusDown | FaultKind::PrometheusSilent => span,
         FaultKind::PrometheusSlow => by + &span,
         FaultKind::PrometheusLag => by + &format!(" share={}", draw.pick(&[30, 60, 100])) + &span,
+        FaultKind::PrometheusPartial => format!(" share={}", draw.pick(&[20, 50, 80])) + &span,
     };
     if menu.has(Ingredient::Fault(kind)) {
         lines.push(format!("fault {}{settings}", kind.word()));

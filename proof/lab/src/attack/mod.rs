@@ -42,6 +42,12 @@ struct Used {
     usage: Usage,
 }
 
+impl Used {
+    fn share_of_a_core(&self) -> f64 {
+        self.cpu.as_secs_f64() / self.took.as_secs_f64()
+    }
+}
+
 /// What came of something, and what the manager used meanwhile.
 #[derive(Debug)]
 struct With<T> {

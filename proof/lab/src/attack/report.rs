@@ -8,6 +8,8 @@ use crate::judged::{Kind, Promise, RoundResult, median, table};
 
 /// Memory that `deploy/manager.yaml` gives the manager, in KiB.
 const MEMORY_MAX_KIB: u64 = 512 * 1024;
+/// Of a core. Without a limit a manager takes what there is; a tenant must not make it need that.
+const CPU_MAX: f64 = 1.0;
 
 /// Everything that was measured.
 #[derive(Debug)]
@@ -37,7 +39,13 @@ impl Outcome {
             measured: format!("{:.0} MiB", mebibytes(peak)),
             kept: peak <= MEMORY_MAX_KIB,
         });
-        // Whoever was not asked did no harm, and nothing was shown.
+        let share = self.beside.used.share_of_a_core();
+        promises.push(Promise {
+            text: format!("CPU at most {:.0} % of a core", CPU_MAX * 100.0),
+            measured: format!("{:.1} %", share * 100.0),
+            kept: share <= CPU_MAX,
+        });
+        // A tenant that nobody asked about shows nothing.
         promises.push(Promise {
             text: "the tenant's rules were asked about".to_owned(),
             measured: format!("{} times, {} MB", self.asked, self.sent),
@@ -69,7 +77,7 @@ impl fmt::Display for Outcome {
 }
 
 fn write_used(f: &mut fmt::Formatter<'_>, name: &str, used: &Used) -> fmt::Result {
-    let share = used.cpu.as_secs_f64() / used.took.as_secs_f64() * 100.0;
+    let share = used.share_of_a_core() * 100.0;
     writeln!(
         f,
         "{name}: {share:.1} % of a core for {:.0} s, {:.0} MiB resident at the end, {:.0} MiB at most",

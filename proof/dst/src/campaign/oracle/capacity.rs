@@ -14,6 +14,13 @@ const UNAVAILABLE_BY_ITSELF: [&str; 6] = ["panic", "oom", "neverready", "nopull"
 /// How long Kubernetes takes, in the middle of a rollout, to follow a number that changed.
 const SCALING: SignedDuration = SignedDuration::from_secs(30);
 
+/// Kubernetes' controllers count ready pods by the sets' status, which is a moment old. Where a template changes in that
+/// moment, they take a pod for unhealthy that has just become ready, and one too many goes.
+const COUNTED_LATE: SignedDuration = SignedDuration::from_secs(1);
+
+/// How long they take to put that right. A fall that lasts longer is a fall.
+const PUT_RIGHT: SignedDuration = SignedDuration::from_secs(10);
+
 #[derive(Default)]
 struct Wanted {
     replicas: u64,
@@ -21,9 +28,14 @@ struct Wanted {
     may_be_away: u64,
     /// When that number changed last.
     scaled_at: Option<Timestamp>,
+    template: Value,
+    /// When the template changed last.
+    templated_at: Option<Timestamp>,
     /// Whether that many were there since the number last changed.
     reached: bool,
     fell: bool,
+    /// When too few were there, while Kubernetes may have counted late.
+    dipped_at: Option<Timestamp>,
     /// Pods of a Deployment of this name that is gone.
     orphans: BTreeSet<String>,
 }
@@ -56,6 +68,11 @@ impl Capacity {
             wanted.reached = false;
             wanted.scaled_at = Some(change.at);
         }
+        let template = &object["spec"]["template"];
+        if wanted.template != *template {
+            wanted.template.clone_from(template);
+            wanted.templated_at = Some(change.at);
+        }
         wanted.replicas = replicas;
         wanted.may_be_away = may_be_away(object, replicas);
     }
@@ -84,16 +101,35 @@ impl Capacity {
             of_service.filter(|((_, pod), counts)| **counts && !wanted.orphans.contains(pod)).count() as u64;
         let needed = wanted.replicas.saturating_sub(wanted.may_be_away);
         let settled = |scaled: Timestamp| change.at.duration_since(scaled) >= SCALING;
+        let counted_late = |changed: Timestamp| change.at.duration_since(changed) <= COUNTED_LATE;
+        let lasted = wanted.dipped_at.is_some_and(|dipped| change.at.duration_since(dipped) > PUT_RIGHT);
         if there >= needed {
             // Kubernetes has not taken the surplus away yet while the number has just changed.
             wanted.reached |= wanted.scaled_at.is_none_or(settled);
-            wanted.fell = false;
+            wanted.dipped_at = None;
+            let told = std::mem::take(&mut wanted.fell);
+            return (lasted && !told).then(|| {
+                violation(Oracle::Capacity, change, format!("{name} had too few pods for a while"))
+            });
+        }
+        if wanted.reached && wanted.templated_at.is_some_and(counted_late) {
+            wanted.dipped_at.get_or_insert(change.at);
+        }
+        if wanted.dipped_at.is_some() && !lasted {
             return None;
         }
         if !wanted.reached || std::mem::replace(&mut wanted.fell, true) {
             return None;
         }
         Some(violation(Oracle::Capacity, change, format!("{name} has {there} pods and needs {needed}")))
+    }
+}
+
+impl Capacity {
+    /// Services that have had too few pods since a fall that was taken for a short one.
+    pub(super) fn at_rest(&self) -> Vec<String> {
+        let low = self.wanted.iter().filter(|(_, wanted)| wanted.dipped_at.is_some() && !wanted.fell);
+        low.map(|(name, _)| format!("{name} has too few pods at rest")).collect()
     }
 }
 

@@ -85,20 +85,26 @@ struct Traits {
     may_be_blind: bool,
 }
 
-/// Who holds the lease: the process that wrote itself into it.
+/// Who held the lease, and when: the process that wrote itself into it.
 #[derive(Default)]
 struct Leader {
     holder: String,
+    terms: Vec<Term>,
+}
+
+struct Term {
     actor: u64,
-    /// When the lease runs out, unless it is renewed: counted from when the server wrote it, by its own clock.
-    ends_at: Option<Timestamp>,
+    since: Timestamp,
+    /// When it runs out, unless it is renewed: counted from when the server wrote it, by its own clock.
+    ends_at: Timestamp,
 }
 
 impl Oracles {
     pub(crate) fn watch(stage: &Stage, case: &Case) -> Self {
         stage.sim.record_changes(&RECORDED);
         // A manager whose clock is minutes off asks Prometheus for what is not there, and says so.
-        let blind = ["prometheus-down", "prometheus-silent", "strategy=Rolling", "skew="];
+        let blind =
+            ["prometheus-down", "prometheus-silent", "prometheus-partial", "strategy=Rolling", "skew="];
         let may_be_blind = case.lines.iter().any(|line| blind.iter().any(|word| line.contains(word)));
         Self {
             records: Records::default(),
@@ -169,32 +175,36 @@ impl Leader {
     fn see(&mut self, change: &StoreChange) -> Vec<Violation> {
         let lease = change.after().unwrap_or(&Value::Null);
         let holder = text(lease, "/spec/holderIdentity");
-        if holder != self.holder {
-            self.actor = change.actor();
-            holder.clone_into(&mut self.holder);
-        }
         let lasts = lease["spec"]["leaseDurationSeconds"].as_i64().map(SignedDuration::from_secs);
-        self.ends_at = lasts.and_then(|lasts| change.at.checked_add(lasts).ok());
+        let ends_at = lasts.and_then(|lasts| change.at.checked_add(lasts).ok()).unwrap_or(change.at);
+        let same = holder == self.holder;
+        holder.clone_into(&mut self.holder);
+        match self.terms.last_mut() {
+            Some(term) if same && change.at <= term.ends_at => term.ends_at = ends_at,
+            last => {
+                // Whoever gives it up, or loses it, writes nothing more.
+                last.into_iter().for_each(|term| term.ends_at = term.ends_at.min(change.at));
+                if !holder.is_empty() {
+                    self.terms.push(Term { actor: change.actor(), since: change.at, ends_at });
+                }
+            }
+        }
         Vec::new()
     }
 
+    /// Nobody recalls a request that is on its way: what counts is when it was sent. It is guarded by the version that it was
+    /// decided on, and the other promises tell whether that is enough.
     fn check(&self, change: &StoreChange) -> Option<Violation> {
-        if change.by() != MANAGER_USER || change.resource() == LEASES || self.holder.is_empty() {
+        if change.by() != MANAGER_USER || change.resource() == LEASES || self.terms.is_empty() {
             return None;
         }
-        // Nobody recalls a request that is on its way when the lease ends. All others are guarded by a version; the label of a
-        // pod is no decision, and whoever leads puts a late one right.
-        if change.resource() == "pods" {
-            return None;
-        }
-        let what = if change.actor() != self.actor {
-            format!("{} was written while {} held the lease", subject(change), self.holder)
-        } else if let Some(ends_at) = self.ends_at.filter(|ends_at| change.at > *ends_at) {
-            format!("{} was written after the lease of {} ran out at {ends_at}", subject(change), self.holder)
-        } else {
-            return None;
-        };
-        Some(violation(Oracle::OneWriter, change, what))
+        let mut own = self.terms.iter().filter(|term| term.actor == change.actor());
+        let (subject, sent, holder) = (subject(change), change.sent, &self.holder);
+        (!own.any(|term| term.since <= sent && sent <= term.ends_at)).then(|| {
+            let what =
+                format!("{subject} was written without the lease, at {sent}; its holder is {holder:?}");
+            violation(Oracle::OneWriter, change, what)
+        })
     }
 }
 

@@ -42,6 +42,8 @@ impl Oracles {
         for (oracle, what) in wrong {
             self.say(stage, oracle, vec![what]);
         }
+        let low = self.capacity.at_rest();
+        self.say(stage, Oracle::Capacity, low);
         let left = self.left_behind(stage);
         self.say(stage, Oracle::NothingIsLeftBehind, left);
     }
@@ -58,13 +60,35 @@ impl Oracles {
             deployment.is_some_and(|(_, deployment)| deployment.paused_by_a_person)
                 || stage.sim.get("managedapps.trimtab.dev", NAMESPACE, app).is_none()
         };
-        let under_way = self.records.all().filter(|record| {
-            !record.gone && matches!(record.phase.as_str(), "Judging" | "RollingBack") && !waits(record)
-        });
-        let under_way = under_way.filter(|record| !waits_for_a_person(&record.app));
-        under_way
+        let runs = |record: &Record| {
+            let image = self.deployments.image(&record.app);
+            image == Some(&record.image)
+        };
+        let open = |record: &&Record| {
+            !record.gone
+                && !waits(record)
+                && match record.phase.as_str() {
+                    "Judging" | "RollingBack" => true,
+                    // A number without a template comes to nothing by itself; one with a template is released.
+                    "" | "Pending" => runs(record),
+                    _ => false,
+                }
+        };
+        let open = self.records.all().filter(open).filter(|record| !waits_for_a_person(&record.app));
+        let mut unfinished: Vec<String> = open
             .map(|record| format!("{} is {:?}: {}", record.word(), record.phase, record.summary))
-            .collect()
+            .collect();
+        for (name, deployment) in self.deployments.all() {
+            let looked_after = !deployment.claim.is_empty() && !waits_for_a_person(name);
+            let told = self
+                .records
+                .all()
+                .any(|record| !record.gone && record.app == *name && record.image == deployment.image);
+            if looked_after && !told {
+                unfinished.push(format!("{name} runs {}, and no record tells of it", deployment.image));
+            }
+        }
+        unfinished
     }
 
     fn lost_decisions(&self) -> Vec<String> {
