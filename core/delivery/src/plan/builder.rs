@@ -11,6 +11,7 @@ use super::roster::Roster;
 use super::status;
 use crate::deadline::after;
 use crate::decision::{Plan, Write};
+use crate::names::release_word;
 use crate::objects;
 use crate::snapshot::{OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, Snapshot};
 use crate::strategy::Wait;
@@ -200,4 +201,19 @@ fn surplus(outbox: &[OutboxEntry]) -> Option<usize> {
 pub(super) fn moved_to(release: &Release, phase: ReleasePhase, summary: impl Into<String>) -> ReleaseStatus {
     let needs_human = release.status.needs_human.filter(|_| phase.in_flight());
     ReleaseStatus { phase, summary: summary.into(), needs_human, ..release.status.clone() }
+}
+
+/// The release that `release` is judged against, and goes back to.
+pub(super) fn back(snapshot: &Snapshot<'_>, release: &Release) -> String {
+    snapshot.history().before(release).map(|before| release_word(before.number)).unwrap_or_default()
+}
+
+/// The status of a release once a person's pause with another template is over, whatever the Deployment holds now. What was kept before has as long to
+/// come back as it had without the pause.
+pub(super) fn no_longer_paused(snapshot: &Snapshot<'_>, release: &Release) -> ReleaseStatus {
+    let mut status = release.status.clone();
+    if status.needs_human == Some(Reason::PausedByOther) {
+        (status.needs_human, status.decided_at) = (None, Some(snapshot.recorded_at()));
+    }
+    status
 }

@@ -18,6 +18,13 @@ pub(super) struct Refusal {
     pub(super) next: String,
 }
 
+impl Refusal {
+    /// Whether the Deployment is looked after although its template is not judged.
+    pub(super) fn looks_after(&self) -> bool {
+        self.reason == Reason::TemplateTooLarge
+    }
+}
+
 fn edit(app: &App) -> String {
     command::kubectl(&format!("edit managedapp {}", app.name), &app.namespace)
 }

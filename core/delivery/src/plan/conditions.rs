@@ -5,7 +5,6 @@ use trimtab_workload::Target;
 
 use super::claim::Refusal;
 use super::roster::Roster;
-use super::status::looks_after;
 use crate::app::Condition;
 use crate::snapshot::{Binding, Snapshot};
 
@@ -57,7 +56,7 @@ pub(super) fn conditions(
             format!("valid, and not acted on by this version: {}", snapshot.settings.not_acted_on.join(", "));
         conditions.push(Condition::new("ActedOn", false, Reason::NotInThisVersion, message));
     }
-    if let Some(target) = snapshot.target.filter(|_| refusal.is_none_or(looks_after)) {
+    if let Some(target) = snapshot.target.filter(|_| refusal.is_none_or(Refusal::looks_after)) {
         conditions.extend(stopped(snapshot, roster, target));
         if target.recreate && refusal.is_none() {
             let message =

@@ -5,13 +5,14 @@ use trimtab_stats::Verdict;
 use trimtab_units::duration_words;
 use trimtab_workload::Target;
 
-use super::builder::{PlanBuilder, moved_to, owe};
+use super::builder::{PlanBuilder, back, moved_to, owe};
 use super::hold::{Rejections, let_pass};
 use super::keep::{keep, keep_by_decision};
+use super::paused::judged_anew;
 use super::restore::fail;
 use crate::deadline::after;
 use crate::names::release_word;
-use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, ReleaseStatus, Snapshot, WATCH_ON};
+use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, WATCH_ON};
 use crate::strategy::Next;
 
 /// The template that is being judged is out.
@@ -58,18 +59,6 @@ pub(super) fn judge(builder: &mut PlanBuilder<'_>, target: &Target, release: &Re
             }
         }
     }
-}
-
-/// The status of a release about which a person was asked, and that is judged as it is now.
-pub(super) fn judged_anew(snapshot: &Snapshot<'_>, release: &Release) -> ReleaseStatus {
-    let against = format!("judged against {}", back(snapshot, release));
-    let status = moved_to(release, ReleasePhase::Judging, against);
-    ReleaseStatus { needs_human: None, verdict: None, findings: snapshot.findings.to_vec(), ..status }
-}
-
-/// The release that `release` is judged against, and goes back to.
-fn back(snapshot: &Snapshot<'_>, release: &Release) -> String {
-    snapshot.history().before(release).map(|before| release_word(before.number)).unwrap_or_default()
 }
 
 /// The record exists and says nothing yet: the release begins.

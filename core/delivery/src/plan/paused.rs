@@ -6,8 +6,7 @@ use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 use trimtab_workload::Target;
 
-use super::builder::{PlanBuilder, moved_to};
-use super::judging::judged_anew;
+use super::builder::{PlanBuilder, back, moved_to};
 use super::restore::{ask_for_a_person, evidence};
 use crate::names::release_word;
 use crate::snapshot::{Keep, Release, ReleasePhase, ReleaseStatus, Snapshot};
@@ -64,12 +63,9 @@ fn is_taken_back(snapshot: &Snapshot<'_>, release: &Release) -> bool {
     failed.fold(None, |all, finding| Some(all.unwrap_or(true) && is_over(&finding.rule))).unwrap_or(false)
 }
 
-/// The status of a release once such a pause is over, whatever the Deployment holds now. What was kept before has as long to
-/// come back as it had without the pause.
-pub(super) fn no_longer_paused(snapshot: &Snapshot<'_>, release: &Release) -> ReleaseStatus {
-    let mut status = release.status.clone();
-    if status.needs_human == Some(Reason::PausedByOther) {
-        (status.needs_human, status.decided_at) = (None, Some(snapshot.recorded_at()));
-    }
-    status
+/// The status of a release about which a person was asked, and that is judged as it is now.
+pub(super) fn judged_anew(snapshot: &Snapshot<'_>, release: &Release) -> ReleaseStatus {
+    let against = format!("judged against {}", back(snapshot, release));
+    let status = moved_to(release, ReleasePhase::Judging, against);
+    ReleaseStatus { needs_human: None, verdict: None, findings: snapshot.findings.to_vec(), ..status }
 }

@@ -4,11 +4,10 @@ use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 use trimtab_workload::Target;
 
-use super::builder::{PlanBuilder, moved_to, owe};
+use super::builder::{PlanBuilder, moved_to, no_longer_paused, owe};
 use super::hold::{Rejections, held_images};
 use super::keep::close;
 use super::limits::{CALLED_BACK_MAX, RESTORES_MAX};
-use super::paused::no_longer_paused;
 use super::situation::Promise;
 use crate::decision::Write;
 use crate::names::release_word;

@@ -4,11 +4,10 @@ use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 use trimtab_workload::{Arm, Target};
 
-use super::builder::{PlanBuilder, moved_to, owe};
+use super::builder::{PlanBuilder, moved_to, no_longer_paused, owe};
 use super::hold::hold_changes;
 use super::keep::{close, keep_by_decision};
 use super::limits::{CALLED_BACK_MAX, RECOVERY_MAX};
-use super::paused::no_longer_paused;
 use super::restore;
 use super::situation::Promise;
 use crate::command;

@@ -1,8 +1,6 @@
 //! The service's status: state words tell health, not bookkeeping. Nothing in it changes with time alone, so a settled
 //! service is never written.
 
-use trimtab_plan::Reason;
-
 use super::claim::Refusal;
 use super::conditions::conditions;
 use super::roster::Roster;
@@ -14,7 +12,7 @@ use crate::snapshot::{ReleasePhase, Snapshot};
 pub(super) fn render(snapshot: &Snapshot<'_>, roster: &Roster, refusal: Option<&Refusal>) -> AppStatus {
     let (phase, summary) = match refusal {
         // A question about a release comes first, also where the template over it cannot be judged.
-        Some(refusal) if !(looks_after(refusal) && roster.asked().is_some()) => {
+        Some(refusal) if !(refusal.looks_after() && roster.asked().is_some()) => {
             (AppPhase::Unclaimed, refusal.message.clone())
         }
         _ => words(roster),
@@ -26,7 +24,7 @@ pub(super) fn render(snapshot: &Snapshot<'_>, roster: &Roster, refusal: Option<&
         summary,
         target_uid: snapshot
             .target
-            .filter(|_| refusal.is_none_or(looks_after))
+            .filter(|_| refusal.is_none_or(Refusal::looks_after))
             .map(|target| target.uid.clone()),
         current: roster.current,
         in_flight: roster.in_flight.map(|(number, _)| number),
@@ -34,11 +32,6 @@ pub(super) fn render(snapshot: &Snapshot<'_>, roster: &Roster, refusal: Option<&
         rejected: roster.rejected.clone(),
         conditions: conditions(snapshot, roster, refusal),
     }
-}
-
-/// Whether the Deployment is looked after although its template is not judged.
-pub(super) fn looks_after(refusal: &Refusal) -> bool {
-    refusal.reason == Reason::TemplateTooLarge
 }
 
 fn words(roster: &Roster) -> (AppPhase, String) {
