@@ -21,6 +21,8 @@ const OUTBOX_MAX: usize = 32;
 /// How often the same is told of one release within [`TOLD_AGAIN`].
 const TOLD_AGAIN_MAX: usize = 3;
 const TOLD_AGAIN: Duration = Duration::from_secs(3600);
+/// By how much a predecessor's clock may have been ahead.
+const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(600);
 
 /// A plan being written.
 pub(super) struct PlanBuilder<'a> {
@@ -180,10 +182,12 @@ pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, event: Re
 }
 
 /// When an event is owed that comes to pass now: later than all before it of this service, so that a receiver can put them in
-/// order, also where two come in one second or a predecessor's clock was ahead.
+/// order, also where two come in one second or a predecessor's clock was ahead. Anybody may write a time into a status, so one
+/// that no clock is ahead by puts nothing off.
 fn owed_at(status: &ReleaseStatus, snapshot: &Snapshot<'_>) -> Timestamp {
     let recorded = snapshot.releases.iter().flat_map(|release| &release.status.outbox);
-    let last = recorded.chain(&status.outbox).filter_map(|told| told.at).max();
+    let ahead_max = after(snapshot.now, CLOCK_AHEAD_MAX);
+    let last = recorded.chain(&status.outbox).filter_map(|told| told.at).filter(|at| *at <= ahead_max).max();
     let next = last.map(|last| after(last, Duration::from_secs(1)));
     next.unwrap_or(Timestamp::MIN).max(snapshot.recorded_at())
 }
@@ -208,8 +212,8 @@ pub(super) fn back(snapshot: &Snapshot<'_>, release: &Release) -> String {
     snapshot.history().before(release).map(|before| release_word(before.number)).unwrap_or_default()
 }
 
-/// The status of a release once a person's pause with another template is over, whatever the Deployment holds now. What was kept before has as long to
-/// come back as it had without the pause.
+/// The status of a release once a person's pause with another template is over, whatever the Deployment holds now. What was
+/// kept before has as long to come back as it had without the pause.
 pub(super) fn no_longer_paused(snapshot: &Snapshot<'_>, release: &Release) -> ReleaseStatus {
     let mut status = release.status.clone();
     if status.needs_human == Some(Reason::PausedByOther) {

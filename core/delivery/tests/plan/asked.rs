@@ -244,3 +244,27 @@ fn what_others_wrote_is_one_line_wherever_it_is_printed() {
         assert!(!steers, "{text:?}");
     }
 }
+
+#[test]
+fn a_time_that_somebody_wrote_into_a_status_puts_no_message_off() {
+    let told_at = |ahead: i64| {
+        let mut service = judging().settings(|settings| settings.notify.destinations = vec!["ops".into()]);
+        service.releases[0].status.outbox = vec![OutboxEntry {
+            event: ReleaseEvent::Kept,
+            reason: None,
+            destination: "ops".into(),
+            again: 0,
+            state: "Sent".into(),
+            at: Some(service.clone().later(ahead).now),
+            card: None,
+        }];
+        let service = service.last(|release| release.status.started_at = None);
+        let (plan, _) = trimtab_delivery::plan(&service.snapshot());
+        let owed = plan.writes.into_iter().find_map(|write| match write {
+            Write::ReleaseStatus { status, .. } => status.outbox.into_iter().next(),
+            _ => None,
+        });
+        owed.and_then(|told| told.at).expect("its begin is told").as_second() - START.as_second()
+    };
+    assert_eq!([told_at(-60), told_at(0), told_at(40), told_at(86_400 * 365)], [0, 1, 41, 0]);
+}
