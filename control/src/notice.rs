@@ -28,8 +28,8 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &OutboxEntry,
     let anew = told.event == ReleaseEvent::RolledBack && told.again > 0;
     let since = if anew { status.decided_at } else { status.started_at };
     let recovery = status.recovered_at.zip(since).map(|(end, start)| end.duration_since(start).as_secs());
-    let mut findings: Vec<&trimtab_judge::finding::Finding> =
-        status.findings.iter().filter(|_| !anew).collect();
+    let found = if anew { &[] } else { status.findings.as_slice() };
+    let mut findings: Vec<&trimtab_judge::finding::Finding> = found.iter().collect();
     findings.sort_by_key(|finding| finding.verdict != Verdict::Fail);
     Notice {
         key: key.to_owned(),

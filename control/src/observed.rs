@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use trimtab_api::ManagedApp;
 use trimtab_api::resolve::{Policies, Reach, reaches, settings};
 use trimtab_delivery::names::{
@@ -14,13 +15,13 @@ use trimtab_delivery::records::{Sifted, sift, taken_from};
 use trimtab_delivery::seal::Trust;
 use trimtab_delivery::snapshot::{App, Binding, Settings, Snapshot};
 use trimtab_judge::finding::Finding;
-use trimtab_kube::intern::ContainerRole;
+use trimtab_kube::intern::{ContainerRole, Interner};
 use trimtab_kube::kinds::pod::{ContainerRow, PodPhase, PodRow, Termination};
 use trimtab_kube::kinds::{
     self, AppRow, Apps, Autoscalers, DeploymentRow, Deployments, MANAGED_APPS, Pods, Progress, Releases,
     ReplicaSetRow, ReplicaSets, Stores, Strategy,
 };
-use trimtab_kube::watch::Row;
+use trimtab_kube::watch::{Project, Row};
 use trimtab_kube::{Api, ApiError, Key, Moment};
 use trimtab_workload::{AdmissionHold, Arm, ContainerReport, End, Pod, ReplicaSet, Target, service_image};
 
@@ -166,6 +167,13 @@ fn holder(stores: &Stores, target: &Key) -> Option<Key> {
     let has_it = |app: &&Arc<AppRow>| deployment.as_ref().is_some_and(|of| app.looks_after(&of.identity.uid));
     let holder = apps.at(target).find(has_it).or_else(|| apps.at(target).next());
     holder.map(|app| app.key().clone())
+}
+
+/// A Deployment that a command has read, as decisions see it; `None` where it cannot be read.
+#[must_use]
+pub fn target_of(deployment: &Value) -> Option<Target> {
+    let row = Deployments::new(Interner::new()).project(deployment.to_string().as_bytes()).ok()?;
+    Some(target(&row, None, None))
 }
 
 /// The Deployment as a decision sees it; `container` names the service container where it is not the first.

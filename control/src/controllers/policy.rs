@@ -37,11 +37,11 @@ impl Controller for Policy {
     }
 
     fn concerned(&self, changed: Changed<'_>) -> Vec<Key> {
-        changed.rows::<Policies>().map(|row| row.key().clone()).collect()
+        changed.keys::<Policies>()
     }
 
     fn all(&self) -> Vec<Key> {
-        self.stores.of::<Policies>().read().iter().map(|row| row.key().clone()).collect()
+        self.stores.keys::<Policies>()
     }
 
     fn reads(&self, key: &Key) -> Vec<Reads> {

@@ -28,7 +28,6 @@ use trimtab_kube::api::LIST_PAGE_ITEMS;
 use trimtab_kube::host::Host;
 use trimtab_kube::kinds::{self, Changed, FLEET_POLICIES, Namespaces, Policies, Stores};
 use trimtab_kube::queue::Queue;
-use trimtab_kube::watch::Row;
 use trimtab_kube::{Api, CancellationToken, Key};
 use trimtab_plan::concern::{Concern, UNCLAIM};
 use trimtab_plan::{Plan, Report};
@@ -245,11 +244,11 @@ impl Controller for Waking {
     }
 
     fn concerned(&self, changed: Changed<'_>) -> Vec<Key> {
-        changed.rows::<Policies>().map(|row| row.key().clone()).collect()
+        changed.keys::<Policies>()
     }
 
     fn all(&self) -> Vec<Key> {
-        self.stores.of::<Policies>().read().iter().map(|row| row.key().clone()).collect()
+        self.stores.keys::<Policies>()
     }
 
     fn begin_term(&self) {

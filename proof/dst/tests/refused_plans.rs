@@ -17,7 +17,6 @@ use trimtab_dst::{Stage, StageOptions, script};
 use trimtab_kube::host::Host;
 use trimtab_kube::kinds::{self, Changed, FLEET_POLICIES, Namespaces, Policies, Stores};
 use trimtab_kube::queue::Queue;
-use trimtab_kube::watch::Row;
 use trimtab_kube::{CancellationToken, Key};
 use trimtab_plan::{
     Concern, Event, IfAbsent, Kind, Object, Part, Patch, Plan, Precondition, Reason, Report, Right, Severity,
@@ -47,11 +46,11 @@ impl Controller for Nosy {
     }
 
     fn concerned(&self, changed: Changed<'_>) -> Vec<Key> {
-        changed.rows::<Policies>().map(|row| row.key().clone()).collect()
+        changed.keys::<Policies>()
     }
 
     fn all(&self) -> Vec<Key> {
-        self.stores.of::<Policies>().read().iter().map(|row| row.key().clone()).collect()
+        self.stores.keys::<Policies>()
     }
 
     fn reads(&self, _: &Key) -> Vec<Reads> {

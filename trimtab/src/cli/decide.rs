@@ -89,7 +89,7 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
 
 /// A decision is carried out in the spec; pods follow when nobody holds them back.
 fn tell_of_a_pause(session: &mut Session<'_>, service: &Service) {
-    if service.is_paused_by_somebody() {
+    if service.is_paused_by_others() {
         let (namespace, target) = (&service.namespace, service.target());
         session.tell(&format!("Deployment {namespace}/{target} is paused: no pod changes before that ends"));
         session.hint(&format!("`{}`", service.rollout("resume")));

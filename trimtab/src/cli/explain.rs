@@ -65,14 +65,15 @@ pub async fn explain(session: &mut Session<'_>, args: &ExplainArgs) -> Result<Ex
     let judged = observed.snapshot(now, &NOTHING_MEASURED).history().in_flight();
     let findings = judged.map(|release| release.status.findings.clone()).unwrap_or_default();
     let measured = Measured { findings, ..NOTHING_MEASURED.clone() };
-    let (plan, report) = trimtab_delivery::plan(&observed.snapshot(now, &measured));
+    let snapshot = observed.snapshot(now, &measured);
+    let (plan, report) = trimtab_delivery::plan(&snapshot);
     let instance = attended::instance(&observed.wire);
     let attended = attended::attended(&session.api, instance, now).await;
     let last = releases.iter().rev().find(|release| !release.status.rules.is_empty());
     let decided = decided(&releases, &plan, last);
     if matches!(session.form, Form::Json | Form::Yaml) {
         let mut value = report_value(&plan, &report);
-        value["acting"] = claim_value(acting(&observed.snapshot(now, &measured)));
+        value["acting"] = claim_value(acting(&snapshot));
         value["decisions"] = decided.iter().map(|release| decision_value(release)).collect();
         let is_known = !matches!(attended, Attended::Unknown(_));
         value["attended"] = json!(is_known.then(|| !attended.by_nobody()));

@@ -6,6 +6,7 @@ use trimtab_api::condition::Condition;
 use trimtab_api::resolve::Policies;
 use trimtab_api::{AppRelease, FleetPolicy, ManagedApp};
 use trimtab_control::convert;
+use trimtab_control::observed::target_of;
 use trimtab_delivery::command;
 use trimtab_delivery::history::History;
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_object, release_word};
@@ -159,14 +160,10 @@ impl Service {
         command::kubectl(&format!("rollout {verb} deployment/{}", self.target()), &self.namespace)
     }
 
-    /// Whether a person or a tool paused its Deployment. What admission pauses nobody owns.
+    /// Whether a person or a tool paused its Deployment, as the manager sees it.
     #[must_use]
-    pub fn is_paused_by_somebody(&self) -> bool {
-        let managers = self.deployment.pointer("/metadata/managedFields").and_then(Value::as_array);
-        let owns = |entry: &Value| entry.pointer("/fieldsV1/f:spec/f:paused").is_some();
-        self.deployment.pointer("/spec/paused") == Some(&Value::Bool(true))
-            && self.held().is_none()
-            && managers.into_iter().flatten().any(owns)
+    pub fn is_paused_by_others(&self) -> bool {
+        target_of(&self.deployment).is_some_and(|target| target.paused_by_others().is_some())
     }
 
     /// Name of its Deployment.

@@ -26,15 +26,15 @@ pub(super) fn fails_meanwhile(builder: &mut PlanBuilder<'_>, target: &Target, ma
         return ask_under_pause(builder, release, release.status.clone(), manager);
     }
     match evidence(builder, target, release) {
-        Some(Next::Fail { summary }) if !asked => {
+        // One that was asked about already is asked about once.
+        Some(Next::Fail { .. }) if asked => {}
+        Some(Next::Fail { summary }) => {
             let mut status = moved_to(release, ReleasePhase::Judging, summary);
             status.verdict = Some(Verdict::Fail);
             status.findings = builder.snapshot.findings.to_vec();
             ask_under_pause(builder, release, status, manager);
         }
-        Some(Next::Keep { .. } | Next::Wait { .. } | Next::Out { .. })
-            if asked && is_taken_back(builder.snapshot, release) =>
-        {
+        Some(_) if asked && is_taken_back(builder.snapshot, release) => {
             let status = judged_anew(builder.snapshot, release);
             builder.release_status(release, status);
         }
@@ -54,13 +54,14 @@ fn ask_under_pause(builder: &mut PlanBuilder<'_>, release: &Release, status: Rel
 /// Whether what failed `release` is taken back: every rule that did is in force no more, or passes. That nothing is measured
 /// yet, as after a restart, takes nothing back.
 fn is_taken_back(snapshot: &Snapshot<'_>, release: &Release) -> bool {
-    let failed = release.status.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
+    let mut failed =
+        release.status.findings.iter().filter(|finding| finding.verdict == Verdict::Fail).peekable();
     let is_over = |rule: &str| {
         let passes = |finding: &Finding| finding.rule == rule && finding.verdict == Verdict::Pass;
         !snapshot.settings.rules.iter().any(|known| known.name == rule)
             || snapshot.findings.iter().any(passes)
     };
-    failed.fold(None, |all, finding| Some(all.unwrap_or(true) && is_over(&finding.rule))).unwrap_or(false)
+    failed.peek().is_some() && failed.all(|finding| is_over(&finding.rule))
 }
 
 /// The status of a release about which a person was asked, and that is judged as it is now.

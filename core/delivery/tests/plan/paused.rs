@@ -8,17 +8,17 @@ use trimtab_stats::Verdict;
 use trimtab_workload::AdmissionHold;
 
 use crate::check;
-use crate::service::{finding, judging, settled};
+use crate::service::{Service, finding, judging, settled};
+
+/// `v2` is out on two of three pods.
+fn half_out() -> Service {
+    judging().runs("t1", 1).runs("t2", 2).labelled()
+}
 
 #[test]
 fn a_release_that_fails_while_a_person_holds_another_template() {
-    let paused = judging()
-        .runs("t1", 1)
-        .runs("t2", 2)
-        .labelled()
-        .finds("rpc-errors", Verdict::Fail, "30 % of 120")
-        .applies("t3")
-        .paused(Some("kubectl"));
+    let paused =
+        half_out().finds("rpc-errors", Verdict::Fail, "30 % of 120").applies("t3").paused(Some("kubectl"));
     check(
         "runs on, and that is said",
         &paused,
@@ -95,15 +95,13 @@ fn a_release_that_fails_while_a_person_holds_another_template() {
 
 #[test]
 fn what_failed_under_a_pause_is_taken_back_by_what_passes_alone() {
-    let asked = judging().runs("t1", 1).runs("t2", 2).labelled().applies("t3").paused(Some("kubectl")).last(
-        |release| {
-            release.status.needs_human = Some(Reason::PausedByOther);
-            release.status.verdict = Some(Verdict::Fail);
-            release.status.summary = "rpc-errors: 30 % of 120".into();
-            release.status.findings =
-                vec![finding("rpc-errors", Verdict::Fail, FindingState::Judged, "30 % of 120")];
-        },
-    );
+    let asked = half_out().applies("t3").paused(Some("kubectl")).last(|release| {
+        release.status.needs_human = Some(Reason::PausedByOther);
+        release.status.verdict = Some(Verdict::Fail);
+        release.status.summary = "rpc-errors: 30 % of 120".into();
+        release.status.findings =
+            vec![finding("rpc-errors", Verdict::Fail, FindingState::Judged, "30 % of 120")];
+    });
     check(
         "nobody has measured since a restart",
         &asked.clone().finds("rpc-errors", Verdict::Undecided, "0 of 3"),
@@ -130,13 +128,7 @@ fn what_failed_under_a_pause_is_taken_back_by_what_passes_alone() {
 
 #[test]
 fn a_release_that_is_taken_back_while_a_person_holds_another_template() {
-    let paused = judging()
-        .runs("t1", 1)
-        .runs("t2", 2)
-        .labelled()
-        .failed("rpc-errors: 30 % of 120")
-        .applies("t3")
-        .paused(Some("kubectl"));
+    let paused = half_out().failed("rpc-errors: 30 % of 120").applies("t3").paused(Some("kubectl"));
     check("its pods run on, and that is said", &paused, "
         event v2 NeedsHuman: v2 fails, and kubectl paused the Deployment with another template, so its pods run on: rpc-errors: 30 % of 120
         v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, needs a person]
@@ -206,10 +198,7 @@ fn a_release_that_is_taken_back_while_a_person_holds_another_template() {
 
 #[test]
 fn a_template_that_is_too_large_hides_no_question() {
-    let large = judging()
-        .runs("t1", 1)
-        .runs("t2", 2)
-        .labelled()
+    let large = half_out()
         .finds("rpc-errors", Verdict::Fail, "30 % of 120")
         .applies("t3")
         .paused(Some("kubectl"))

@@ -30,6 +30,12 @@ impl<'a> Changed<'a> {
         old.into_iter().chain(new).filter_map(|row| row.downcast_ref())
     }
 
+    /// The keys of [`Self::rows`]: what a controller looks at again that is about objects of kind `K`.
+    #[must_use]
+    pub fn keys<K: Kind>(&self) -> Vec<Key> {
+        self.rows::<K>().map(|row| row.key().clone()).collect()
+    }
+
     /// The object, where it was deleted.
     #[must_use]
     pub fn deleted(&self) -> Option<(&'static Resource, &'a Key)> {

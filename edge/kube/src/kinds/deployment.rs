@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::kind::Kind;
 use super::workload::{Identity, ReplicaCounts, Strategy, Workload, revision};
-
 use crate::intern::{Interner, LabelSet, Template};
 use crate::metadata::{Condition, Metadata};
 use crate::resource::{DEPLOYMENTS, Key, Resource};

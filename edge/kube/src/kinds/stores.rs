@@ -151,6 +151,15 @@ impl Stores {
         store.unwrap_or_else(|| panic!("no store of {}: add the kind where the process starts", K::RESOURCE))
     }
 
+    /// The keys of all objects of kind `K`.
+    ///
+    /// # Panics
+    /// As [`Self::of`].
+    #[must_use]
+    pub fn keys<K: Kind>(&self) -> Vec<Key> {
+        self.of::<K>().read().iter().map(|row| row.key().clone()).collect()
+    }
+
     /// The version of an object as its store shows it.
     #[must_use]
     pub fn version(&self, resource: &Resource, key: &Key) -> Option<u64> {

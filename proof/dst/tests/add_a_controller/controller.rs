@@ -24,17 +24,18 @@ impl Controller for Floors {
     }
 
     fn concerned(&self, changed: Changed<'_>) -> Vec<Key> {
-        let own = changed.rows::<PodFloors>().map(|row| row.key().clone());
-        let deployments = changed.rows::<Deployments>().map(|row| row.key().clone());
+        let own = changed.keys::<PodFloors>();
+        let deployments = changed.keys::<Deployments>();
         let floors = self.stores.of::<PodFloors>().read();
         let named: Vec<Key> = deployments
-            .flat_map(|key| floors.at(&key).map(|row| row.key().clone()).collect::<Vec<_>>())
+            .iter()
+            .flat_map(|key| floors.at(key).map(|row| row.key().clone()).collect::<Vec<_>>())
             .collect();
-        own.chain(named).collect()
+        own.into_iter().chain(named).collect()
     }
 
     fn all(&self) -> Vec<Key> {
-        self.stores.of::<PodFloors>().read().iter().map(|row| row.key().clone()).collect()
+        self.stores.keys::<PodFloors>()
     }
 
     fn reads(&self, key: &Key) -> Vec<Reads> {

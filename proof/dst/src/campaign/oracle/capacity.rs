@@ -123,9 +123,7 @@ impl Capacity {
         }
         Some(violation(Oracle::Capacity, change, format!("{name} has {there} pods and needs {needed}")))
     }
-}
 
-impl Capacity {
     /// Services that have had too few pods since a fall that was taken for a short one.
     pub(super) fn at_rest(&self) -> Vec<String> {
         let low = self.wanted.iter().filter(|(_, wanted)| wanted.dipped_at.is_some() && !wanted.fell);

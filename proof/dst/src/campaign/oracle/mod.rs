@@ -45,7 +45,7 @@ pub enum Oracle {
     QuietAtRest,
     /// What a person decided is what happens.
     DecisionsCount,
-    /// Only the holder of the lease writes, and only until it runs out.
+    /// Only the holder of the lease sends writes, and only until it runs out.
     OneWriter,
     /// A template is only written over one that was judged and failed.
     NothingUnjudgedIsReplaced,

@@ -60,10 +60,7 @@ impl Oracles {
             deployment.is_some_and(|(_, deployment)| deployment.paused_by_a_person)
                 || stage.sim.get("managedapps.trimtab.dev", NAMESPACE, app).is_none()
         };
-        let runs = |record: &Record| {
-            let image = self.deployments.image(&record.app);
-            image == Some(&record.image)
-        };
+        let runs = |record: &Record| self.deployments.image(&record.app) == Some(&record.image);
         let open = |record: &&Record| {
             !record.gone
                 && !waits(record)
