@@ -11,7 +11,7 @@ use xtask::workspace::{self, Workspace};
 
 use crate::pages;
 use crate::programs::{self, Programs, TestProgram, command_of};
-use crate::step::{Tally, cargo, run as step};
+use crate::step::{Tally, cargo, run as step, run_side_by_side};
 use crate::warm_up;
 
 /// The version that `deny` installs where there is none.
@@ -260,7 +260,9 @@ fn tests(session: &mut Session) -> Result<Outcome> {
     };
     let commands: Vec<Command> =
         session.programs()?.iter().filter(|(program, _)| !own_tier(program)).map(command_of).collect();
-    all(commands.into_iter().chain([cargo("test --workspace --locked --doc")]))
+    let mut tally = run_side_by_side(commands)?;
+    tally += step(cargo("test --workspace --locked --doc"))?;
+    Ok(Outcome::Ran(tally))
 }
 
 fn docs(session: &mut Session) -> Result<Outcome> {
