@@ -17,7 +17,7 @@ const LABELS_PER_POD_MAX: usize = 2;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+        .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");

@@ -13,7 +13,7 @@ const THREADS: usize = 2;
 
 fn run(text: &str, dies_after: Option<u64>) -> End {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+        .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");

@@ -76,7 +76,7 @@ fn story(name: &str) -> &'static Story {
 /// Everything that a run did, one line each.
 fn trace(story: &Story) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+        .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");

@@ -26,7 +26,7 @@ fn scenarios() -> Vec<PathBuf> {
 /// Runs in virtual time on a thread of its own.
 fn run(text: &str, dies_after: Option<u64>) -> crash::End {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+        .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");

@@ -58,7 +58,6 @@ pub(crate) struct State {
 /// A request that waits for its instant.
 struct Pending {
     sent: Instant,
-    order: String,
     call: Call,
     effect: Option<Effect>,
     actor: Option<Arc<ActorState>>,
@@ -282,11 +281,10 @@ impl Sim {
         let sent = Instant::now();
         let due = sent + self.inner.config.effective_latency() + extra;
         let (answer, answered) = oneshot::channel();
-        let order = sort_key(&call);
         let first = {
             let mut state = self.state();
             let batch = state.pending.entry(due).or_default();
-            batch.push(Pending { sent, order, call, effect, actor, answer });
+            batch.push(Pending { sent, call, effect, actor, answer });
             batch.len() == 1
         };
         if first {
@@ -309,7 +307,7 @@ impl Sim {
             let mut state = self.state();
             state.batches += 1;
             let mut batch = state.pending.remove(&due).unwrap_or_default();
-            batch.sort_by(|a, b| a.order.cmp(&b.order));
+            batch.sort_by_cached_key(|pending| sort_key(&pending.call));
             if self.inner.config.order == RequestOrder::Shuffled {
                 shuffle(&mut batch, self.inner.config.seed, state.batches);
             }

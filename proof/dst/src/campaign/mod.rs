@@ -107,7 +107,7 @@ pub struct Outcome {
 pub fn run(case: &Case, planted: Option<Planted>) -> Outcome {
     let _watchdog = Watchdog::of(case);
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+        .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime of one thread needs nothing but memory");

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use trimtab_kube::Clock;
 use trimtab_kube::rng::{Rng, stable_hash};
-use trimtab_promql::{Matcher, Series};
+use trimtab_promql::{Expr, Matcher, Series};
 use trimtab_promql_eval::{RangeWindows, SeriesSource};
 
 pub use self::server::Refused;
@@ -35,6 +35,8 @@ const MOST_GONE_TARGETS: usize = 20_000;
 const MOST_GONE_CHANGES: usize = 500_000;
 /// Outages that are remembered. Then the oldest are forgotten, and look like scrapes that found what came next.
 const MOST_OUTAGES: usize = 10_000;
+/// Expressions that are kept parsed: managers ask the same ones again and again. Then all are forgotten.
+const MOST_PARSED: usize = 1_000;
 /// Resolution of a past that was never lived, in seconds.
 pub const BACKFILL_STEP_SECONDS: i64 = 30;
 /// The longest such past, in hours: two weeks.
@@ -231,6 +233,7 @@ impl Scraped {
 pub struct Prometheus {
     shared: Arc<crate::traffic::driver::Shared>,
     service: Arc<Mutex<Service>>,
+    parsed: Arc<Mutex<BTreeMap<String, Arc<Expr>>>>,
     clock: Clock,
     seed: u64,
 }
@@ -249,7 +252,7 @@ impl SeriesSource for View<'_> {
 
 impl Prometheus {
     pub(crate) fn new(shared: Arc<crate::traffic::driver::Shared>, clock: Clock, seed: u64) -> Self {
-        Prometheus { shared, service: Arc::new(Mutex::new(Service::Up)), clock, seed }
+        Prometheus { shared, service: Arc::new(Mutex::new(Service::Up)), parsed: Arc::default(), clock, seed }
     }
 
     /// Lets it work, or not.

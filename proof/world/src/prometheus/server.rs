@@ -1,5 +1,7 @@
 //! The HTTP API, in process.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use trimtab_promql::{Expr, Labels, METRIC_NAME, Series, parse, selectors};
 use trimtab_promql_eval::{EvalOptions, EvalValue, RangeWindows, SeriesSource, evaluate};
 
 use super::form::Form;
-use super::{Prometheus, Service, View};
+use super::{MOST_PARSED, Prometheus, Service, View};
 use crate::traffic::driver::locked;
 
 /// Points that one range query may ask for per series, as in Prometheus.
@@ -97,14 +99,28 @@ impl Prometheus {
         evaluate(expr, &view, at_ms, options).map_err(|error| Failure::execution(error.to_string()))
     }
 
+    fn expression(&self, form: &Form) -> Result<Arc<Expr>, Failure> {
+        let text = form.get("query");
+        let mut parsed = locked(&self.parsed);
+        if let Some(expr) = parsed.get(text) {
+            return Ok(expr.clone());
+        }
+        let expr =
+            parse(text).map_err(|error| Failure::bad(format!("invalid parameter \"query\": {error}")))?;
+        if parsed.len() >= MOST_PARSED {
+            parsed.clear();
+        }
+        Ok(parsed.entry(text.to_owned()).or_insert(Arc::new(expr)).clone())
+    }
+
     fn query(&self, form: &Form) -> Result<Value, Failure> {
-        let expr = expression(form)?;
+        let expr = self.expression(form)?;
         let at_ms = form.time("time", self.now_ms()).map_err(Failure::bad)?;
         Ok(json!(self.evaluate(&expr, at_ms)?))
     }
 
     fn query_range(&self, form: &Form) -> Result<Value, Failure> {
-        let expr = expression(form)?;
+        let expr = self.expression(form)?;
         let now_ms = self.now_ms();
         let start = form.time("start", now_ms).map_err(Failure::bad)?;
         let end = form.time("end", now_ms).map_err(Failure::bad)?;
@@ -167,10 +183,6 @@ impl Prometheus {
             found.iter().flat_map(Labels::iter).map(|(name, _)| name).collect();
         Ok(json!(names))
     }
-}
-
-fn expression(form: &Form) -> Result<Expr, Failure> {
-    parse(form.get("query")).map_err(|error| Failure::bad(format!("invalid parameter \"query\": {error}")))
 }
 
 /// One step of a range query: the values at this time, by identity.
