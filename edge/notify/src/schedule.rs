@@ -1,7 +1,10 @@
 //! When a notice is tried again. Pure, and without chance: simulations repeat exactly, and the key's hash
 //! spreads the attempts of many notices that failed together.
 
+use std::hash::Hasher as _;
 use std::time::Duration;
+
+use fnv::FnvHasher;
 
 /// Wait after the first attempt, before spreading.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
@@ -37,10 +40,10 @@ pub fn next(key: &str, attempt: u32, elapsed: Duration, asked: Option<Duration>)
 
 /// FNV-1a: stable between builds and machines, which the standard library's hasher does not promise.
 fn hash(key: &str, attempt: u32) -> u64 {
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let bytes = key.bytes().chain(attempt.to_le_bytes());
-    bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+    let mut hasher = FnvHasher::default();
+    hasher.write(key.as_bytes());
+    hasher.write(&attempt.to_le_bytes());
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -66,6 +69,12 @@ mod tests {
         waits.sort_unstable();
         waits.dedup();
         assert!(waits.len() > 80, "{} distinct waits", waits.len());
+    }
+
+    #[test]
+    fn the_hash_is_the_same_in_every_build() {
+        assert_eq!(hash("", 1), 0xad2a_ca77_4798_5764);
+        assert_eq!(hash("payments/v128/rolled-back", 0x0102_0304), 0xaa1b_aad7_9c9d_ad05);
     }
 
     #[test]
