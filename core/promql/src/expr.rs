@@ -8,6 +8,7 @@ use promql_parser::parser::{self, AtModifier, Expr as Ast, VectorSelector};
 
 use crate::matcher::is_closed_pattern;
 use crate::parse_error::ParseError;
+use crate::printed::write_printed;
 use crate::scan;
 
 /// Deepest tree of an expression: every walk over it may recurse.
@@ -27,7 +28,7 @@ impl Expr {
 
 impl fmt::Display for Expr {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
+        write_printed(&self.0.to_string(), formatter)
     }
 }
 

@@ -29,6 +29,7 @@ mod labels;
 mod matcher;
 mod parse_error;
 mod pattern;
+mod printed;
 mod scan;
 mod selectors;
 mod series;

@@ -6,6 +6,7 @@ use promql_parser::label;
 use promql_parser::parser::token::{T_EQL_REGEX, T_NEQ_REGEX, TokenId};
 
 use crate::labels::{Labels, METRIC_NAME};
+use crate::printed::write_printed;
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl From<label::Matcher> for Matcher {
 
 impl fmt::Display for Matcher {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
+        write_printed(&self.0.to_string(), formatter)
     }
 }
 

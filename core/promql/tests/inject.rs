@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use trimtab_promql::{Matcher, inject, matches, parse, parse_counter_selector, selectors};
+use trimtab_units::line::is_unsafe;
 
 mod common;
 
@@ -146,6 +147,51 @@ proptest! {
             prop_assert_eq!(selectors(&read_back).len(), selectors(&expr).len());
         } else {
             prop_assert!(selectors(&expr).is_empty() || source.contains("absent"), "{} is refused", source);
+        }
+    }
+}
+
+/// Somebody reads what a server was asked: its log, its page of queries.
+#[test]
+fn nothing_that_ends_or_steers_a_line_stands_raw_in_what_is_asked() {
+    let steering = [
+        '\n',
+        '\r',
+        '\t',
+        '\0',
+        '\u{1b}',
+        '\u{7f}',
+        '\u{85}',
+        '\u{200b}',
+        '\u{2028}',
+        '\u{202e}',
+        '\u{2066}',
+        '\u{e0041}',
+    ];
+    for character in steering {
+        let (value, code) = (format!("a{character}b"), u32::from(character));
+        let pattern = Matcher::regex("pod", &format!("{value}|c")).expect("a valid pattern");
+        let arm = [Matcher::equal("namespace", &value), pattern];
+        for matcher in &arm {
+            assert!(!matcher.to_string().contains(is_unsafe), "{matcher:?}");
+        }
+        let plain = inject(&parse("x").expect("valid"), &arm);
+        assert!(plain.is_ok(), "{value:?} can be asked about");
+        for source in [
+            "x".to_owned(),
+            format!("x{{a=`{value}`}}"),
+            format!("x{{a=\"{value}\"}}"),
+            format!("x{{a=~\"a\\U{code:08x}b\"}}"),
+            format!("sum by (\"a\\U{code:08x}b\") (x)"),
+        ] {
+            // What is refused is not asked.
+            let Ok(expr) = parse(&source) else { continue };
+            let Ok(narrowed) = inject(&expr, &arm) else { continue };
+            for printed in [expr.to_string(), selectors(&expr)[0].to_string(), narrowed.to_string()] {
+                assert!(!printed.contains(is_unsafe), "{source:?}: {printed:?}");
+            }
+            let read_back = parse(&narrowed.to_string()).expect("what is printed can be read");
+            assert_eq!(selectors(&read_back), selectors(&narrowed), "{source:?}");
         }
     }
 }
