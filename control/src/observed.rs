@@ -224,9 +224,17 @@ fn arms(stores: &Stores, deployment: &DeploymentRow) -> (Vec<ReplicaSet>, Vec<Po
     let sets: Vec<Arc<ReplicaSetRow>> =
         stores.of::<ReplicaSets>().read().at(&deployment.identity.uid).cloned().collect();
     let pods = stores.of::<Pods>().read();
-    let mut seen: Vec<Pod> = sets.iter().flat_map(|set| pods.at(&set.uid)).map(|row| pod(row)).collect();
+    let owned = sets.iter().flat_map(|set| pods.at(&set.uid).filter(move |row| is_of(set, row)));
+    let mut seen: Vec<Pod> = owned.map(|row| pod(row)).collect();
     seen.sort_by(|a, b| a.name.cmp(&b.name));
     (sets.iter().map(|set| replica_set(set)).collect(), seen)
+}
+
+/// Kubernetes disowns a pod that names a set as its owner and lacks its label, but not one that is being deleted: anybody may
+/// write an owner into that.
+fn is_of(set: &ReplicaSetRow, pod: &PodRow) -> bool {
+    let is_labelled = |hash| set.key.name.strip_suffix(hash).is_some_and(|rest| rest.ends_with('-'));
+    pod.deletion.is_none() || pod.template_hash().is_some_and(is_labelled)
 }
 
 fn replica_set(row: &ReplicaSetRow) -> ReplicaSet {

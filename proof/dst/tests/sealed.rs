@@ -162,12 +162,17 @@ fn by_hand(name: &str, labels: &Value, owners: &Value, spec: &Value) -> Value {
     })
 }
 
+/// The same, with a finalizer and a grace period of an hour.
+fn held(mut pod: Value) -> Value {
+    pod["metadata"]["finalizers"] = json!(["mallory.example/stay"]);
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(3600);
+    pod
+}
+
 /// The same, and it does not go away: its node does not answer, and a finalizer holds it.
 fn to_stay(mut pod: Value) -> Value {
-    pod["metadata"]["finalizers"] = json!(["mallory.example/stay"]);
-    pod["spec"] = json!({"containers": [{"name": "service", "image": "evil"}],
-        "terminationGracePeriodSeconds": 3600, "nodeName": "nowhere"});
-    pod
+    pod["spec"] = json!({"containers": [{"name": "service", "image": "evil"}], "nodeName": "nowhere"});
+    held(pod)
 }
 
 async fn create(stage: &Stage, pods: &[Value]) {
@@ -176,12 +181,21 @@ async fn create(stage: &Stage, pods: &[Value]) {
     }
 }
 
+/// It crashed three times.
+async fn crash(stage: &Stage, name: &str) {
+    let crashed = json!({"name": "service", "image": "evil", "imageID": "", "ready": false, "restartCount": 3,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"exitCode": 101, "reason": "Error", "finishedAt": stage.clock.now()}}});
+    let patch = Patch::Merge(json!({"status": {"phase": "Running", "containerStatuses": [crashed]}}));
+    stage.person.patch_subresource(PODS, Some(NAMESPACE), name, "status", &patch).await.unwrap();
+}
+
 fn pod(stage: &Stage, name: &str) -> Value {
     stage.sim.get("pods", NAMESPACE, name).unwrap()
 }
 
-/// Pods that crash and say of themselves that they are the release's, beside a release that is good. Kubernetes counts none
-/// of them among the pods of its ReplicaSet.
+/// Pods that crash and say of themselves that they are the release's, with finalizers and a grace period of an hour, beside a
+/// release that is good. Kubernetes counts none of them among the pods of its ReplicaSet.
 #[tokio::test(start_paused = true)]
 async fn a_forged_pod_is_no_evidence() {
     let (mut stage, set) = judged(17, "shop/pay:v2").await;
@@ -195,13 +209,29 @@ async fn a_forged_pod_is_no_evidence() {
         by_hand("of-the-deployment", own, &owned_by("Deployment", &deployment, true), crashes),
         by_hand("of-an-arm", arm, &json!([]), crashes),
     ];
-    create(&stage, &pods).await;
+    create(&stage, &pods.map(held)).await;
     let shown = told(&mut stage, "settle\nshow pay\n").await;
     for name in ["disowned", "uncontrolled", "of-the-deployment", "of-an-arm"] {
         let status = &pod(&stage, name)["status"]["containerStatuses"][0];
         assert!(status["restartCount"].as_u64() > Some(0), "{name} crashed: {status}");
     }
     assert!(shown.contains("pay: Healthy on v2 [Healthy]\n"), "{shown}");
+    assert!(shown.contains("  v2 shop/pay:v2 Kept"), "{shown}");
+}
+
+/// Kubernetes does not disown a pod that is being deleted, whatever owner is written into it.
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_is_written_into_a_pod_on_its_way_out_makes_it_no_evidence() {
+    let (mut stage, set) = judged(18, "shop/pay:v2").await;
+    create(&stage, &[to_stay(by_hand("lingering", &json!({"app": "other"}), &json!([]), &json!({})))]).await;
+    crash(&stage, "lingering").await;
+    let (none, background) = (Preconditions::default(), Propagation::Background);
+    stage.person.delete(PODS, Some(NAMESPACE), "lingering", &none, background).await.unwrap();
+    let owners = owned_by("ReplicaSet", &set, true);
+    let claim = Patch::Merge(json!({"metadata": {"ownerReferences": owners}}));
+    stage.person.patch(PODS, Some(NAMESPACE), "lingering", &claim).await.unwrap();
+    let shown = told(&mut stage, "settle\nshow pay\n").await;
+    assert_eq!(pod(&stage, "lingering")["metadata"]["ownerReferences"], owners);
     assert!(shown.contains("  v2 shop/pay:v2 Kept"), "{shown}");
 }
 
@@ -212,11 +242,7 @@ async fn a_pod_that_kubernetes_counts_is_evidence_and_holds_nothing_up() {
     let own = &set["spec"]["template"]["metadata"]["labels"];
     let twin = by_hand("twin", own, &owned_by("ReplicaSet", &set, true), &json!({}));
     create(&stage, &[to_stay(twin)]).await;
-    let crashed = json!({"name": "service", "image": "evil", "imageID": "", "ready": false, "restartCount": 3,
-        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-        "lastState": {"terminated": {"exitCode": 101, "reason": "Error", "finishedAt": stage.clock.now()}}});
-    let patch = Patch::Merge(json!({"status": {"phase": "Running", "containerStatuses": [crashed]}}));
-    stage.person.patch_subresource(PODS, Some(NAMESPACE), "twin", "status", &patch).await.unwrap();
+    crash(&stage, "twin").await;
     let shown = told(&mut stage, "settle\nshow pay\n").await;
     assert!(pod(&stage, "twin")["metadata"]["deletionTimestamp"].is_string(), "it is still going away");
     assert!(shown.contains("pay: Healthy on v1 (v2 rejected) [Healthy]\n"), "{shown}");
