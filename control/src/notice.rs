@@ -83,7 +83,7 @@ fn finding(finding: &trimtab_judge::finding::Finding, rules: &[Rule]) -> Finding
 fn reason(release: &Release, told: &OutboxEntry, back: Option<u64>) -> String {
     let status = &release.status;
     let Some(reason) = told.reason else { return status.summary.clone() };
-    let asked = Asked { number: release.number, phase: status.phase, reason };
+    let asked = Asked { number: release.number, phase: status.phase, verdict: status.verdict, reason };
     let back = back.map_or_else(|| "nothing yet".to_owned(), release_word);
     match (status.verdict, reason) {
         // Its summary is the question and the cause.

@@ -1,6 +1,7 @@
 //! What a person is asked where Trimtab cannot go on alone: read from the record, so that it is said as long as it is so.
 
 use trimtab_plan::Reason;
+use trimtab_stats::Verdict;
 
 use crate::names::release_word;
 use crate::snapshot::{ReleasePhase, ReleaseStatus};
@@ -12,6 +13,8 @@ pub struct Asked {
     pub number: u64,
     /// Where it stands.
     pub phase: ReleasePhase,
+    /// What the evidence says of it.
+    pub verdict: Option<Verdict>,
     /// Why.
     pub reason: Reason,
 }
@@ -19,7 +22,7 @@ pub struct Asked {
 impl Asked {
     /// The release `number`, if its record says that a person is asked.
     pub(crate) fn about(number: u64, status: &ReleaseStatus) -> Option<Self> {
-        status.needs_human.map(|reason| Self { number, phase: status.phase, reason })
+        status.needs_human.map(|reason| Self { number, phase: status.phase, verdict: status.verdict, reason })
     }
 
     /// Why; `back` is what runs, or would run, instead.
@@ -38,7 +41,8 @@ impl Asked {
                 format!("{word} failed, and no earlier release is recorded to go back to")
             }
             Reason::PausedByOther => {
-                format!("{word} fails, and somebody paused the Deployment with another template")
+                let why = if self.verdict == Some(Verdict::Fail) { "fails" } else { "is to be rolled back" };
+                format!("{word} {why}, and somebody paused the Deployment with another template")
             }
             Reason::RollbackFailed => {
                 format!("{word} is itself a rollback, and failed too; it was not undone")

@@ -10,7 +10,7 @@ use crate::release::{Release, ReleasePhase};
 
 /// How long a rejected template is remembered: Git may bring it back weeks later.
 pub const REJECTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Rejections remembered at most for one service; an older one is restored after the fact if it ever comes back.
+/// Rejections remembered at most for one service; an older one is judged anew if it ever comes back.
 pub const REJECTED_MAX: usize = 16;
 
 /// The releases of a service as one instant and one Deployment see them.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use trimtab_judge::finding::Finding;
 use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
+use trimtab_units::line::in_one_line;
 
 use crate::seal::Author;
 
@@ -32,6 +33,8 @@ pub struct Release {
     pub rollback_to: Option<u64>,
     /// What a person decided.
     pub decision: Option<Decision>,
+    /// When the last message about it was owed, where its outbox is not kept any more.
+    pub told_at: Option<Timestamp>,
     /// What became of it.
     pub status: ReleaseStatus,
 }
@@ -92,6 +95,7 @@ pub struct Decision {
     pub because: String,
 }
 
+/// Its words are one line, as they stand in a summary: whether they stand there already is looked for.
 impl Decision {
     /// What came of it, and why, for a summary.
     pub(crate) fn outcome(&self) -> String {
@@ -99,7 +103,7 @@ impl Decision {
             Keep::Keep => "kept",
             Keep::RollBack => "rolled back",
         };
-        format!("{done} by {}: {}", self.actor, self.because)
+        in_one_line(format!("{done} by {}: {}", self.actor, self.because))
     }
 
     /// What a person wanted, before what became of that.
@@ -108,7 +112,7 @@ impl Decision {
             Keep::Keep => "keep it",
             Keep::RollBack => "roll it back",
         };
-        format!("{} decided to {wanted}", self.actor)
+        in_one_line(format!("{} decided to {wanted}", self.actor))
     }
 }
 

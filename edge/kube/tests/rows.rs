@@ -201,17 +201,18 @@ fn a_rollout_is_under_way_complete_or_late() {
 /// The end of a pause begins the clock anew, and a pod that becomes ready once more does not.
 #[test]
 fn progress_is_counted_from_the_rollout_or_the_end_of_a_pause() {
-    let since = |reason: &str| {
+    let since = |status: &str, reason: &str| {
         let mut object = deployment();
         object["status"]["conditions"][0] = json!({
-            "type": "Progressing", "status": "True", "reason": reason, "message": "m",
+            "type": "Progressing", "status": status, "reason": reason, "message": "m",
             "lastTransitionTime": "2026-01-01T00:00:00Z", "lastUpdateTime": "2026-01-01T01:00:00Z",
         });
         let row = Deployments::new(Interner::new()).project(object.to_string().as_bytes()).unwrap();
         row.progressing_since.map(|at| at.timestamp().to_string())
     };
-    assert_eq!(since("ReplicaSetUpdated").as_deref(), Some("2026-01-01T00:00:00Z"));
-    assert_eq!(since("DeploymentResumed").as_deref(), Some("2026-01-01T01:00:00Z"));
+    assert_eq!(since("True", "ReplicaSetUpdated").as_deref(), Some("2026-01-01T00:00:00Z"));
+    assert_eq!(since("Unknown", "DeploymentResumed").as_deref(), Some("2026-01-01T01:00:00Z"));
+    assert_eq!(since("False", "ProgressDeadlineExceeded"), None, "the clock ran out");
     let mut unknown = deployment();
     unknown["status"]["conditions"] = json!([]);
     let row = Deployments::new(Interner::new()).project(unknown.to_string().as_bytes()).unwrap();

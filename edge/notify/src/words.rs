@@ -12,7 +12,8 @@ pub(crate) fn glyph(notice: &Notice) -> &'static str {
         (Event::Started, _) => "▶️",
         (Event::Kept, Evidence::Sufficient) => "✅",
         (Event::Kept, Evidence::Low) => "⚠️",
-        (Event::RolledBack, _) => "⏪",
+        (Event::RolledBack, _) if is_back(notice) => "⏪",
+        (Event::RolledBack, _) => "❌",
         (Event::Held, _) => "⏸️",
         (Event::NeedsHuman, _) => "🚨",
     }
@@ -29,7 +30,7 @@ pub(crate) fn headline(notice: &Notice) -> String {
             Evidence::Low => format!("{name} kept on little evidence"),
         },
         (Event::RolledBack, Some(previous)) => format!("{name} rolled back to {previous}"),
-        (Event::RolledBack, None) => format!("{name} rolled back"),
+        (Event::RolledBack, None) => format!("{name} rejected"),
         (Event::Held, _) => format!("{name} held"),
         (Event::NeedsHuman, _) => format!("{name} needs a human"),
     }
@@ -48,11 +49,21 @@ pub(crate) fn state(notice: &Notice) -> Option<String> {
     }
 }
 
+/// Whether something came back where a release was rejected. Otherwise its pods may run on, or another release replaced them.
+fn is_back(notice: &Notice) -> bool {
+    notice.previous.is_some()
+}
+
 /// One line for a lock screen: headline, first finding, harm.
 pub(crate) fn summary(notice: &Notice) -> String {
     let mut line = format!("{} {}", glyph(notice), headline(notice));
-    // A question is told, and not only what led to it.
-    match notice.findings.first().filter(|_| notice.event != Event::NeedsHuman) {
+    // A question is told, and not only what led to it; and so is what became of a release that was not followed to its end.
+    let is_told_by_rules = match notice.event {
+        Event::NeedsHuman => false,
+        Event::RolledBack => is_back(notice),
+        Event::Started | Event::Kept | Event::Held => true,
+    };
+    match notice.findings.first().filter(|_| is_told_by_rules) {
         Some(first) => line.push_str(&format!(": {}: {}", first.rule, finding(first))),
         None => line.push_str(&format!(": {}", notice.reason)),
     }

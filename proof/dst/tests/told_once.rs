@@ -252,5 +252,7 @@ async fn nobody_is_told_that_a_release_came_back_which_did_not() {
     assert!(
         ended["reason"].to_string().contains("not followed to its end: Deployment shop/pay does not exist")
     );
+    let text = ended["text"].as_str().expect("a line for a lock screen");
+    assert!(text.starts_with("❌ pay v2 rejected: ") && text.contains("not followed to its end"), "{text}");
     stage.stop_managers().await;
 }

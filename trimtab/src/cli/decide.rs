@@ -80,19 +80,35 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
         let template = template_of(&service, release)?;
         put_back(session, &service, &template, &json!({RELEASE_ANNOTATION: word})).await?;
         session.tell(&format!("{word} is deployed again"));
+        session.say(&format!("{} {word} kept by decision", service.name))?;
+        tell_of_a_pause(session, &service);
+    } else {
+        session.say(&format!("{} {word} kept by decision", service.name))?;
+        tell_of_what_keeps_it_back(session, &service, &decided);
     }
-    session.say(&format!("{} {word} kept by decision", service.name))?;
-    tell_of_a_pause(session, &service);
     attended::warn(session, service.app.as_ref()).await;
     Ok(Exit::Done)
 }
 
-/// A decision is carried out in the spec; pods follow when nobody holds them back.
-fn tell_of_a_pause(session: &mut Session<'_>, service: &Service) {
+/// What is decided is carried out in the spec; pods follow when nobody holds them back.
+pub(super) fn tell_of_a_pause(session: &mut Session<'_>, service: &Service) {
     if service.is_paused_by_others() {
         let (namespace, target) = (&service.namespace, service.target());
         session.tell(&format!("Deployment {namespace}/{target} is paused: no pod changes before that ends"));
         session.hint(&format!("`{}`", service.rollout("resume")));
+    }
+}
+
+/// As [`tell_of_a_pause`], of a decision about `release`. A pause over another template is nothing to end in a hurry.
+fn tell_of_what_keeps_it_back(session: &mut Session<'_>, service: &Service, release: &AppRelease) {
+    if !service.is_replaced(release) {
+        return tell_of_a_pause(session, service);
+    }
+    let word = release_word(release.spec.number);
+    let (namespace, target) = (&service.namespace, service.target());
+    session.tell(&format!("Deployment {namespace}/{target} holds another template than that of {word}"));
+    if service.is_paused_by_others() {
+        session.tell("it is paused: no pod changes before that ends, and then the other template ships");
     }
 }
 
@@ -241,13 +257,33 @@ pub(super) async fn abort_release(
     }
     decide(session, service, release, Verdict::RollBack, because).await?;
     session.say(&format!("{} {word} aborted", service.name))?;
-    if let Some(back) = service.current() {
-        session.tell(&format!("{} comes back", release_word(back.spec.number)));
+    let back = service.current().map(|back| release_word(back.spec.number));
+    if let Some(back) = back.as_ref().filter(|_| !service.is_replaced(release)) {
+        session.tell(&format!("{back} comes back"));
     }
-    tell_of_a_pause(session, service);
+    tell_of_what_keeps_it_back(session, service, release);
+    if let Some(back) = back.filter(|_| service.is_replaced(release)) {
+        session.hint(&format!(
+            "`{} --to {back}` puts the template of {back} in its place",
+            service.command("rollback")
+        ));
+    }
     session.tell(NOT_ROLLED_BACK);
     attended::warn(session, service.app.as_ref()).await;
     Ok(Exit::Done)
+}
+
+/// Decides that a release which another template replaced already is not wanted; whoever does that puts its place right.
+pub(super) async fn reject_replaced(
+    session: &Session<'_>,
+    service: &Service,
+    because: Option<&str>,
+) -> Result<Option<AppRelease>, Failure> {
+    let is_open =
+        |release: &&AppRelease| service.is_replaced(release) && Verdict::RollBack.applies_to(release);
+    let Some(release) = service.in_flight().filter(is_open) else { return Ok(None) };
+    let because = reason(because).unwrap_or("no reason given");
+    decide(session, service, release, Verdict::RollBack, because).await.map(Some)
 }
 
 /// Writes a decision on the very release that the person saw.

@@ -39,7 +39,8 @@ pub async fn rollback(session: &mut Session<'_>, args: &RollbackArgs) -> Result<
     let asked = args.to.map(|to| destination(&service, Some(to))).transpose()?;
     let ends = match asked {
         None => service.in_flight(),
-        Some(back) => service.falls_back_to(back),
+        // Ending one brings nothing back where another template took over from it.
+        Some(back) => service.falls_back_to(back).filter(|under_way| !service.is_replaced(under_way)),
     };
     if let Some(under_way) = ends {
         let done = decide::abort_release(session, &service, args.because.as_deref()).await?;
@@ -95,13 +96,25 @@ async fn unseen(
     template: &Value,
     args: &RollbackArgs,
 ) -> Result<Exit, Failure> {
+    let rejected = decide::reject_replaced(session, service, args.because.as_deref()).await?;
     put_back(session, service, template, &json!({})).await?;
     let word = release_word(back.spec.number);
     session.say(&format!("{} {word}", service.name))?;
-    session.tell(&format!("{word} is back: no manager had seen what was deployed since"));
-    if reason(args.because.as_deref()).is_some() {
-        session.tell(REASON_LOST);
+    match rejected {
+        Some(rejected) => {
+            let rejected = release_word(rejected.spec.number);
+            session.tell(&format!(
+                "{word} is back; {rejected} is aborted, and what was deployed over it is gone"
+            ));
+        }
+        None => {
+            session.tell(&format!("{word} is back: what was deployed since is no release yet"));
+            if reason(args.because.as_deref()).is_some() {
+                session.tell(REASON_LOST);
+            }
+        }
     }
+    decide::tell_of_a_pause(session, service);
     session.tell(NOT_ROLLED_BACK);
     match args.wait {
         Some(timeout) => wait::rolled_out(session, service.target(), timeout).await,

@@ -286,6 +286,15 @@ impl Service {
         release.spec.template_hash.as_deref() == Some(template_hash(self.template()).as_str())
     }
 
+    /// Whether its Deployment holds another template than `release`, which takes over from it as soon as the manager sees it and
+    /// no pause keeps it back: one that is neither what the release falls back to, nor rejected.
+    #[must_use]
+    pub fn is_replaced(&self, release: &AppRelease) -> bool {
+        let shown = template_hash(self.template());
+        let is_back = self.current().is_some_and(|current| self.shows(current));
+        !self.shows(release) && !is_back && self.rejected(shown.as_str()).is_none()
+    }
+
     /// The name of the service container: what a person says, or the service's spec, or a policy's default, or the first.
     ///
     /// # Errors

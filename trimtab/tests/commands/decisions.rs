@@ -1,6 +1,6 @@
 //! `promote` and `abort`: a person overrules.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use trimtab::cli::exit::Exit;
 
 use crate::image;
@@ -86,6 +86,7 @@ async fn promote_deploys_a_rejected_release_again() {
     );
     assert_eq!(image(&shop.deployment()), "payments:2");
     assert_eq!(shop.deployment()["metadata"]["annotations"]["trimtab.dev/release"], "v128");
+    assert!(!said.err.contains("another template"), "{}", said.err);
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,4 +103,45 @@ async fn a_pause_that_keeps_pods_back_is_told() {
     let shop = Shop::with_v128(json!({"phase": "Judging"})).await;
     let said = shop.run("abort payments").await;
     assert!(!said.err.contains("paused"), "{}", said.err);
+}
+
+/// Ending a pause ships the template under it: nobody is sent to do that.
+#[tokio::test(start_paused = true)]
+async fn a_pause_over_another_template_is_told_as_such() {
+    let another = json!({"spec": {"paused": true, "template": template("payments:3")}});
+    for line in ["abort payments", "rollback payments", "promote payments --because fine"] {
+        let shop = Shop::with_v128(json!({"phase": "Judging"})).await;
+        shop.merge("payments", another.clone()).await;
+        let said = shop.run(line).await;
+        assert_eq!(said.exit, Exit::Done, "{said:?}");
+        assert!(said.err.contains("holds another template than that of v128"), "{line}: {}", said.err);
+        assert!(!said.err.contains("rollout resume") && !said.err.contains("comes back"), "{}", said.err);
+        assert_eq!(image(&shop.deployment()), "payments:3", "it is somebody's");
+    }
+    let shop = Shop::with_v128(json!({"phase": "Judging"})).await;
+    shop.merge("payments", another).await;
+    let before = shop.record(128).expect("recorded")["spec"]["decision"].clone();
+    let said = shop.run("rollback payments --to v127 --because refunds").await;
+    assert_eq!((said.exit, before), (Exit::Done, Value::Null), "{}", said.err);
+    assert!(said.err.contains("v127 is back; v128 is aborted"), "{}", said.err);
+    let decision = &shop.record(128).expect("recorded")["spec"]["decision"];
+    assert_eq!((&decision["verdict"], &decision["because"]), (&json!("RollBack"), &json!("refunds")));
+    let shop = Shop::with_v128(json!({"phase": "Judging"})).await;
+    shop.merge("payments", json!({"spec": {"paused": true, "template": template("payments:3")}})).await;
+    let said = shop.run("abort payments").await;
+    let hint = "hint: `trimtab rollback payments -n shop --to v127` puts the template of v127 in its place";
+    assert!(said.err.contains(hint), "{}", said.err);
+    let said = shop.run("rollback payments -n shop --to v127").await;
+    assert_eq!((said.exit, said.out.as_str()), (Exit::Done, "payments v127\n"), "{}", said.err);
+    assert!(said.err.contains("hint: `kubectl rollout resume deployment/payments -n shop`"), "{}", said.err);
+    assert_eq!(image(&shop.deployment()), "payments:1");
+}
+
+/// What a release falls back to takes over from nothing: it is what was wanted.
+#[tokio::test(start_paused = true)]
+async fn what_was_before_it_is_no_other_template() {
+    let shop = Shop::with_v128(json!({"phase": "Judging"})).await;
+    shop.merge("payments", json!({"spec": {"template": template("payments:1")}})).await;
+    let said = shop.run("abort payments").await;
+    assert!(said.err.contains("v127 comes back") && !said.err.contains("--to"), "{}", said.err);
 }

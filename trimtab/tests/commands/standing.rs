@@ -82,7 +82,7 @@ async fn what_no_manager_has_seen_is_rolled_back() {
     );
     let said = shop.run("rollback payments").await;
     assert_eq!((said.exit, said.out.as_str()), (Exit::Done, "payments v127\n"), "{}", said.err);
-    assert!(said.err.contains("v127 is back: no manager had seen what was deployed since"), "{}", said.err);
+    assert!(said.err.contains("v127 is back: what was deployed since is no release yet"), "{}", said.err);
     assert!(shop.record(129).is_none());
 }
 

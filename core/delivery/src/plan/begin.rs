@@ -74,12 +74,18 @@ pub(super) fn begin(builder: &mut PlanBuilder<'_>, target: &Target) {
     let snapshot = builder.snapshot;
     if let Some(manager) = target.paused_by_others() {
         fails_meanwhile(builder, target, manager);
+        let resume = command::resume(&target.name, &snapshot.app.namespace);
+        // Whoever looks after the release under way must not be sent to ship another one.
+        let next = match builder.phase_in_flight() {
+            Some(_) => format!("the end of the pause, and that template ships then (`{resume}`)"),
+            None => format!("`{resume}`"),
+        };
         return builder.waits(
             Reason::PausedByOther,
             builder.deployment(),
             "the Deployment holds a new template and is paused",
             format!("waits: {manager} paused it"),
-            format!("`{}`", command::resume(&target.name, &snapshot.app.namespace)),
+            next,
         );
     }
     let previous = snapshot.history().current().map(|release| release.number);

@@ -186,8 +186,10 @@ pub(super) fn owe(status: &mut ReleaseStatus, snapshot: &Snapshot<'_>, event: Re
 /// that no clock is ahead by puts nothing off.
 fn owed_at(status: &ReleaseStatus, snapshot: &Snapshot<'_>) -> Timestamp {
     let recorded = snapshot.releases.iter().flat_map(|release| &release.status.outbox);
+    let forgotten = snapshot.releases.iter().filter_map(|release| release.told_at);
     let ahead_max = after(snapshot.now, CLOCK_AHEAD_MAX);
-    let last = recorded.chain(&status.outbox).filter_map(|told| told.at).filter(|at| *at <= ahead_max).max();
+    let told = recorded.chain(&status.outbox).filter_map(|told| told.at).chain(forgotten);
+    let last = told.filter(|at| *at <= ahead_max).max();
     let next = last.map(|last| after(last, Duration::from_secs(1)));
     next.unwrap_or(Timestamp::MIN).max(snapshot.recorded_at())
 }

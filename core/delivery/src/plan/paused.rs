@@ -8,6 +8,7 @@ use trimtab_workload::Target;
 
 use super::builder::{PlanBuilder, back, moved_to};
 use super::restore::{ask_for_a_person, evidence};
+use super::rolling_back::{Recovery, recovered};
 use crate::names::release_word;
 use crate::snapshot::{Keep, Release, ReleasePhase, ReleaseStatus, Snapshot};
 use crate::strategy::Next;
@@ -17,13 +18,34 @@ pub(super) fn fails_meanwhile(builder: &mut PlanBuilder<'_>, target: &Target, ma
     let Some(release) = builder.snapshot.history().in_flight() else { return };
     let asked = release.status.needs_human == Some(Reason::PausedByOther);
     let judging = release.status.phase == ReleasePhase::Judging;
-    if release.decision.as_ref().is_some_and(|decision| judging || decision.keep == Keep::Keep) {
-        // Whoever decided it knows of it; what they decided is carried out or answered once the pause is over.
-        let needs_human = release.status.needs_human.filter(|_| !asked);
-        return builder.release_status(release, ReleaseStatus { needs_human, ..release.status.clone() });
+    match &release.decision {
+        Some(decision) if decision.keep == Keep::Keep => {
+            // Whoever decided it knows of it; what they decided is carried out or answered once the pause is over.
+            let needs_human = release.status.needs_human.filter(|_| !asked);
+            return builder.release_status(release, ReleaseStatus { needs_human, ..release.status.clone() });
+        }
+        // It cannot be carried out, and the pods run on.
+        Some(_) if judging && asked => return,
+        Some(decision) if judging => {
+            let summary = format!("{}: {}", decision.wish(), decision.because);
+            return ask_under_pause(
+                builder,
+                target,
+                release,
+                moved_to(release, ReleasePhase::Judging, summary),
+                manager,
+            );
+        }
+        _ => {}
     }
     if !judging {
-        return ask_under_pause(builder, release, release.status.clone(), manager);
+        let status = release.status.clone();
+        // Nobody scales its sets down under the pause.
+        let is_over = |recovery: &Recovery| recovery.is_over && !recovery.wants_more;
+        return match Recovery::of(builder.snapshot, target, release).filter(is_over) {
+            Some(recovery) => recovered(builder, target, release, &recovery, status.summary),
+            None => ask_under_pause(builder, target, release, status, manager),
+        };
     }
     match evidence(builder, target, release) {
         // One that was asked about already is asked about once.
@@ -32,7 +54,7 @@ pub(super) fn fails_meanwhile(builder: &mut PlanBuilder<'_>, target: &Target, ma
             let mut status = moved_to(release, ReleasePhase::Judging, summary);
             status.verdict = Some(Verdict::Fail);
             status.findings = builder.snapshot.findings.to_vec();
-            ask_under_pause(builder, release, status, manager);
+            ask_under_pause(builder, target, release, status, manager);
         }
         Some(_) if asked && is_taken_back(builder.snapshot, release) => {
             let status = judged_anew(builder.snapshot, release);
@@ -42,10 +64,23 @@ pub(super) fn fails_meanwhile(builder: &mut PlanBuilder<'_>, target: &Target, ma
     }
 }
 
-fn ask_under_pause(builder: &mut PlanBuilder<'_>, release: &Release, status: ReleaseStatus, manager: &str) {
+fn ask_under_pause(
+    builder: &mut PlanBuilder<'_>,
+    target: &Target,
+    release: &Release,
+    status: ReleaseStatus,
+    manager: &str,
+) {
     let word = release_word(release.number);
+    let why = if status.verdict == Some(Verdict::Fail) { "fails" } else { "is to be rolled back" };
+    let then = match Recovery::of(builder.snapshot, target, release) {
+        Some(recovery) if recovery.left == 0 && !recovery.wants_more => {
+            format!("{} does not come back", recovery.back())
+        }
+        _ => "its pods run on".to_owned(),
+    };
     let note = format!(
-        "{word} fails, and {manager} paused the Deployment with another template, so its pods run on: {}",
+        "{word} {why}, and {manager} paused the Deployment with another template, so {then}: {}",
         status.summary
     );
     ask_for_a_person(builder, release, status, Reason::PausedByOther, &note);

@@ -48,10 +48,10 @@ fn close_under_way(
         if let Some(decision) = release.decision.as_ref().filter(|of| !summary.contains(&of.outcome())) {
             summary = format!("{summary}; {}: {}", decision.wish(), decision.because);
         }
-        // What failed here is remembered, for whenever the service is looked after again.
+        // What failed here is remembered, for whenever the service is looked after again, unless a person wants it kept.
         let is_here = uid.is_none_or(|uid| !release.is_foreign_to(uid));
-        let phase =
-            if release.has_failed() && is_here { ReleasePhase::RolledBack } else { ReleasePhase::Superseded };
+        let is_rejected = release.has_failed() && is_here && release.keep_decision().is_none();
+        let phase = if is_rejected { ReleasePhase::RolledBack } else { ReleasePhase::Superseded };
         let mut status = moved_to(release, phase, summary.clone());
         status.decided_at = status.decided_at.or(Some(builder.snapshot.recorded_at()));
         if phase == ReleasePhase::RolledBack {

@@ -2,7 +2,7 @@
 
 use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
-use trimtab_workload::{Arm, Target};
+use trimtab_workload::{Arm, Pod, ReplicaSet, Target};
 
 use super::builder::{PlanBuilder, moved_to, no_longer_paused, owe};
 use super::hold::hold_changes;
@@ -13,7 +13,7 @@ use super::situation::Promise;
 use crate::command;
 use crate::deadline::after;
 use crate::names::release_word;
-use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase};
+use crate::snapshot::{Keep, Release, ReleaseEvent, ReleasePhase, Snapshot};
 
 /// The Deployment still, or again, holds the failed template.
 pub(super) fn restore(builder: &mut PlanBuilder<'_>, target: &Target, release: &Release) {
@@ -36,34 +36,12 @@ pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &
     }
     let snapshot = builder.snapshot;
     let word = release_word(release.number);
-    let Some(current) = snapshot.history().current() else { return };
-    let back = release_word(current.number);
-    let left = snapshot
-        .pods
-        .iter()
-        .filter(|pod| !pod.deleting && !pod.ended && snapshot.arm(pod, release) == Arm::Canary)
-        .count();
-    let available: i32 = snapshot
-        .replica_sets
-        .iter()
-        .filter(|set| Some(set.template_hash.as_str()) == current.template_hash.as_deref())
-        .map(|set| set.available)
-        .sum();
-    let seen = target.observed_generation >= target.generation;
-    if seen && left == 0 && available >= target.replicas {
-        let mut status = moved_to(release, ReleasePhase::RolledBack, status.summary);
-        status.recovered_at = Some(snapshot.recorded_at());
-        owe(&mut status, snapshot, ReleaseEvent::RolledBack);
-        hold_changes(builder, target, release);
-        builder.event(release.number, ReleaseEvent::RolledBack, status.summary.clone());
-        builder.release_status(release, status);
-        return builder.decided(
-            Reason::RolledBack,
-            builder.record(release.number),
-            format!("all {available} pods run {back} again"),
-            format!("closes {word} as rolled back"),
-        );
+    let Some(recovery) = Recovery::of(snapshot, target, release) else { return };
+    if recovery.is_over {
+        return recovered(builder, target, release, &recovery, status.summary);
     }
+    let Recovery { left, available, .. } = recovery;
+    let back = recovery.back();
     let saw =
         format!("{back} is back on {available} of {} pods, {left} pods of {word} are left", target.replicas);
     let deadline = after(status.decided_at.unwrap_or(snapshot.now), RECOVERY_MAX);
@@ -87,6 +65,64 @@ pub(super) fn recover(builder: &mut PlanBuilder<'_>, target: &Target, release: &
         None => (saw, format!("the pods of {back}")),
     };
     builder.waits(Reason::Recovering, subject, saw, "waits", next);
+}
+
+/// How far a release that failed is replaced by what was kept before it.
+pub(super) struct Recovery {
+    /// What comes back.
+    current: u64,
+    /// Its pods that are available.
+    available: i32,
+    /// Pods of the release that are left.
+    pub(super) left: usize,
+    /// Whether its sets want more: they make another pod for each that is lost.
+    pub(super) wants_more: bool,
+    /// Whether nothing is left of the release, and all of the other is back.
+    pub(super) is_over: bool,
+}
+
+impl Recovery {
+    /// `None` where nothing is recorded that could come back.
+    pub(super) fn of(snapshot: &Snapshot<'_>, target: &Target, release: &Release) -> Option<Self> {
+        let current = snapshot.history().current()?;
+        let is_left = |pod: &&Pod| !pod.deleting && !pod.ended && snapshot.arm(pod, release) == Arm::Canary;
+        let left = snapshot.pods.iter().filter(is_left).count();
+        let is_back =
+            |set: &&ReplicaSet| Some(set.template_hash.as_str()) == current.template_hash.as_deref();
+        let available = snapshot.replica_sets.iter().filter(is_back).map(|set| set.available).sum();
+        let seen = target.observed_generation >= target.generation;
+        let is_own = |set: &&ReplicaSet| release.template_hash.as_deref() == Some(set.template_hash.as_str());
+        let wants_more = snapshot.replica_sets.iter().filter(is_own).any(|set| set.replicas > 0);
+        let is_over = seen && left == 0 && available >= target.replicas;
+        Some(Self { current: current.number, available, left, wants_more, is_over })
+    }
+
+    pub(super) fn back(&self) -> String {
+        release_word(self.current)
+    }
+}
+
+/// The release is gone, and what was kept before it is back.
+pub(super) fn recovered(
+    builder: &mut PlanBuilder<'_>,
+    target: &Target,
+    release: &Release,
+    recovery: &Recovery,
+    summary: String,
+) {
+    let snapshot = builder.snapshot;
+    let mut status = moved_to(release, ReleasePhase::RolledBack, summary);
+    status.recovered_at = Some(snapshot.recorded_at());
+    owe(&mut status, snapshot, ReleaseEvent::RolledBack);
+    hold_changes(builder, target, release);
+    builder.event(release.number, ReleaseEvent::RolledBack, status.summary.clone());
+    builder.release_status(release, status);
+    builder.decided(
+        Reason::RolledBack,
+        builder.record(release.number),
+        format!("all {} pods run {} again", recovery.available, recovery.back()),
+        format!("closes {} as rolled back", release_word(release.number)),
+    );
 }
 
 /// Somebody put the previous template back: nothing is left to judge, and nothing was rejected.

@@ -2,6 +2,7 @@
 
 use crate::app::Rejected;
 use crate::asked::Asked;
+use crate::history::REJECTED_MAX;
 use crate::names::release_word;
 use crate::snapshot::{Release, ReleasePhase, ReleaseStatus, Snapshot};
 
@@ -68,6 +69,8 @@ impl Roster {
                 if !known && !snapshot.history().is_lifted(release) {
                     self.rejected.push(Rejected { at: status.decided_at, ..remember(release) });
                     self.rejected.sort_by_key(|rejected| rejected.number);
+                    let surplus = self.rejected.len().saturating_sub(REJECTED_MAX);
+                    self.rejected.drain(..surplus);
                 }
                 self.held = status.held.then_some(release.number);
             }

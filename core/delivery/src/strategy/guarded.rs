@@ -8,7 +8,7 @@ use trimtab_units::duration_words;
 
 use super::contract::{Next, Strategy, Wait};
 use super::evidence::{failed_rule, telemetry_lost, weigh};
-use super::rollout::{before_out, came_to_nothing, short_of_pods};
+use super::rollout::{before_out, came_to_nothing, is_given_up, short_of_pods};
 use super::stage::Stage;
 use crate::deadline::after;
 
@@ -47,7 +47,7 @@ impl Strategy for Guarded {
 
 /// Why Kubernetes gave up on the rollout, if it did.
 fn stuck(stage: &Stage<'_>) -> Option<String> {
-    let stuck = stage.target.progress_deadline_exceeded.as_ref().filter(|_| stage.is_observed())?;
+    let stuck = stage.target.progress_deadline_exceeded.as_ref().filter(|_| is_given_up(stage))?;
     let why = stage.pods.iter().filter(|pod| !pod.ended).filter_map(|pod| pod.waiting.as_deref()).min();
     Some(match why {
         Some(why) => format!("progress: {why}; {stuck}"),

@@ -1,7 +1,7 @@
 //! Rolling: Kubernetes ships the release, and it is recorded. Nothing is judged; only a person takes it back.
 
 use super::contract::{Next, Strategy};
-use super::rollout::before_out;
+use super::rollout::{before_out, short_of_pods};
 use super::stage::Stage;
 
 /// Recorded, not judged.
@@ -18,14 +18,15 @@ impl Strategy for Rolling {
     }
 
     fn next(&self, stage: &Stage<'_>) -> Next {
-        before_out(stage).unwrap_or_else(kept)
+        before_out(stage).unwrap_or_else(|| kept(stage))
     }
 
-    fn reconsider(&self, _: &Stage<'_>) -> Next {
-        kept()
+    fn reconsider(&self, stage: &Stage<'_>) -> Next {
+        kept(stage)
     }
 }
 
-fn kept() -> Next {
-    Next::Keep { verdict: None, summary: "rolled out; strategy Rolling does not judge".to_owned() }
+fn kept(stage: &Stage<'_>) -> Next {
+    let out = short_of_pods(stage).unwrap_or_else(|| "rolled out".to_owned());
+    Next::Keep { verdict: None, summary: format!("{out}; strategy Rolling does not judge") }
 }

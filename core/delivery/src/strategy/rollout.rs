@@ -52,7 +52,12 @@ fn is_out(stage: &Stage<'_>) -> bool {
     let old: i32 = stage.replica_sets.iter().filter(|set| !stage.runs(set)).map(|set| set.replicas).sum();
     let whole = stage.available() >= stage.target.replicas || stage.target.rolled_out;
     let complete = stage.is_observed() && old == 0 && whole;
-    complete || is_stalled(stage)
+    complete || is_stalled(stage) || is_given_up(stage)
+}
+
+/// Whether Kubernetes gave up on it. It may go on, and give up again and again: the first time counts.
+pub(super) fn is_given_up(stage: &Stage<'_>) -> bool {
+    stage.is_observed() && stage.target.progress_deadline_exceeded.is_some()
 }
 
 fn is_stalled(stage: &Stage<'_>) -> bool {

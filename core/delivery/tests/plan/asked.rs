@@ -268,3 +268,18 @@ fn a_time_that_somebody_wrote_into_a_status_puts_no_message_off() {
     };
     assert_eq!([told_at(-60), told_at(0), told_at(40), told_at(86_400 * 365)], [0, 1, 41, 0]);
 }
+
+/// What was told of a release that is over is not kept, and when it was told is.
+#[test]
+fn what_is_told_next_comes_after_what_was_told_of_others() {
+    let mut service = judging().settings(|settings| settings.notify.destinations = vec!["ops".into()]);
+    service.releases[0].told_at = Some(service.clone().later(10).now);
+    let service = service.last(|release| release.status.started_at = None);
+    let (plan, _) = trimtab_delivery::plan(&service.snapshot());
+    let owed = plan.writes.into_iter().find_map(|write| match write {
+        Write::ReleaseStatus { status, .. } => status.outbox.into_iter().next(),
+        _ => None,
+    });
+    let at = owed.and_then(|told| told.at).expect("its begin is told");
+    assert_eq!(at.as_second() - START.as_second(), 11);
+}

@@ -4,12 +4,13 @@ use serde_json::json;
 use trimtab_delivery::plan::TEMPLATE_BYTES_MAX;
 use trimtab_delivery::snapshot::{Binding, ReleasePhase};
 use trimtab_delivery::strategy::Rolling;
-use trimtab_delivery::{Write, lower, plan};
+use trimtab_delivery::{Write, lower};
 use trimtab_plan::{IfAbsent, Patch, Write as Lowered};
 use trimtab_workload::AdmissionHold;
 
 use crate::Service;
 use crate::check;
+use crate::planned;
 use crate::service::{held, judging, out, settled, unclaimed};
 
 #[test]
@@ -291,7 +292,7 @@ fn a_claim_of_another_instance_is_taken_over_first() {
             (target.instance, target.has_annotations) = (Some("team-a".into()), true);
         });
         let snapshot = service.snapshot();
-        let (decided, report) = plan(&snapshot);
+        let (decided, report) = planned(&snapshot);
         assert_eq!(decided.writes, [Write::TakeOver], "{name}");
         assert_eq!(report.steps[0].saw, "the claim is that of instance team-a", "{name}");
         let lowered = lower(&snapshot, &decided).writes;
@@ -307,9 +308,9 @@ fn a_claim_of_another_instance_is_taken_over_first() {
             json!({"op": "add", "path": "/metadata/annotations/trimtab.dev~1instance", "value": "team-b"});
         assert!(operations.contains(&owner), "{name}: {operations:?}");
         let mut own = service.clone().target(|target| target.instance = Some("team-b".into()));
-        assert!(!plan(&own.snapshot()).0.writes.contains(&Write::TakeOver), "{name}: it is its own now");
+        assert!(!planned(&own.snapshot()).0.writes.contains(&Write::TakeOver), "{name}: it is its own now");
         own.app.instance = None;
-        let taken = lower(&own.snapshot(), &plan(&own.snapshot()).0).writes;
+        let taken = lower(&own.snapshot(), &planned(&own.snapshot()).0).writes;
         let Some(Lowered::Patch { patch: Patch::Json(operations), .. }) = taken.get(1) else {
             panic!("{name}: {taken:?}")
         };

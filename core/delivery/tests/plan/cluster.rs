@@ -10,13 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use trimtab_delivery::plan::Pause;
 use trimtab_delivery::snapshot::{Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
-use trimtab_delivery::{Plan, Write, lower, plan};
+use trimtab_delivery::{Plan, Write};
 use trimtab_judge::finding::FindingState;
-use trimtab_plan::check;
-use trimtab_plan::concern::DELIVERY;
 use trimtab_stats::Verdict;
 use trimtab_workload::{AdmissionHold, Target};
 
+use crate::planned;
 use crate::service::{Service, finding, unclaimed};
 
 /// Rounds of plan and progress after which a calm cluster must be quiet.
@@ -81,12 +80,7 @@ impl Cluster {
             .map(|verdict| finding("rpc-errors", verdict, FindingState::Judged, "as measured"))
             .into_iter()
             .collect();
-        let snapshot = self.service.snapshot();
-        let plan = plan(&snapshot).0;
-        if let Err(breach) = check(&lower(&snapshot, &plan), &DELIVERY) {
-            panic!("a plan that delivery must not carry out: {breach}\n{plan:#?}");
-        }
-        plan
+        planned(&self.service.snapshot()).0
     }
 
     /// Carries out the first `writes` of a plan; a manager that was not killed then writes the status.

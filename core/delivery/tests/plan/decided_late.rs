@@ -1,7 +1,7 @@
 //! Decisions of people, and evidence, about a release that something else was written over, or that is away.
 
 use trimtab_delivery::plan::RESTORES_MAX;
-use trimtab_delivery::snapshot::{Keep, ReleasePhase};
+use trimtab_delivery::snapshot::{Keep, Release, ReleasePhase};
 use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 
@@ -96,6 +96,30 @@ fn kept_while_it_is_away() {
     check(
         "once",
         &said,
+        "
+        = Healthy: Healthy on v1 (v2 rejected)
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
+        wake +720h
+    ",
+    );
+}
+
+#[test]
+fn what_is_no_line_is_answered_once() {
+    let steers = |release: &mut Release| {
+        release.decision.as_mut().expect("ana decided").actor = "a\tna\u{200b}".into();
+    };
+    let away = rejected().decides(Keep::Keep).last(steers);
+    check("it is answered in a line", &away, "
+        v2 is RolledBack: rpc-errors: 30 %; a na\u{fffd} decided to keep it: it passes when it is applied again before another release is kept [Fail, started +0s, decided +0s, recovered +0s, restores 1]
+        = Healthy: Healthy on v1 (v2 rejected)
+        why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template
+        wake +720h
+    ");
+    let answer = "; a na\u{fffd} decided to keep it: it passes when it is applied again before another release is kept";
+    check(
+        "once",
+        &away.last(|release| release.status.summary += answer),
         "
         = Healthy: Healthy on v1 (v2 rejected)
         why the Deployment runs v1, which was kept -> does nothing; waits for a change of its pod template

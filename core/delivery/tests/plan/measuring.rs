@@ -1,11 +1,11 @@
 //! A question to the metrics server is open: what it could change is not decided, everything else is.
 
 use jiff::SignedDuration;
-use trimtab_delivery::plan;
 use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_judge::finding::FindingState;
 use trimtab_stats::Verdict;
 
+use crate::planned;
 use crate::service::{START, Service, finding, out};
 
 fn after_the_watch(verdict: Verdict) -> Service {
@@ -16,7 +16,7 @@ fn after_the_watch(verdict: Verdict) -> Service {
 }
 
 fn phase_after(service: &Service) -> Option<ReleasePhase> {
-    let (plan, _) = plan(&service.snapshot());
+    let (plan, _) = planned(&service.snapshot());
     plan.writes.iter().find_map(|write| match write {
         trimtab_delivery::Write::ReleaseStatus { number: 2, status } => Some(status.phase),
         _ => None,
@@ -40,6 +40,6 @@ fn a_verdict_waits_for_the_answer_and_a_failure_does_not() {
 fn what_is_waited_for_is_said() {
     let mut service = after_the_watch(Verdict::Pass);
     service.measuring_since = Some(START);
-    let report = plan(&service.snapshot()).1.text();
+    let report = planned(&service.snapshot()).1.text();
     assert!(report.contains("the metrics server was asked 301 s ago"), "{report}");
 }

@@ -27,7 +27,7 @@ fn a_release_that_fails_while_a_person_holds_another_template() {
         v2 is Judging: rpc-errors: 30 % of 120 [Fail, started +0s, needs a person]
         = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
         ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
     ",
     );
     let asked = paused.clone().last(|release| {
@@ -41,7 +41,7 @@ fn a_release_that_fails_while_a_person_holds_another_template() {
         "
         = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
         ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
     ",
     );
     check(
@@ -73,14 +73,14 @@ fn a_release_that_fails_while_a_person_holds_another_template() {
         "
         = Releasing: Releasing v2, judged against v1
         ! Progressing PausedByOther: kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
         ",
     );
     check("or who answered", &asked.clone().decides(Keep::Keep), "
         v2 is Judging: rpc-errors: 30 % of 120 [Fail, started +0s]
         = Releasing: Releasing v2, judged against v1
         ! Progressing PausedByOther: kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
     ");
     check(
         "or is judged as it is then, where the person goes back to it",
@@ -108,21 +108,21 @@ fn what_failed_under_a_pause_is_taken_back_by_what_passes_alone() {
         "
         = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
         ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
     ",
     );
     check("it passes", &asked.clone().finds("rpc-errors", Verdict::Pass, "0 % of 4000"), "
         v2 is Judging: judged against v1 [started +0s]
         = Releasing: Releasing v2, judged against v1
         ! Progressing PausedByOther: kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
     ");
     let edited = asked.settings(|settings| settings.rules.retain(|rule| rule.name != "rpc-errors"));
     check("its rule is gone", &edited.finds("panics", Verdict::Undecided, "none"), "
         v2 is Judging: judged against v1 [started +0s]
         = Releasing: Releasing v2, judged against v1
         ! Progressing PausedByOther: kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
     ");
 }
 
@@ -134,13 +134,13 @@ fn a_release_that_is_taken_back_while_a_person_holds_another_template() {
         v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, needs a person]
         = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
         ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
     ");
     let asked = paused.clone().last(|release| release.status.needs_human = Some(Reason::PausedByOther));
     check("once", &asked, "
         = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
         ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
     ");
     let slow = paused.last(|release| release.status.needs_human = Some(Reason::Recovering));
     check("also to one who was asked about something else", &slow, "
@@ -148,18 +148,18 @@ fn a_release_that_is_taken_back_while_a_person_holds_another_template() {
         v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, needs a person]
         = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
         ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
     ");
     check("also whoever had it taken back", &asked.clone().decides(Keep::RollBack), "
         = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
         ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
     ");
     check("nobody who wants it kept", &asked.clone().decides(Keep::Keep), "
         v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s]
         = RollingBack: Rolling back v2 to v1
         ! Progressing PausedByOther: kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
-        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
     ");
     let back = asked.clone().applies("t1").target(|target| target.paused = false);
     check(
@@ -194,6 +194,79 @@ fn a_release_that_is_taken_back_while_a_person_holds_another_template() {
         why the Deployment holds v2, which failed -> restores the template of v1
     ",
     );
+}
+
+#[test]
+fn what_a_person_decided_cannot_be_carried_out_while_another_template_is_held() {
+    let paused = half_out().applies("t3").paused(Some("kubectl")).decides(Keep::RollBack);
+    check("its pods run on, and that is said", &paused, "
+        event v2 NeedsHuman: v2 is to be rolled back, and kubectl paused the Deployment with another template, so its pods run on: ana decided to roll it back: I say so
+        v2 is Judging: ana decided to roll it back: I say so [started +0s, needs a person]
+        = Degraded: Needs a person: v2 is to be rolled back, and somebody paused the Deployment with another template
+        ! Progressing NeedsHuman: v2 is to be rolled back, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
+    ");
+    let asked = paused.last(|release| {
+        release.status.needs_human = Some(Reason::PausedByOther);
+        release.status.summary = "ana decided to roll it back: I say so".into();
+    });
+    check("once", &asked, "
+        = Degraded: Needs a person: v2 is to be rolled back, and somebody paused the Deployment with another template
+        ! Progressing NeedsHuman: v2 is to be rolled back, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
+    ");
+    let failed = asked.clone().last(|release| release.status.verdict = Some(Verdict::Fail));
+    check("also after a person was asked because it fails", &failed, "
+        = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
+        ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
+    ");
+    check(
+        "and it is carried out afterwards",
+        &asked.applies("t2").target(|target| target.paused = false),
+        "
+        v2 is RollingBack: rolled back by ana: I say so [Fail, started +0s, decided +0s]
+        restore v1
+        v2 is RollingBack: rolled back by ana: I say so [Fail, started +0s, decided +0s, restores 1]
+        = RollingBack: Rolling back v2 to v1
+        why the Deployment holds v2, which failed -> restores the template of v1
+    ",
+    );
+}
+
+#[test]
+fn a_release_that_is_gone_while_a_person_holds_another_template() {
+    let gone = judging()
+        .failed("rpc-errors: 30 % of 120")
+        .applies("t3")
+        .paused(Some("kubectl"))
+        .runs("t2", 0)
+        .labelled();
+    check("what was before it does not come back", &gone.clone().runs("t1", 1), "
+        event v2 NeedsHuman: v2 fails, and kubectl paused the Deployment with another template, so v1 does not come back: rpc-errors: 30 % of 120
+        v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, needs a person]
+        = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
+        ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
+    ");
+    let mut wanted = gone.clone().runs("t1", 3);
+    wanted.sets.iter_mut().find(|set| set.template_hash == "t2").expect("t2 was out").replicas = 1;
+    check("another pod is to come", &wanted, "
+        event v2 NeedsHuman: v2 fails, and kubectl paused the Deployment with another template, so its pods run on: rpc-errors: 30 % of 120
+        v2 is RollingBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, needs a person]
+        = Degraded: Needs a person: v2 fails, and somebody paused the Deployment with another template
+        ! Progressing NeedsHuman: v2 fails, and somebody paused the Deployment with another template; `trimtab explain pay -n shop` says what was seen and what it waits for; kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for the end of the pause, and that template ships then (`kubectl rollout resume deployment/pay -n shop`)
+    ");
+    check("it is back", &gone.runs("t1", 3), "
+        claim hold-changes pay:t2
+        event v2 RolledBack: rpc-errors: 30 % of 120
+        v2 is RolledBack: rpc-errors: 30 % of 120 [Fail, started +0s, decided +0s, recovered +0s]
+        = Healthy: Healthy on v1 (v2 rejected)
+        ! Progressing PausedByOther: kubectl paused the Deployment; Trimtab does not lift a pause that is not its own
+        why all 3 pods run v1 again -> closes v2 as rolled back
+        why the Deployment holds a new template and is paused -> waits: kubectl paused it; waits for `kubectl rollout resume deployment/pay -n shop`
+    ");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use trimtab_stats::Verdict;
 use trimtab_workload::{AdmissionHold, Arm};
 
 use crate::cluster::Cluster;
+use crate::planned;
 use crate::service::unclaimed;
 
 /// Something that happens.
@@ -269,7 +270,7 @@ proptest! {
             target.observed_generation = if odd[2] { 0 } else { target.generation };
             target.progress_deadline_exceeded = odd[3].then(|| "stuck".to_owned());
         });
-        let (plan, report) = trimtab_delivery::plan(&service.snapshot());
+        let (plan, report) = planned(&service.snapshot());
         prop_assert!(!report.steps.is_empty(), "no reason for {plan:?}");
     }
 

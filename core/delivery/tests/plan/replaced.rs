@@ -128,3 +128,19 @@ fn what_was_kept_or_rejected_says_nothing_about_it() {
     ",
     );
 }
+
+#[test]
+fn what_a_person_wants_kept_is_not_rejected_where_the_service_is_left_alone() {
+    let mut failed = judging().decides(Keep::Keep).last(|release| {
+        release.status.verdict = Some(Verdict::Fail);
+        release.status.summary = "rpc-errors: 30 %".into();
+    });
+    failed.target = None;
+    check("it ends, and that is said", &failed, "
+        v2 is Superseded: rpc-errors: 30 %; Deployment shop/pay does not exist; ana decided to keep it: I say so [Fail, started +0s, decided +0s]
+        = Unclaimed: Deployment shop/pay does not exist
+        ! Claimed TargetNotFound: Deployment shop/pay does not exist; waits for the Deployment to be created, or `spec.target.name` to name another
+        why v2 is under way -> closes it: rpc-errors: 30 %; Deployment shop/pay does not exist; ana decided to keep it: I say so
+        why Deployment shop/pay does not exist -> leaves the Deployment alone; waits for the Deployment to be created, or `spec.target.name` to name another
+    ");
+}

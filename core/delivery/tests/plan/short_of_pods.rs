@@ -1,6 +1,7 @@
 //! A release whose pods are not all there: it ends all the same, and says so.
 
 use jiff::ToSpan;
+use trimtab_delivery::strategy::Rolling;
 use trimtab_stats::Verdict;
 
 use crate::check;
@@ -134,6 +135,34 @@ fn an_hour_under_a_pause_is_none_without_progress() {
         = Releasing: Releasing v2, judged against v1
         why 1 of 3 pods of v2 are available -> judges what there is; waits for the other pods
         wake +1h
+    ",
+    );
+}
+
+#[test]
+fn a_rollout_that_kubernetes_gives_up_ends_where_nothing_is_judged() {
+    let given_up = judging().runs("t1", 3).runs("t2", 1).labelled().later(600).target(|target| {
+        target.progress_deadline_exceeded = Some("has timed out progressing".into());
+    });
+    let given_up = given_up.settings(|settings| settings.strategy = &Rolling);
+    let ready_at = given_up.now;
+    let out = given_up.clone().last(|release| release.status.ready_at = Some(ready_at));
+    check("and that is said", &out, "
+        event v2 Kept: v2 is kept: 1 of 3 pods are available; strategy Rolling does not judge
+        v2 is Kept: 1 of 3 pods are available; strategy Rolling does not judge [started +0s, ready +10m, decided +10m]
+        label pay-t2-0 stable
+        = Healthy: Healthy on v2
+        why v2 was out long enough -> keeps it: 1 of 3 pods are available; strategy Rolling does not judge
+    ");
+    check(
+        "at once, and not whenever it gives up again",
+        &given_up,
+        "
+        v2 is Judging:  [started +0s, ready +10m]
+        label pay-t2-0 stable
+        = Releasing: Releasing v2, judged against v1
+        why 1 of 3 pods are available -> judges on; waits for 5m after the last pod became ready
+        wake +15m
     ",
     );
 }

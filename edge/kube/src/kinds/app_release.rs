@@ -4,6 +4,7 @@ mod wire;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use trimtab_api::AppRelease;
 use trimtab_delivery::seal::Author;
 use trimtab_delivery::snapshot::{Decision, OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus};
@@ -44,6 +45,8 @@ enum Record {
         template_hash: Option<TemplateHash>,
         target_uid: Option<Arc<Uid>>,
         superseded: bool,
+        /// When the last message about it was owed; 1970 where nobody was told.
+        told_at: Moment,
         unsure: Option<Box<Unsure>>,
     },
     /// Over, and everybody was told; its status may be written again.
@@ -244,11 +247,12 @@ impl ReleaseFacts {
     fn release(&self) -> Release {
         match &self.record {
             Record::Open(release) => Release::clone(release),
-            Record::Ended { number, template_hash, target_uid, superseded, unsure } => Release {
+            Record::Ended { number, template_hash, target_uid, superseded, told_at, unsure } => Release {
                 number: *number,
                 author: Author::Manager,
                 target_uid: target_uid.as_ref().map(ToString::to_string),
                 template_hash: template_hash.as_ref().map(ToString::to_string),
+                told_at: Some(told_at.timestamp()).filter(|at| *at > Timestamp::UNIX_EPOCH),
                 status: ReleaseStatus {
                     phase: if *superseded { ReleasePhase::Superseded } else { ReleasePhase::Kept },
                     verdict: unsure.as_ref().map(|_| Verdict::Undecided),
@@ -343,7 +347,9 @@ fn record(release: Release, interner: &Interner) -> Record {
     let is_all =
         (kept || superseded) && !status.held && status.needs_human.is_none() && watched == unsure.is_some();
     if release.author == Author::Manager && is_all {
-        return Record::Ended { number: release.number, template_hash, target_uid, superseded, unsure };
+        let told_at = status.outbox.iter().filter_map(|told| told.at).max().unwrap_or(Timestamp::UNIX_EPOCH);
+        let (number, told_at) = (release.number, Moment::from(told_at));
+        return Record::Ended { number, template_hash, target_uid, superseded, told_at, unsure };
     }
     Record::Over(Box::new(Over::new(release, template_hash, target_uid, interner)))
 }

@@ -125,10 +125,14 @@ impl Project for Deployments {
 }
 
 /// A pause makes the condition unknown, and the progress after it makes it true. In between only its update tells that the
-/// pause is over; later updates tell of every pod that becomes ready, the same one again included.
+/// pause is over; later updates tell of every pod that becomes ready, the same one again included. One that is false says
+/// that the clock ran out.
 fn progressing_since(condition: &Condition<'_>) -> Option<Moment> {
-    let resumed = &*condition.reason == "DeploymentResumed";
-    if resumed { condition.last_update_time } else { condition.last_transition_time }
+    match (&*condition.status, &*condition.reason) {
+        ("False", _) => None,
+        (_, "DeploymentResumed") => condition.last_update_time,
+        _ => condition.last_transition_time,
+    }
 }
 
 fn match_labels(selector: &Value, interner: &Interner) -> LabelSet {

@@ -46,6 +46,7 @@ pub fn release(wire: &AppRelease, trust: &Trust) -> Release {
             actor: decision.actor.clone(),
             because: decision.because.clone(),
         }),
+        told_at: None,
         status: release_status(&wire.status, wire.spec.template_hash.is_some()),
     }
 }
