@@ -41,7 +41,7 @@ impl Asked {
                 format!("{word} failed, and no earlier release is recorded to go back to")
             }
             Reason::PausedByOther => {
-                let why = if self.verdict == Some(Verdict::Fail) { "fails" } else { "is to be rolled back" };
+                let why = why_not(self.verdict);
                 format!("{word} {why}, and somebody paused the Deployment with another template")
             }
             Reason::RollbackFailed => {
@@ -50,4 +50,9 @@ impl Asked {
             other => format!("{word} cannot go on alone ({other})"),
         }
     }
+}
+
+/// What a release does that is not to stay: the evidence says so, or a person does.
+pub(crate) fn why_not(verdict: Option<Verdict>) -> &'static str {
+    if verdict == Some(Verdict::Fail) { "fails" } else { "is to be rolled back" }
 }

@@ -16,3 +16,13 @@ pub mod story;
 mod words;
 
 pub use stage::{Stage, StageOptions};
+
+/// Runs `future` to its end in virtual time, on this thread. There is no driver for I/O: nothing in such a world does any, and
+/// with one every timer that is set costs a system call.
+///
+/// # Panics
+/// When the system refuses a runtime.
+pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime of one thread needs nothing but memory").block_on(future)
+}

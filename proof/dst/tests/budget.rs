@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use trimtab_dst::{Stage, StageOptions, script};
+use trimtab_dst::{Stage, StageOptions, in_virtual_time, script};
 use trimtab_world::fleet::{Fleet, ServiceSpec};
 
 const SEED: u64 = 7;
@@ -14,15 +14,6 @@ const WRITES_PER_RELEASE_MAX: usize = 12;
 const WRITES_PER_ROLLBACK_MAX: usize = 14;
 /// Labels per pod and release.
 const LABELS_PER_POD_MAX: usize = 2;
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(future)
-}
 
 async fn writes_of(release: &str) -> (usize, usize) {
     let mut stage = Stage::set(&StageOptions::seeded(SEED));
@@ -50,7 +41,7 @@ fn a_guarded_release_stays_within_its_writes() {
             9,
         ),
     ] {
-        let (writes, labels) = block_on(writes_of(release));
+        let (writes, labels) = in_virtual_time(writes_of(release));
         println!("{writes} writes and {labels} pod labels: {release}");
         assert!(writes <= writes_max, "{writes} writes: {release}");
         assert!(labels <= pods * LABELS_PER_POD_MAX, "{labels} labels: {release}");
@@ -59,7 +50,7 @@ fn a_guarded_release_stays_within_its_writes() {
 
 #[test]
 fn an_idle_fleet_writes_nothing() {
-    block_on(async {
+    in_virtual_time(async {
         let fleet = Fleet::idle(2_000);
         let app = |service: &ServiceSpec| {
             json!({

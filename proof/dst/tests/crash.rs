@@ -6,18 +6,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use trimtab_dst::crash::{self, End};
+use trimtab_dst::in_virtual_time;
 
 const SEED: u64 = 7;
 /// Worlds that run at one time.
 const THREADS: usize = 2;
 
 fn run(text: &str, dies_after: Option<u64>) -> End {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(crash::run(text, SEED, dies_after))
+    in_virtual_time(crash::run(text, SEED, dies_after))
 }
 
 fn scenarios() -> Vec<(String, String)> {

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::process::{Child, Command, Stdio};
 
-use trimtab_dst::{StageOptions, crash};
+use trimtab_dst::{StageOptions, crash, in_virtual_time};
 use trimtab_world::fleet::Fleet;
 
 const SEED: u64 = 7;
@@ -75,12 +75,7 @@ fn story(name: &str) -> &'static Story {
 
 /// Everything that a run did, one line each.
 fn trace(story: &Story) -> String {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    in_virtual_time(async {
         let options = StageOptions { fleet: Fleet::idle(story.fleet), ..StageOptions::seeded(SEED) };
         let dies_after = match story.ending {
             Ending::Lives => None,

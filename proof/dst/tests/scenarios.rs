@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use trimtab_dst::crash;
+use trimtab_dst::{crash, in_virtual_time};
 
 /// One seed for all: a transcript is a fact about one world.
 const SEED: u64 = 7;
@@ -25,12 +25,7 @@ fn scenarios() -> Vec<PathBuf> {
 
 /// Runs in virtual time on a thread of its own.
 fn run(text: &str, dies_after: Option<u64>) -> crash::End {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(crash::run(text, SEED, dies_after))
+    in_virtual_time(crash::run(text, SEED, dies_after))
 }
 
 #[test]

@@ -76,15 +76,17 @@ pub async fn promote(session: &mut Session<'_>, args: &PromoteArgs) -> Result<Ex
     }
     let word = release_word(release.spec.number);
     let decided = decide(session, &service, release, Verdict::Keep, &args.because).await?;
-    if phase(&decided) == ReleasePhase::RolledBack && !service.shows(&decided) {
+    let comes_back = phase(&decided) == ReleasePhase::RolledBack && !service.shows(&decided);
+    if comes_back {
         let template = template_of(&service, release)?;
         put_back(session, &service, &template, &json!({RELEASE_ANNOTATION: word})).await?;
         session.tell(&format!("{word} is deployed again"));
-        session.say(&format!("{} {word} kept by decision", service.name))?;
+    }
+    session.say(&format!("{} {word} kept by decision", service.name))?;
+    if comes_back || !service.is_replaced(&decided) {
         tell_of_a_pause(session, &service);
     } else {
-        session.say(&format!("{} {word} kept by decision", service.name))?;
-        tell_of_what_keeps_it_back(session, &service, &decided);
+        tell_of_another_template(session, &service, &word);
     }
     attended::warn(session, service.app.as_ref()).await;
     Ok(Exit::Done)
@@ -99,12 +101,8 @@ pub(super) fn tell_of_a_pause(session: &mut Session<'_>, service: &Service) {
     }
 }
 
-/// As [`tell_of_a_pause`], of a decision about `release`. A pause over another template is nothing to end in a hurry.
-fn tell_of_what_keeps_it_back(session: &mut Session<'_>, service: &Service, release: &AppRelease) {
-    if !service.is_replaced(release) {
-        return tell_of_a_pause(session, service);
-    }
-    let word = release_word(release.spec.number);
+/// The Deployment holds another template than that of release `word`. A pause over it is nothing to end in a hurry.
+fn tell_of_another_template(session: &mut Session<'_>, service: &Service, word: &str) {
     let (namespace, target) = (&service.namespace, service.target());
     session.tell(&format!("Deployment {namespace}/{target} holds another template than that of {word}"));
     if service.is_paused_by_others() {
@@ -249,24 +247,25 @@ pub(super) async fn abort_release(
         return Err(Failure::refused(format!("{} {word} is being rolled back already", service.name))
             .hint(format!("`{}`", service.command_on("explain", &word))));
     }
-    let because = reason(because).unwrap_or("no reason given");
     let before = release.spec.decision.as_ref();
     if let Some(decision) = before.filter(|decision| decision.verdict == Verdict::RollBack.word()) {
         // The same again is no second effect, and the first reason stands.
         session.tell(&format!("{} decided so before: {}", decision.actor, decision.because));
     }
-    decide(session, service, release, Verdict::RollBack, because).await?;
+    roll_back(session, service, release, because).await?;
     session.say(&format!("{} {word} aborted", service.name))?;
     let back = service.current().map(|back| release_word(back.spec.number));
-    if let Some(back) = back.as_ref().filter(|_| !service.is_replaced(release)) {
-        session.tell(&format!("{back} comes back"));
-    }
-    tell_of_what_keeps_it_back(session, service, release);
-    if let Some(back) = back.filter(|_| service.is_replaced(release)) {
-        session.hint(&format!(
-            "`{} --to {back}` puts the template of {back} in its place",
-            service.command("rollback")
-        ));
+    if service.is_replaced(release) {
+        tell_of_another_template(session, service, &word);
+        if let Some(back) = back {
+            let rollback = service.command("rollback");
+            session.hint(&format!("`{rollback} --to {back}` puts the template of {back} in its place"));
+        }
+    } else {
+        if let Some(back) = back {
+            session.tell(&format!("{back} comes back"));
+        }
+        tell_of_a_pause(session, service);
     }
     session.tell(NOT_ROLLED_BACK);
     attended::warn(session, service.app.as_ref()).await;
@@ -282,8 +281,17 @@ pub(super) async fn reject_replaced(
     let is_open =
         |release: &&AppRelease| service.is_replaced(release) && Verdict::RollBack.applies_to(release);
     let Some(release) = service.in_flight().filter(is_open) else { return Ok(None) };
+    roll_back(session, service, release, because).await.map(Some)
+}
+
+async fn roll_back(
+    session: &Session<'_>,
+    service: &Service,
+    release: &AppRelease,
+    because: Option<&str>,
+) -> Result<AppRelease, Failure> {
     let because = reason(because).unwrap_or("no reason given");
-    decide(session, service, release, Verdict::RollBack, because).await.map(Some)
+    decide(session, service, release, Verdict::RollBack, because).await
 }
 
 /// Writes a decision on the very release that the person saw.

@@ -291,8 +291,8 @@ impl Service {
     #[must_use]
     pub fn is_replaced(&self, release: &AppRelease) -> bool {
         let shown = template_hash(self.template());
-        let is_back = self.current().is_some_and(|current| self.shows(current));
-        !self.shows(release) && !is_back && self.rejected(shown.as_str()).is_none()
+        let holds = |release: &AppRelease| release.spec.template_hash.as_deref() == Some(shown.as_str());
+        !holds(release) && !self.current().is_some_and(holds) && self.rejected(shown.as_str()).is_none()
     }
 
     /// The name of the service container: what a person says, or the service's spec, or a policy's default, or the first.

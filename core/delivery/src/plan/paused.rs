@@ -9,6 +9,7 @@ use trimtab_workload::Target;
 use super::builder::{PlanBuilder, back, moved_to};
 use super::restore::{ask_for_a_person, evidence};
 use super::rolling_back::{Recovery, recovered};
+use crate::asked::why_not;
 use crate::names::release_word;
 use crate::snapshot::{Keep, Release, ReleasePhase, ReleaseStatus, Snapshot};
 use crate::strategy::Next;
@@ -28,20 +29,15 @@ pub(super) fn fails_meanwhile(builder: &mut PlanBuilder<'_>, target: &Target, ma
         Some(_) if judging && asked => return,
         Some(decision) if judging => {
             let summary = format!("{}: {}", decision.wish(), decision.because);
-            return ask_under_pause(
-                builder,
-                target,
-                release,
-                moved_to(release, ReleasePhase::Judging, summary),
-                manager,
-            );
+            let status = moved_to(release, ReleasePhase::Judging, summary);
+            return ask_under_pause(builder, target, release, status, manager);
         }
         _ => {}
     }
     if !judging {
         let status = release.status.clone();
         // Nobody scales its sets down under the pause.
-        let is_over = |recovery: &Recovery| recovery.is_over && !recovery.wants_more;
+        let is_over = |recovery: &Recovery| recovery.is_over && recovery.is_for_good();
         return match Recovery::of(builder.snapshot, target, release).filter(is_over) {
             Some(recovery) => recovered(builder, target, release, &recovery, status.summary),
             None => ask_under_pause(builder, target, release, status, manager),
@@ -72,12 +68,10 @@ fn ask_under_pause(
     manager: &str,
 ) {
     let word = release_word(release.number);
-    let why = if status.verdict == Some(Verdict::Fail) { "fails" } else { "is to be rolled back" };
-    let then = match Recovery::of(builder.snapshot, target, release) {
-        Some(recovery) if recovery.left == 0 && !recovery.wants_more => {
-            format!("{} does not come back", recovery.back())
-        }
-        _ => "its pods run on".to_owned(),
+    let why = why_not(status.verdict);
+    let then = match Recovery::of(builder.snapshot, target, release).filter(Recovery::is_for_good) {
+        Some(recovery) => format!("{} does not come back", recovery.back()),
+        None => "its pods run on".to_owned(),
     };
     let note = format!(
         "{word} {why}, and {manager} paused the Deployment with another template, so {then}: {}",

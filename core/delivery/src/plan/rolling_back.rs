@@ -2,7 +2,7 @@
 
 use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
-use trimtab_workload::{Arm, Pod, ReplicaSet, Target};
+use trimtab_workload::{Arm, Pod, Target};
 
 use super::builder::{PlanBuilder, moved_to, no_longer_paused, owe};
 use super::hold::hold_changes;
@@ -74,9 +74,9 @@ pub(super) struct Recovery {
     /// Its pods that are available.
     available: i32,
     /// Pods of the release that are left.
-    pub(super) left: usize,
+    left: usize,
     /// Whether its sets want more: they make another pod for each that is lost.
-    pub(super) wants_more: bool,
+    wants_more: bool,
     /// Whether nothing is left of the release, and all of the other is back.
     pub(super) is_over: bool,
 }
@@ -85,18 +85,21 @@ impl Recovery {
     /// `None` where nothing is recorded that could come back.
     pub(super) fn of(snapshot: &Snapshot<'_>, target: &Target, release: &Release) -> Option<Self> {
         let current = snapshot.history().current()?;
+        let (own, back) = (snapshot.stage(target, release), snapshot.stage(target, current));
         let is_left = |pod: &&Pod| !pod.deleting && !pod.ended && snapshot.arm(pod, release) == Arm::Canary;
         let left = snapshot.pods.iter().filter(is_left).count();
-        let is_back =
-            |set: &&ReplicaSet| Some(set.template_hash.as_str()) == current.template_hash.as_deref();
-        let available = snapshot.replica_sets.iter().filter(is_back).map(|set| set.available).sum();
-        let seen = target.observed_generation >= target.generation;
-        let is_own = |set: &&ReplicaSet| release.template_hash.as_deref() == Some(set.template_hash.as_str());
-        let wants_more = snapshot.replica_sets.iter().filter(is_own).any(|set| set.replicas > 0);
-        let is_over = seen && left == 0 && available >= target.replicas;
+        let available = back.available();
+        let wants_more = own.replica_sets.iter().any(|set| own.runs(set) && set.replicas > 0);
+        let is_over = own.is_observed() && left == 0 && available >= target.replicas;
         Some(Self { current: current.number, available, left, wants_more, is_over })
     }
 
+    /// Whether the release has no pod, and gets none.
+    pub(super) fn is_for_good(&self) -> bool {
+        self.left == 0 && !self.wants_more
+    }
+
+    /// What comes back.
     pub(super) fn back(&self) -> String {
         release_word(self.current)
     }

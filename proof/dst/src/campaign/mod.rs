@@ -106,12 +106,7 @@ pub struct Outcome {
 #[must_use]
 pub fn run(case: &Case, planted: Option<Planted>) -> Outcome {
     let _watchdog = Watchdog::of(case);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime of one thread needs nothing but memory");
-    runtime.block_on(play(case, planted))
+    crate::in_virtual_time(play(case, planted))
 }
 
 /// Where somebody is busy without end, no time passes in the world, and nothing in it can end the story. This ends the process,
