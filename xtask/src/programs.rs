@@ -1,4 +1,4 @@
-//! The test programs of the workspace: built once, then run one by one.
+//! The test programs of the workspace: built once, for every tier that runs some of them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
