@@ -1,7 +1,11 @@
 //! What people who run Trimtab rely on besides its verdicts: that mistakes are told, that messages come once, that a
-//! second manager takes over, that rules say what they miss, that no right is missing and none is used beyond the list,
-//! and that it goes without a trace.
+//! second manager takes over, that rules say what they miss, that what a tenant forges neither counts nor holds anything up,
+//! that no right is missing and none is used beyond the list, and that it goes without a trace.
 
+#[path = "operations/forged_pods.rs"]
+mod forged_pods;
+#[path = "operations/forged_records.rs"]
+mod forged_records;
 #[path = "operations/helm.rs"]
 mod helm;
 #[path = "operations/manifests.rs"]
@@ -46,6 +50,12 @@ fn main() -> ExitCode {
         }),
         stage.case("a_record_that_a_tenant_wrote_is_never_restored", |lab, stage| {
             Box::pin(tenants::a_record_that_a_tenant_wrote_is_never_restored(lab, stage))
+        }),
+        stage.case("records_that_a_tenant_wrote_are_refused_or_passed_over", |lab, stage| {
+            Box::pin(forged_records::records_that_a_tenant_wrote_are_refused_or_passed_over(lab, stage))
+        }),
+        stage.case("pods_that_a_tenant_made_count_nothing_and_hold_nothing_up", |lab, stage| {
+            Box::pin(forged_pods::pods_that_a_tenant_made_count_nothing_and_hold_nothing_up(lab, stage))
         }),
         stage.case("the_manager_asks_for_nothing_it_may_not_have", |lab, stage| {
             Box::pin(rights::the_manager_asks_for_nothing_it_may_not_have(lab, stage))
