@@ -23,17 +23,3 @@ pub struct Condition {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }
-
-/// Carries over the transition times of conditions whose status did not change; the only place where they are set.
-#[must_use]
-pub fn merge_conditions(old: &[Condition], new: Vec<Condition>, now: Timestamp) -> Vec<Condition> {
-    new.into_iter()
-        .map(|condition| {
-            let since = old
-                .iter()
-                .find(|o| o.kind == condition.kind && o.status == condition.status)
-                .and_then(|o| o.last_transition_time);
-            Condition { last_transition_time: Some(since.unwrap_or(now)), ..condition }
-        })
-        .collect()
-}

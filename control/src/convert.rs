@@ -3,12 +3,12 @@
 use trimtab_api::AppRelease;
 use trimtab_api::condition::Condition;
 use trimtab_api::managed_app::ManagedAppStatus;
-use trimtab_delivery::plan::{self, AppPhase, AppStatus, Rejected};
+use trimtab_delivery::plan::{AppPhase, AppStatus, Rejected};
 use trimtab_delivery::seal::Trust;
-use trimtab_delivery::snapshot::{Release, Transition};
+use trimtab_delivery::snapshot::Release;
 use trimtab_kube::kinds::app_release;
-use trimtab_plan::Kind;
 use trimtab_plan::concern::DELIVERY;
+use trimtab_plan::{Kind, Transition};
 
 /// A release as a command sees it, which has no key.
 #[must_use]
@@ -41,25 +41,34 @@ pub fn app_status(wire: &ManagedAppStatus) -> AppStatus {
             .conditions
             .iter()
             .filter(|condition| is_delivery(&condition.kind))
-            .map(|condition| plan::Condition {
-                kind: condition.kind.clone(),
-                holds: condition.status == "True",
-                reason: condition.reason.clone(),
-                message: condition.message.clone(),
-            })
+            .filter_map(condition)
             .collect(),
     }
 }
 
-/// Since when each condition of a service says what it says.
+/// A condition as its concern sets it; `None` where the status is one that no concern of ours writes.
 #[must_use]
-pub fn transitions(wire: &ManagedAppStatus) -> Vec<Transition> {
-    let transition = |condition: &Condition| Transition {
-        kind: condition.kind.clone(),
-        holds: condition.status == "True",
-        at: condition.last_transition_time,
+pub fn condition(wire: &Condition) -> Option<trimtab_plan::Condition> {
+    let (kind, reason, message) = (wire.kind.clone(), wire.reason.clone(), wire.message.clone());
+    Some(trimtab_plan::Condition { kind, holds: holds(wire)?, reason, message })
+}
+
+/// Since when each condition says what it says.
+#[must_use]
+pub fn transitions(conditions: &[Condition]) -> Vec<Transition> {
+    let transition = |condition: &Condition| {
+        let (kind, at) = (condition.kind.clone(), condition.last_transition_time);
+        Some(Transition { kind, holds: holds(condition)?, at })
     };
-    wire.conditions.iter().map(transition).collect()
+    conditions.iter().filter_map(transition).collect()
+}
+
+fn holds(condition: &Condition) -> Option<bool> {
+    match condition.status.as_str() {
+        "True" => Some(true),
+        "False" => Some(false),
+        _ => None,
+    }
 }
 
 fn is_delivery(condition: &str) -> bool {

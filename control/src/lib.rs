@@ -21,7 +21,7 @@ pub mod host;
 pub mod manager;
 pub mod measure;
 pub mod measurements;
-mod notice;
+mod notification;
 pub mod observed;
 pub mod outbox;
 mod pace;

@@ -153,7 +153,7 @@ fn app_and_settings(
         status: convert::app_status(&wire.status),
         uid: wire.metadata.uid.clone(),
         version: row.resource_version(),
-        transitions: convert::transitions(&wire.status),
+        transitions: convert::transitions(&wire.status.conditions),
     };
     (app, settings)
 }

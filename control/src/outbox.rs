@@ -19,13 +19,13 @@ use trimtab_delivery::snapshot::{MessageState, OutboxEntry, Release, Snapshot};
 use trimtab_kube::api::{Leadership, Term};
 use trimtab_kube::queue::Queue;
 use trimtab_kube::{Api, Clock, Key};
-use trimtab_notify::{DestinationKind, Letter, Outcome, OutcomeState, Sender, SenderPolicy};
+use trimtab_notify::{DestinationKind, Message, Outcome, OutcomeState, Sender, SenderPolicy};
 use trimtab_plan::Write;
 use trimtab_providers::http::HttpTransport;
 
 use crate::address::{Unreachable, destination, kind_of, lane};
 use crate::handed::{AllHanded, Became, Entry, MessageId, Whose};
-use crate::notice::notice;
+use crate::notification::notification;
 use crate::observed::Observed;
 
 /// Attempts to read a Secret while the API server does not answer; the first included.
@@ -224,8 +224,8 @@ impl Outbox {
         let id = (key.to_owned(), lane(reach, &namespace));
         let earlier =
             || release.status.outbox[..place].iter().filter(|other| other.destination == destination);
-        let mail = Mail {
-            notice: notice(observed, release, entry, key),
+        let message = Unaddressed {
+            notification: notification(observed, release, entry, key),
             reach: reach.clone(),
             namespace,
             about: release_key(observed, release),
@@ -241,7 +241,7 @@ impl Outbox {
             destination: destination.to_owned(),
         };
         self.shared.handed.begin(id.clone(), of, turn.term);
-        self.spawn(self.shared.clone().address(turn, id, mail));
+        self.spawn(self.shared.clone().address(turn, id, message));
     }
 
     /// What the records of a service do not say yet, as writes.
@@ -293,8 +293,8 @@ impl Outbox {
 }
 
 /// A message that is not addressed yet.
-struct Mail {
-    notice: trimtab_notify::Notice,
+struct Unaddressed {
+    notification: trimtab_notify::Notification,
     reach: Reach,
     namespace: String,
     about: String,
@@ -305,22 +305,22 @@ struct Mail {
 
 impl Shared {
     /// Reads what the message needs to know where it goes, and gives it to the sender.
-    async fn address(self: Arc<Self>, turn: Turn, id: MessageId, mail: Mail) {
+    async fn address(self: Arc<Self>, turn: Turn, id: MessageId, message: Unaddressed) {
         let found = tokio::select! {
             biased;
             () = turn.sender.closed() => Ok(None),
-            found = self.find(&mail) => found.map(Some),
+            found = self.find(&message) => found.map(Some),
         };
         let became = match found {
             Ok(Some(destination)) => {
-                let Mail { notice, about, card, follows, again, .. } = mail;
-                let letter = Letter { notice, destination, about, card, follows, again };
-                match turn.sender.submit(letter) {
+                let Unaddressed { notification, about, card, follows, again, .. } = message;
+                let message = Message { notification, destination, about, card, follows, again };
+                match turn.sender.submit(message) {
                     Ok(()) => return,
                     Err(error) => OutcomeState::GaveUp { why: error.to_string() },
                 }
             }
-            Ok(None) if mail.again => OutcomeState::ToLookUp,
+            Ok(None) if message.again => OutcomeState::ToLookUp,
             Ok(None) => OutcomeState::Deferred,
             Err(why) => OutcomeState::GaveUp { why },
         };
@@ -329,11 +329,11 @@ impl Shared {
         self.settle(&id, turn.term, Became::of(&outcome));
     }
 
-    async fn find(&self, mail: &Mail) -> Result<trimtab_notify::Destination, String> {
+    async fn find(&self, message: &Unaddressed) -> Result<trimtab_notify::Destination, String> {
         let mut wait = SECRET_AGAIN;
         let mut attempt = 1;
         loop {
-            match destination(&self.api, &mail.reach, &mail.namespace).await {
+            match destination(&self.api, &message.reach, &message.namespace).await {
                 Ok(destination) => return Ok(destination),
                 Err(Unreachable::Never(why)) => return Err(why),
                 Err(Unreachable::Now(error)) if attempt == SECRET_ATTEMPTS_MAX => {

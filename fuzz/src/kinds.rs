@@ -55,7 +55,7 @@ fn check_row(app: &ManagedApp, data: &[u8]) {
     assert_eq!((&kept.spec, &kept.status), (&app.spec, &app.status));
     assert_eq!(kept.metadata.labels, app.metadata.labels);
     let status = convert::app_status(&app.status);
-    let of = App { transitions: convert::transitions(&app.status), ..App::default() };
+    let of = App { transitions: convert::transitions(&app.status.conditions), ..App::default() };
     let applied = lower::service_status(&of, &status, jiff::Timestamp::UNIX_EPOCH);
     let wire = serde_json::from_value(applied).expect("what is applied can be read");
     assert_eq!(convert::app_status(&wire), status, "a status is carried there and back");

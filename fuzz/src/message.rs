@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use trimtab_notify::{
-    Counts, Destination, DestinationKind, Event, Evidence, Finding, Notice, Ratio, SecretText,
+    Counts, Destination, DestinationKind, Event, Evidence, Finding, Notification, Ratio, SecretText,
 };
 
 /// Slack's limits, in characters.
@@ -16,7 +16,7 @@ pub fn message(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut words = text.split('\0');
     let mut word = || words.next().unwrap_or_default().to_owned();
-    let notice = notice(&mut word, data.len() as u64);
+    let notification = notification(&mut word, data.len() as u64);
     let address = word();
     for kind in [DestinationKind::Slack, DestinationKind::Webhook] {
         for url in [address.as_str(), "https://hooks.example/services/secret"] {
@@ -29,7 +29,7 @@ pub fn message(data: &[u8]) {
                 signing_key: None,
                 channel: None,
             };
-            if let Ok(request) = destination.request(&notice, Timestamp::UNIX_EPOCH) {
+            if let Ok(request) = destination.request(&notification, Timestamp::UNIX_EPOCH) {
                 let body: Value = serde_json::from_slice(request.body()).expect("a message is JSON");
                 if kind == DestinationKind::Slack {
                     check_slack(&body);
@@ -39,14 +39,14 @@ pub fn message(data: &[u8]) {
     }
 }
 
-fn notice(word: &mut impl FnMut() -> String, number: u64) -> Notice {
+fn notification(word: &mut impl FnMut() -> String, number: u64) -> Notification {
     let finding = |rule: String| Finding {
         rule,
         canary: Counts { bad: number, total: Some(u64::MAX - number) },
         baseline: None,
         ratio: Some(Ratio::new(f64::NAN, number as f64, f64::INFINITY)),
     };
-    Notice {
+    Notification {
         key: word(),
         sequence: number,
         at: Timestamp::UNIX_EPOCH,

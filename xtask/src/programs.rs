@@ -1,4 +1,4 @@
-//! The test programs of the workspace: built once, for every tier that runs some of them.
+//! The workspace's test programs, and the programs that they start: built once, for every tier that runs some of them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,8 +27,15 @@ impl TestProgram {
     }
 }
 
-/// Test programs, each with the folder of its crate and the file to run.
-pub(crate) type Programs = BTreeMap<TestProgram, Place>;
+/// What one build makes.
+#[derive(Debug, Default)]
+pub(crate) struct Programs {
+    /// Test programs, each with the folder of its crate and the file to run.
+    pub(crate) tests: BTreeMap<TestProgram, Place>,
+    /// The workspace's own programs by name. `cargo build` would choose other features of what they share with the tests,
+    /// and compile nearly everything a second time.
+    pub(crate) binaries: BTreeMap<String, PathBuf>,
+}
 
 /// Where a test program is.
 #[derive(Clone, Debug)]
@@ -37,7 +44,7 @@ pub(crate) struct Place {
     executable: PathBuf,
 }
 
-/// Builds them all.
+/// Builds the tests and the programs that they start.
 ///
 /// # Errors
 /// When one does not build; the compiler has then told why.
@@ -46,20 +53,22 @@ pub(crate) fn build(workspace: &Workspace) -> Result<Programs> {
     eprintln!("$ cargo {line}");
     let output = cargo(line).stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     ensure!(output.status.success(), "the tests do not build");
-    let mut programs = Programs::new();
+    let mut programs = Programs::default();
     for line in output.stdout.split(|byte| *byte == b'\n') {
         // Other messages have other shapes.
         let Ok(artifact) = serde_json::from_slice::<Artifact>(line) else { continue };
         let member = workspace.members.iter().find(|member| member.is(&artifact.package_id));
-        let (Some(member), Some(executable), true) = (member, artifact.executable, artifact.profile.test)
-        else {
-            continue;
-        };
+        let (Some(member), Some(executable)) = (member, artifact.executable) else { continue };
         let kind = artifact.target.kind.into_iter().next().unwrap_or_default();
-        let program = TestProgram { package: member.name.clone(), target: artifact.target.name, kind };
-        programs.insert(program, Place { folder: workspace::root().join(&member.folder), executable });
+        if artifact.profile.test {
+            let program = TestProgram { package: member.name.clone(), target: artifact.target.name, kind };
+            let place = Place { folder: workspace::root().join(&member.folder), executable };
+            programs.tests.insert(program, place);
+        } else if kind == "bin" {
+            programs.binaries.insert(artifact.target.name, executable);
+        }
     }
-    ensure!(!programs.is_empty(), "cargo built no tests");
+    ensure!(!programs.tests.is_empty(), "cargo built no tests");
     Ok(programs)
 }
 

@@ -76,13 +76,11 @@ pub(crate) fn run(mut command: Command) -> Result<Tally> {
     Ok(tally.of_command(succeeded))
 }
 
-/// Runs the commands, as many at one time as there are processors: most test programs keep one busy. What each prints is shown
-/// when it ends.
+/// Runs the commands, `width` of them at one time. What each prints is shown when it ends.
 ///
 /// # Errors
 /// When one cannot be started; a command that fails is a tally with failures.
-pub(crate) fn run_side_by_side(commands: Vec<Command>) -> Result<Tally> {
-    let workers = thread::available_parallelism().map_or(1, usize::from);
+pub(crate) fn run_side_by_side(width: usize, commands: Vec<Command>) -> Result<Tally> {
     let waiting = Mutex::new(commands.into_iter());
     let next = || waiting.lock().ok().and_then(|mut waiting| waiting.next());
     let work = || -> Result<Tally> {
@@ -97,7 +95,7 @@ pub(crate) fn run_side_by_side(commands: Vec<Command>) -> Result<Tally> {
     };
     let mut tally = Tally::default();
     let results: Vec<Result<Tally>> = thread::scope(|scope| {
-        let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let running: Vec<_> = (0..width).map(|_| scope.spawn(work)).collect();
         let joined = running.into_iter().map(|worker| worker.join());
         joined.map(|result| result.unwrap_or_else(|_| Err(anyhow!("a worker panicked")))).collect()
     });
@@ -169,10 +167,10 @@ mod tests {
     #[test]
     fn commands_side_by_side_are_all_counted() {
         let commands = |programs: &[&str]| programs.iter().map(Command::new).collect();
-        let tally = run_side_by_side(commands(&["true", "false", "true", "true", "false"]));
+        let tally = run_side_by_side(2, commands(&["true", "false", "true", "true", "false"]));
         assert_eq!(tally.expect("both exist everywhere"), Tally { passed: 3, failed: 2, ignored: 0 });
-        assert!(run_side_by_side(commands(&["true", "no-such-program"])).is_err());
-        let nothing = run_side_by_side(Vec::new()).expect("there is nothing to start");
+        assert!(run_side_by_side(2, commands(&["true", "no-such-program"])).is_err());
+        let nothing = run_side_by_side(2, Vec::new()).expect("there is nothing to start");
         assert_eq!(nothing, Tally::default());
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,11 +16,21 @@ use crate::warm_up;
 
 /// The version that `deny` installs where there is none.
 const CARGO_DENY_VERSION: &str = "0.20.2";
-/// The crate whose integration tests need a real control plane.
+/// The product.
+const TRIMTAB: &str = "trimtab";
+/// The crate whose integration tests need a real control plane, and its program.
 const LAB: &str = "trimtab-lab";
 /// The simulated API server, and its test with a real kubectl.
 const SIM: &str = "trimtab-sim";
 const KUBECTL_TEST: &str = "kubectl";
+/// Scenarios in the simulated cluster, and the test of them that takes as long as all others together.
+const DST: &str = "trimtab-dst";
+const LONGEST_TEST: &str = "crash";
+/// The lab's test that takes longest.
+const LONGEST_LAB_TEST: &str = "operations";
+/// Each of the lab's programs has a cluster and a network of its own, and waits most of the time: for scrapes, for pods, for
+/// the end of a watch. What they promise about seconds still has to hold, so few of them run at one time.
+const LABS_AT_ONCE: usize = 2;
 /// A kubectl to use instead of the lab's own.
 const KUBECTL_VARIABLE: &str = "TRIMTAB_KUBECTL";
 
@@ -199,13 +209,36 @@ impl Session {
         self.programs.as_ref().context("was built above")
     }
 
+    /// The test programs that are `wanted`: `first` before the others, so that it does not run on alone when they have ended.
+    fn commands(
+        &mut self,
+        wanted: impl Fn(&TestProgram) -> bool,
+        first: &TestProgram,
+    ) -> Result<Vec<Command>> {
+        let mut found: Vec<_> =
+            self.programs()?.tests.iter().filter(|(program, _)| wanted(program)).collect();
+        ensure!(
+            found.iter().any(|(program, _)| *program == first),
+            "{} has no test {}",
+            first.package,
+            first.target
+        );
+        found.sort_by_key(|(program, _)| *program != first);
+        Ok(found.into_iter().map(command_of).collect())
+    }
+
     fn program(&mut self, wanted: &TestProgram) -> Result<Command> {
-        let found = self.programs()?.get_key_value(wanted);
+        let found = self.programs()?.tests.get_key_value(wanted);
         found.map(command_of).with_context(|| format!("{} has no test {}", wanted.package, wanted.target))
     }
 
-    fn binary(&self, name: &str) -> PathBuf {
-        self.workspace.target_directory.join("debug").join(name)
+    /// A program of the workspace.
+    fn binary(&mut self, name: &str) -> Result<PathBuf> {
+        self.programs()?
+            .binaries
+            .get(name)
+            .cloned()
+            .with_context(|| format!("building the tests made no program {name}"))
     }
 }
 
@@ -242,9 +275,10 @@ fn deny(session: &mut Session) -> Result<Outcome> {
     let home = session.workspace.target_directory.join("tools");
     let installed = home.join("bin/cargo-deny");
     if !installed.exists() {
-        // Unoptimised: it runs for a second, and optimising it takes minutes.
+        // Unoptimised and without debug information: it runs for a second, and both would cost minutes.
         let mut install = cargo("install --locked --debug --quiet --version");
         install.args([CARGO_DENY_VERSION, "cargo-deny", "--root"]).arg(&home);
+        install.env("CARGO_PROFILE_DEV_DEBUG", "false");
         let tally = step(install)?;
         if tally.failed > 0 {
             return Ok(Outcome::Skipped("cargo-deny cannot be installed".to_owned()));
@@ -258,9 +292,10 @@ fn tests(session: &mut Session) -> Result<Outcome> {
     let own_tier = |program: &TestProgram| {
         [LAB, "xtask"].contains(&program.package.as_str()) || *program == TestProgram::of(SIM, KUBECTL_TEST)
     };
-    let commands: Vec<Command> =
-        session.programs()?.iter().filter(|(program, _)| !own_tier(program)).map(command_of).collect();
-    let mut tally = run_side_by_side(commands)?;
+    let commands = session.commands(|program| !own_tier(program), &TestProgram::of(DST, LONGEST_TEST))?;
+    // Most test programs keep one processor busy.
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let mut tally = run_side_by_side(processors, commands)?;
     tally += step(cargo("test --workspace --locked --doc"))?;
     Ok(Outcome::Ran(tally))
 }
@@ -269,23 +304,21 @@ fn docs(session: &mut Session) -> Result<Outcome> {
     let mut rustdoc = cargo("doc --workspace --no-deps --locked");
     // The words of `--help` are doc comments too, and an address in them must stay bare.
     rustdoc.env("RUSTDOCFLAGS", "-Dwarnings -Arustdoc::bare_urls");
-    let outcome = all([rustdoc, cargo("build --workspace --locked --bin trimtab")])?;
-    pages::bring_up_to_date(pages::Mode::Check, Some(&session.binary("trimtab")))?;
+    let outcome = all([rustdoc])?;
+    pages::bring_up_to_date(pages::Mode::Check, Some(&session.binary(TRIMTAB)?))?;
     Ok(outcome)
 }
 
 fn demo(session: &mut Session) -> Result<Outcome> {
-    let mut demo = Command::new(session.binary("trimtab"));
+    let mut demo = Command::new(session.binary(TRIMTAB)?);
     demo.args(["demo", "--once"]);
-    all([cargo("build --workspace --locked --bin trimtab"), demo])
+    all([demo])
 }
 
 /// Builds or fetches the lab's tools and tells where they are; `None` when that fails.
 fn tools(session: &mut Session) -> Result<Option<Vec<PathBuf>>> {
     session.finish_warm_up();
-    let built = step(cargo("build --workspace --locked --bin trimtab-lab"))?;
-    ensure!(built.failed == 0, "the lab does not build");
-    let program = session.binary(LAB);
+    let program = session.binary(LAB)?;
     let mut command = Command::new(&program);
     command.arg("tools").stderr(std::process::Stdio::inherit());
     let output = command.output().with_context(|| format!("cannot start {}", program.display()))?;
@@ -311,10 +344,10 @@ fn lab(session: &mut Session) -> Result<Outcome> {
     if tools(session)?.is_none() {
         return Ok(Outcome::Skipped("its tools cannot be built here: they need Go and pip".to_owned()));
     }
-    let programs = session.programs()?.iter().filter(|(program, _)| program.package == LAB);
-    let mut commands: Vec<Command> = programs.map(command_of).collect();
+    let mut commands =
+        session.commands(|program| program.package == LAB, &TestProgram::of(LAB, LONGEST_LAB_TEST))?;
     for command in &mut commands {
         command.env("TRIMTAB_REQUIRE_LAB", "1");
     }
-    all(commands)
+    Ok(Outcome::Ran(run_side_by_side(LABS_AT_ONCE, commands)?))
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use trimtab_delivery::command;
 use trimtab_delivery::lower::{freed, label, put_back, returned};
 use trimtab_delivery::names::{CLAIM_ANNOTATION, INSTANCE_ANNOTATION};
@@ -23,6 +22,7 @@ use trimtab_kube::{Api, ApiError, Key};
 use trimtab_plan::concern::{Concern, UNCLAIM};
 use trimtab_plan::report::{self, Report};
 use trimtab_plan::{Breach, Copied, Kind, Object, Plan, Reason, Sealing, Write, check};
+use trimtab_workload::images;
 
 use crate::context::Reads;
 use crate::controller::{Controller, Gathered};
@@ -214,12 +214,6 @@ fn leaving(stores: &Stores, row: &DeploymentRow, sets: &[Arc<ReplicaSetRow>]) ->
         owns_template: target.owns_template,
         held_images: target.held_images,
     }
-}
-
-fn images(template: &Value) -> Vec<String> {
-    let containers = template.pointer("/spec/containers").and_then(Value::as_array);
-    let image = |container: &Value| Some(container.get("image")?.as_str()?.to_owned());
-    containers.into_iter().flatten().filter_map(image).collect()
 }
 
 /// Whether admission holds the template in the spec of a Deployment.

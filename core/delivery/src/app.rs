@@ -1,7 +1,7 @@
 //! The service: what its `ManagedApp` says, and the status that it is given.
 
 use jiff::Timestamp;
-use trimtab_plan::Reason;
+use trimtab_plan::{Condition, Transition};
 
 use crate::command;
 use crate::names::release_word;
@@ -29,17 +29,6 @@ pub struct App {
     pub version: u64,
     /// Since when each condition says what it says.
     pub transitions: Vec<Transition>,
-}
-
-/// When a condition last changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Transition {
-    /// Its type.
-    pub kind: String,
-    /// Whether it holds since then.
-    pub holds: bool,
-    /// When.
-    pub at: Option<Timestamp>,
 }
 
 /// The status of a service.
@@ -128,23 +117,4 @@ pub struct Rejected {
     pub template_hash: String,
     /// When it was rejected.
     pub at: Option<Timestamp>,
-}
-
-/// A condition without its transition time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Condition {
-    /// What it speaks of.
-    pub kind: String,
-    /// Whether it holds.
-    pub holds: bool,
-    /// One word for machines.
-    pub reason: String,
-    /// One line for people.
-    pub message: String,
-}
-
-impl Condition {
-    pub(crate) fn new(kind: &str, holds: bool, reason: Reason, message: impl Into<String>) -> Self {
-        Self { kind: kind.to_owned(), holds, reason: reason.code().to_owned(), message: message.into() }
-    }
 }

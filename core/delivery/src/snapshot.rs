@@ -12,7 +12,7 @@ use crate::deadline::after;
 use crate::history::History;
 use crate::strategy::Stage;
 
-pub use crate::app::{App, AppPhase, AppStatus, Condition, Rejected, Transition};
+pub use crate::app::{App, AppPhase, AppStatus, Rejected};
 pub use crate::release::{
     Decision, Keep, MessageState, OutboxEntry, Release, ReleaseEvent, ReleasePhase, ReleaseStatus,
 };

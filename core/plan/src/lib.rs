@@ -11,6 +11,7 @@
 
 pub mod check;
 pub mod concern;
+pub mod condition;
 pub mod event;
 pub mod object;
 pub mod reason;
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 
 pub use check::{Breach, Permitted, check};
 pub use concern::{Concern, Right};
+pub use condition::{Condition, Transition};
 pub use event::{Event, Severity};
 pub use object::{Kind, Object, Part};
 pub use reason::Reason;

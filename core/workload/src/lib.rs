@@ -15,4 +15,4 @@ pub use claim::{Actor, Claim};
 pub use hold::AdmissionHold;
 pub use objects::{Pod, ReplicaSet, Target};
 pub use report::{ContainerReport, End};
-pub use template::service_image;
+pub use template::{containers, images, service_container, service_image};

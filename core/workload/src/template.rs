@@ -2,10 +2,29 @@
 
 use serde_json::Value;
 
-/// Image of the service container of a pod template: the named one, or the first.
+/// The containers of a pod template, in its order.
+pub fn containers(template: &Value) -> impl Iterator<Item = &Value> {
+    template.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The service container of a pod template: the named one, or the first.
+#[must_use]
+pub fn service_container<'a>(template: &'a Value, name: Option<&str>) -> Option<&'a Value> {
+    containers(template).find(|container| name.is_none_or(|name| container["name"] == name))
+}
+
+/// Image of the service container.
 #[must_use]
 pub fn service_image(template: &Value, container: Option<&str>) -> Option<String> {
-    let containers = template.pointer("/spec/containers")?.as_array()?;
-    let named = |c: &&Value| container.is_none_or(|name| c.get("name").and_then(Value::as_str) == Some(name));
-    containers.iter().find(named)?.get("image")?.as_str().map(str::to_owned)
+    image(service_container(template, container)?)
+}
+
+/// Images of all its containers.
+#[must_use]
+pub fn images(template: &Value) -> Vec<String> {
+    containers(template).filter_map(image).collect()
+}
+
+fn image(container: &Value) -> Option<String> {
+    container["image"].as_str().map(str::to_owned)
 }

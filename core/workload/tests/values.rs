@@ -1,7 +1,7 @@
 //! What a workload's values say of themselves.
 
 use serde_json::{Value, json};
-use trimtab_workload::{AdmissionHold, Arm, Pod, ReplicaSet, service_image};
+use trimtab_workload::{AdmissionHold, Arm, Pod, ReplicaSet, images, service_image};
 
 #[test]
 fn words_read_back() {
@@ -31,6 +31,8 @@ fn the_service_container_is_the_named_one_or_the_first() {
     ] {
         assert_eq!(service_image(template, container).as_deref(), expected, "{container:?} of {template}");
     }
+    assert_eq!(images(&two), ["proxy:7", "pay:1"], "a container without an image has none");
+    assert!(images(&Value::Null).is_empty());
 }
 
 #[test]

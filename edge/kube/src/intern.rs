@@ -1,5 +1,5 @@
-//! One copy of every value that many rows share: names, label sets, owners, container specs, pod templates, and what
-//! `ManagedApp`s say alike.
+//! One copy of every value that many rows share: names, label sets, owners, container specs, pod templates, what
+//! `ManagedApp`s say alike, and what was told of releases.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use trimtab_api::condition::Condition;
 use trimtab_api::managed_app::ManagedAppSpec;
+use trimtab_delivery::snapshot::ReleaseEvent;
 use trimtab_units::{TemplateHash, canonical, template_hash};
 
 use crate::sync::locked;
@@ -128,6 +129,17 @@ impl Ord for AppSpec {
     }
 }
 
+/// What somebody was told of a release, and what became of that.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Told {
+    /// What happened.
+    pub event: ReleaseEvent,
+    /// Who was told.
+    pub destination: Box<str>,
+    /// What became of it, as the record says.
+    pub state: Box<str>,
+}
+
 /// Shared pools, cheap to clone. Give all projections of one process the same one.
 #[derive(Clone, Default)]
 pub struct Interner {
@@ -144,6 +156,8 @@ struct Pools {
     uids: Pool<Uid>,
     specs: Pool<AppSpec>,
     conditions: Pool<Condition>,
+    told: Pool<Told>,
+    told_lists: Pool<[Arc<Told>]>,
 }
 
 impl Interner {
@@ -203,6 +217,17 @@ impl Interner {
         locked(&self.pools).conditions.share(&*condition, || condition.clone())
     }
 
+    /// The shared copy of what was told to one destination.
+    pub fn told(&self, told: Told) -> Arc<Told> {
+        let told = Arc::new(told);
+        locked(&self.pools).told.share(&*told, || told.clone())
+    }
+
+    /// The shared copy of all that was told of a release.
+    pub fn told_list(&self, list: &[Arc<Told>]) -> Arc<[Arc<Told>]> {
+        locked(&self.pools).told_lists.share(list, || Arc::from(list))
+    }
+
     /// How many different values are held, used or not.
     pub fn len(&self) -> usize {
         let pools = locked(&self.pools);
@@ -214,6 +239,8 @@ impl Interner {
             + pools.uids.held.len()
             + pools.specs.held.len()
             + pools.conditions.held.len()
+            + pools.told.held.len()
+            + pools.told_lists.held.len()
     }
 
     /// Whether nothing is held.

@@ -11,8 +11,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::answer::AttemptEnd;
-use crate::letter::{Card, Letter};
-use crate::notice::Event;
+use crate::message::{Card, Message};
+use crate::notification::Event;
 use crate::slack;
 use crate::web::{Failure, Web};
 
@@ -27,7 +27,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 /// How much earlier than the event a look begins, in seconds: Slack's clock is not ours.
 const LOOK_BACK_SECONDS: i64 = 300;
 
-/// How far a letter got. It lives as long as the letter, over all attempts.
+/// How far a message got. It lives as long as the message, over all attempts.
 #[derive(Debug)]
 pub(crate) struct Posting {
     /// The release's card, where there is one.
@@ -45,52 +45,52 @@ pub(crate) struct Posting {
 }
 
 impl Posting {
-    pub(crate) fn of(letter: &Letter) -> Self {
-        let loud = matches!(letter.notice.event, Event::RolledBack | Event::Held | Event::NeedsHuman);
+    pub(crate) fn of(message: &Message) -> Self {
+        let loud = matches!(message.notification.event, Event::RolledBack | Event::Held | Event::NeedsHuman);
         Self {
-            card: letter.card.clone(),
-            begun: letter.again,
-            look: letter.again,
-            look_reply: letter.again,
+            card: message.card.clone(),
+            begun: message.again,
+            look: message.again,
+            look_reply: message.again,
             says: false,
             // The first message of a release is posted, and needs nothing beside it to be noticed.
-            reply: loud && letter.follows,
+            reply: loud && message.follows,
         }
     }
 
     /// One attempt at everything that is left to do.
-    pub(crate) async fn attempt(&mut self, web: &Web<'_>, letter: &Letter) -> AttemptEnd {
+    pub(crate) async fn attempt(&mut self, web: &Web<'_>, message: &Message) -> AttemptEnd {
         self.begun = true;
-        match self.advance(web, letter).await {
+        match self.advance(web, message).await {
             Ok(()) => AttemptEnd::Arrived,
             Err(verdict) => verdict,
         }
     }
 
-    async fn advance(&mut self, web: &Web<'_>, letter: &Letter) -> Result<(), AttemptEnd> {
+    async fn advance(&mut self, web: &Web<'_>, message: &Message) -> Result<(), AttemptEnd> {
         if self.card.is_none() && self.look {
-            self.card = look(web, letter, None).await?;
+            self.card = look(web, message, None).await?;
             self.look = false;
         }
         if !self.says
             && let Some(card) = &self.card
         {
-            self.says = update(web, letter, card).await?;
+            self.says = update(web, message, card).await?;
             if !self.says {
                 self.card = None;
             }
         }
         if self.card.is_none() {
-            let posted = self.post(web, letter, None).await?;
+            let posted = self.post(web, message, None).await?;
             // It was posted for this event, and is noticed by itself.
             (self.card, self.says, self.reply) = (Some(posted), true, false);
         }
         if self.reply
             && let Some(card) = self.card.clone()
         {
-            if !(self.look_reply && look(web, letter, Some(&card)).await?.is_some()) {
+            if !(self.look_reply && look(web, message, Some(&card)).await?.is_some()) {
                 self.look_reply = false;
-                self.post(web, letter, Some(&card)).await?;
+                self.post(web, message, Some(&card)).await?;
             }
             self.reply = false;
         }
@@ -98,16 +98,21 @@ impl Posting {
     }
 
     /// Posts the card, or a reply to it.
-    async fn post(&mut self, web: &Web<'_>, letter: &Letter, to: Option<&Card>) -> Result<Card, AttemptEnd> {
+    async fn post(
+        &mut self,
+        web: &Web<'_>,
+        message: &Message,
+        to: Option<&Card>,
+    ) -> Result<Card, AttemptEnd> {
         let channel = web.destination.channel.as_deref().unwrap_or_default();
         let mut body = match to {
-            None => slack::payload(&letter.notice),
+            None => slack::payload(&message.notification),
             Some(card) => json!({
-                "text": slack::headline(&letter.notice), "thread_ts": card.ts, "reply_broadcast": true,
+                "text": slack::headline(&message.notification), "thread_ts": card.ts, "reply_broadcast": true,
             }),
         };
         body["channel"] = json!(to.map_or(channel, |card| &card.channel));
-        body["metadata"] = metadata(letter, to);
+        body["metadata"] = metadata(message, to);
         match web.write("chat.postMessage", &body).await {
             Ok(said) => posted(&said).ok_or_else(|| {
                 self.lost(to, format!("{} did not say where it posted", web.destination.name))
@@ -132,11 +137,11 @@ impl Posting {
 }
 
 /// Edits the card, which may be done any number of times; `false` where there is none to edit any more.
-async fn update(web: &Web<'_>, letter: &Letter, card: &Card) -> Result<bool, AttemptEnd> {
-    let mut body = slack::payload(&letter.notice);
+async fn update(web: &Web<'_>, message: &Message, card: &Card) -> Result<bool, AttemptEnd> {
+    let mut body = slack::payload(&message.notification);
     body["channel"] = json!(card.channel);
     body["ts"] = json!(card.ts);
-    body["metadata"] = metadata(letter, None);
+    body["metadata"] = metadata(message, None);
     match web.write("chat.update", &body).await {
         Ok(_) => Ok(true),
         Err(Failure::Word("message_not_found" | "cant_update_message" | "edit_window_closed", _)) => {
@@ -147,12 +152,12 @@ async fn update(web: &Web<'_>, letter: &Letter, card: &Card) -> Result<bool, Att
 }
 
 /// Looks for the card in its channel, or for the reply under a card.
-async fn look(web: &Web<'_>, letter: &Letter, under: Option<&Card>) -> Result<Option<Card>, AttemptEnd> {
-    let wanted = metadata(letter, under);
+async fn look(web: &Web<'_>, message: &Message, under: Option<&Card>) -> Result<Option<Card>, AttemptEnd> {
+    let wanted = metadata(message, under);
     let channel = web.destination.channel.as_deref().unwrap_or_default();
     let (method, channel, which) = match under {
         None => {
-            let oldest = letter.notice.at.as_second().saturating_sub(LOOK_BACK_SECONDS);
+            let oldest = message.notification.at.as_second().saturating_sub(LOOK_BACK_SECONDS);
             ("conversations.history", channel, format!("oldest={oldest}"))
         }
         Some(card) => ("conversations.replies", card.channel.as_str(), format!("ts={}", card.ts)),
@@ -188,8 +193,8 @@ async fn look(web: &Web<'_>, letter: &Letter, under: Option<&Card>) -> Result<Op
 }
 
 /// What a card is found by is the release, what a reply is found by is its event.
-fn metadata(letter: &Letter, reply_to: Option<&Card>) -> Value {
-    let key = if reply_to.is_some() { &letter.notice.key } else { &letter.about };
+fn metadata(message: &Message, reply_to: Option<&Card>) -> Value {
+    let key = if reply_to.is_some() { &message.notification.key } else { &message.about };
     json!({"event_type": METADATA, "event_payload": {"key": key}})
 }
 
@@ -204,7 +209,7 @@ fn is_passing(word: &str) -> bool {
     )
 }
 
-/// What a failed call means for the letter, where doing it again harms nobody.
+/// What a failed call means for the message, where doing it again harms nobody.
 fn refused(web: &Web<'_>, failure: Failure) -> AttemptEnd {
     let name = &web.destination.name;
     match failure {

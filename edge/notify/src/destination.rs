@@ -1,4 +1,4 @@
-//! Where a notice goes, and the request that takes it there.
+//! Where a notification goes, and the request that takes it there.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use trimtab_providers::secret::{SecretText, printable};
 
-use crate::notice::Notice;
+use crate::notification::Notification;
 use crate::{slack, webhook};
 
 /// Longest text of others that is kept or logged, in bytes.
@@ -26,7 +26,7 @@ pub enum DestinationKind {
     Webhook,
 }
 
-/// A place to send notices to.
+/// Where messages go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
     /// What messages call it, and what keeps it apart from others: one name, one queue. Not a secret.
@@ -43,7 +43,7 @@ pub struct Destination {
     pub channel: Option<String>,
 }
 
-/// Why a notice is not taken.
+/// Why a message is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotifyError {
     /// The URL cannot be used. It is not repeated.
@@ -62,41 +62,45 @@ pub enum NotifyError {
         /// The key.
         key: String,
     },
-    /// Too many notices wait. Submit again once outcomes have come.
-    #[error("destination {destination}: {waiting} notices wait, which is the limit; submit again later")]
+    /// Too many messages wait. Submit again once outcomes have come.
+    #[error("destination {destination}: {waiting} messages wait, which is the limit; submit again later")]
     QueueFull {
         /// Name of the destination.
         destination: String,
-        /// Notices that wait, there or in all.
+        /// Messages that wait, there or in all.
         waiting: usize,
     },
 }
 
 impl Destination {
-    /// The one request that tells `notice` here; a Slack app needs several. `now` goes into the signature.
+    /// The one request that tells `notification` here; a Slack app needs several. `now` goes into the signature.
     ///
     /// # Errors
     /// [`NotifyError::Url`] or [`NotifyError::Key`]; trying again cannot help.
-    pub fn request(&self, notice: &Notice, now: Timestamp) -> Result<Request<Bytes>, NotifyError> {
+    pub fn request(
+        &self,
+        notification: &Notification,
+        now: Timestamp,
+    ) -> Result<Request<Bytes>, NotifyError> {
         let mut request = Request::new(Bytes::new());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri()?;
         let body = match self.kind {
             DestinationKind::Slack | DestinationKind::SlackApp => {
-                let mut body = slack::payload(notice);
+                let mut body = slack::payload(notification);
                 if let Some(channel) = &self.channel {
                     body["channel"] = channel.as_str().into();
                 }
                 body.to_string()
             }
-            DestinationKind::Webhook => webhook::payload(notice).to_string(),
+            DestinationKind::Webhook => webhook::payload(notification).to_string(),
         };
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
         if self.kind == DestinationKind::Webhook {
-            let key = HeaderValue::from_str(&notice.key).map_err(|_| NotifyError::Key {
+            let key = HeaderValue::from_str(&notification.key).map_err(|_| NotifyError::Key {
                 destination: self.name.clone(),
-                key: printable(&notice.key, ANSWER_BYTES),
+                key: printable(&notification.key, ANSWER_BYTES),
             })?;
             headers.insert(webhook::IDEMPOTENCY_HEADER, key);
             if let Some(signing_key) = &self.signing_key {

@@ -1,5 +1,5 @@
-//! When a notice is tried again. Pure, and without chance: simulations repeat exactly, and the key's hash
-//! spreads the attempts of many notices that failed together.
+//! When a message is tried again. Pure, and without chance: simulations repeat exactly, and the key's hash
+//! spreads the attempts of many messages that failed together.
 
 use std::hash::Hasher as _;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use fnv::FnvHasher;
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// Longest wait, before spreading.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
-/// Attempts of one notice, the first included.
+/// Attempts of one message, the first included.
 pub const ATTEMPTS_AT_MOST: u32 = 32;
 /// Time after which no further attempt starts. An outage of two hours is survived.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(3 * 3600);
@@ -18,7 +18,7 @@ pub const GIVE_UP_AFTER: Duration = Duration::from_secs(3 * 3600);
 /// Buckets over which waits are spread.
 const SPREAD_BUCKETS: u64 = 1_000;
 
-/// How long to wait after `attempt` (the first is 1) of the notice with `key`: doubling, between three and
+/// How long to wait after `attempt` (the first is 1) of the message with `key`: doubling, between three and
 /// five quarters of the plain value.
 #[must_use]
 pub fn wait(key: &str, attempt: u32) -> Duration {
@@ -29,7 +29,7 @@ pub fn wait(key: &str, attempt: u32) -> Duration {
     plain * 3 / 4 + plain / 2 * share / u32::try_from(SPREAD_BUCKETS).expect("a thousand")
 }
 
-/// When to try again after `attempt` failed, `elapsed` after the notice was submitted, given what the
+/// When to try again after `attempt` failed, `elapsed` after the message was submitted, given what the
 /// destination asked for. `None`: give up.
 #[must_use]
 pub fn next(key: &str, attempt: u32, elapsed: Duration, asked: Option<Duration>) -> Option<Duration> {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn many_notices_do_not_return_together() {
+    fn many_messages_do_not_return_together() {
         let mut waits: Vec<Duration> = (0..100).map(|index| wait(&format!("key-{index}"), 8)).collect();
         waits.sort_unstable();
         waits.dedup();

@@ -1,8 +1,8 @@
-//! Sends letters, one destination apart from the other.
+//! Sends messages, one destination apart from the other.
 //!
-//! Every destination has a lane: a queue with a task that takes one letter after the other, so what happened
-//! first is told first, and a destination that is down holds up its own letters only. A lane exists while it
-//! has letters.
+//! Every destination has a lane: a queue with a task that takes one message after the other, so what happened
+//! first is told first, and a destination that is down holds up its own messages only. A lane exists while it
+//! has messages.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ use crate::answer::{self, AttemptEnd};
 use crate::card::Posting;
 use crate::destination::{Destination, DestinationKind, NotifyError};
 use crate::lanes::{Admission, Lanes};
-use crate::letter::{Card, Letter, SenderPolicy};
+use crate::message::{Card, Message, SenderPolicy};
 use crate::schedule;
 use crate::web::Web;
 
@@ -28,10 +28,10 @@ const WORDS_BYTES: usize = 4 * 1024;
 /// How long a refusal's body may take.
 const WORDS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What became of a letter.
+/// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// Key of the notice.
+    /// Key of the notification.
     pub key: String,
     /// Name of the destination.
     pub destination: String,
@@ -41,7 +41,7 @@ pub struct Outcome {
     pub card: Option<Card>,
 }
 
-/// The end of a letter. Texts are fit for a status: short, without secrets.
+/// The end of a message. Texts are fit for a status: short, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutcomeState {
     /// The destination confirmed it.
@@ -62,7 +62,7 @@ pub enum OutcomeState {
     ToLookUp,
 }
 
-/// Sends letters in the background until it is closed or dropped. When it is dropped, attempts in flight are cut off and no
+/// Sends messages in the background until it is closed or dropped. When it is dropped, attempts in flight are cut off and no
 /// outcome is told.
 pub struct Sender {
     shared: Arc<Shared>,
@@ -82,8 +82,8 @@ struct Shared {
 }
 
 impl Sender {
-    /// A sender without letters. `may_send` is asked right before every attempt; where it says no, none is made until the
-    /// sender is closed. `now` dates signatures. `tell` gets exactly one outcome for each letter that
+    /// A sender without messages. `may_send` is asked right before every attempt; where it says no, none is made until the
+    /// sender is closed. `now` dates signatures. `tell` gets exactly one outcome for each message that
     /// was taken. It is called from within the lanes and from within [`Sender::submit`], so it must return soon,
     /// not panic and not take a lock that is held while submitting.
     pub fn new(
@@ -100,33 +100,33 @@ impl Sender {
         Self { shared: Arc::new(shared), workers: Mutex::default() }
     }
 
-    /// Takes a letter. Needs a tokio runtime. A letter whose notice already waits for the same destination
-    /// changes nothing, so a caller that lost count may submit again. In a full queue a terminal notice takes
+    /// Takes a message. Needs a tokio runtime. A message whose key already waits for the same destination changes
+    /// nothing, so a caller that lost count may submit again. In a full queue a terminal message takes
     /// the place of the oldest one that is not terminal, whose outcome says so.
     ///
     /// # Errors
-    /// [`NotifyError::QueueFull`]; the letter was not taken.
-    pub fn submit(&self, letter: Letter) -> Result<(), NotifyError> {
+    /// [`NotifyError::QueueFull`]; the message was not taken.
+    pub fn submit(&self, message: Message) -> Result<(), NotifyError> {
         if self.shared.is_closing() {
-            self.shared.settle(&letter, OutcomeState::Deferred, None);
+            self.shared.settle(&message, OutcomeState::Deferred, None);
             return Ok(());
         }
-        let destination = letter.destination.name.clone();
-        let admission = self.shared.lanes().admit(letter, Instant::now(), &self.shared.policy);
+        let destination = message.destination.name.clone();
+        let admission = self.shared.lanes().admit(message, Instant::now(), &self.shared.policy);
         match admission {
             Admission::Known | Admission::Joined => {}
             Admission::OpenedLane => self.open(destination),
             Admission::Full(waiting) => return Err(NotifyError::QueueFull { destination, waiting }),
-            Admission::Displaced(letter) => {
-                let why = "the queue was full and a more important notice took its place".to_owned();
-                self.shared.settle(&letter, OutcomeState::GaveUp { why }, None);
+            Admission::Displaced(message) => {
+                let why = "the queue was full and a more important message took its place".to_owned();
+                self.shared.settle(&message, OutcomeState::GaveUp { why }, None);
             }
         }
         Ok(())
     }
 
-    /// Begins no attempt any more, waits up to `grace` for those in flight, and tells an outcome for every letter that was
-    /// taken. Letters that come later are deferred.
+    /// Begins no attempt any more, waits up to `grace` for those in flight, and tells an outcome for every message that was
+    /// taken. Messages that come later are deferred.
     pub async fn close(&self, grace: Duration) {
         let until = Instant::now() + grace;
         self.shared.closing.send_if_modified(|closing| closing.replace(closing.unwrap_or(until)).is_none());
@@ -139,7 +139,7 @@ impl Sender {
         self.shared.closing().await;
     }
 
-    /// Letters that wait or are on their way, by destination.
+    /// Messages that wait or are on their way, by destination.
     #[must_use]
     pub fn waiting(&self) -> BTreeMap<String, usize> {
         self.shared.lanes().counts()
@@ -157,8 +157,8 @@ impl Shared {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn settle(&self, letter: &Letter, state: OutcomeState, card: Option<Card>) {
-        let (key, destination) = (letter.notice.key.clone(), letter.destination.name.clone());
+    fn settle(&self, message: &Message, state: OutcomeState, card: Option<Card>) {
+        let (key, destination) = (message.notification.key.clone(), message.destination.name.clone());
         (self.tell)(Outcome { key, destination, state, card });
     }
 
@@ -177,39 +177,40 @@ impl Shared {
     async fn serve(self: Arc<Self>, destination: String) {
         loop {
             let first = self.lanes().first(&destination);
-            let Some((letter, taken_at)) = first else { return };
-            let mut posting = Posting::of(&letter);
-            let state = self.deliver(&letter, taken_at, &mut posting).await;
-            // In this order: until the outcome is told, a letter submitted again is known and not sent again.
-            self.settle(&letter, state, posting.card);
+            let Some((message, taken_at)) = first else { return };
+            let mut posting = Posting::of(&message);
+            let state = self.deliver(&message, taken_at, &mut posting).await;
+            // In this order: until the outcome is told, a message submitted again is known and not sent again.
+            self.settle(&message, state, posting.card);
             self.lanes().finish_first(&destination);
         }
     }
 
-    async fn deliver(&self, letter: &Letter, taken_at: Instant, posting: &mut Posting) -> OutcomeState {
+    async fn deliver(&self, message: &Message, taken_at: Instant, posting: &mut Posting) -> OutcomeState {
         let mut attempt = 1;
         loop {
-            let (why, asked) = match self.attempt(letter, posting).await {
+            let (why, asked) = match self.attempt(message, posting).await {
                 AttemptEnd::Arrived => return OutcomeState::Sent,
                 AttemptEnd::Never { why } => return OutcomeState::GaveUp { why },
                 AttemptEnd::Unclear { why } => return OutcomeState::Unknown { why },
-                AttemptEnd::Stopped => return stopped(letter, posting),
+                AttemptEnd::Stopped => return stopped(message, posting),
                 AttemptEnd::Later { why, asked } => (why, asked),
             };
-            let Some(wait) = schedule::next(&letter.notice.key, attempt, taken_at.elapsed(), asked) else {
+            let Some(wait) = schedule::next(&message.notification.key, attempt, taken_at.elapsed(), asked)
+            else {
                 return OutcomeState::GaveUp { why: format!("{why}; gave up after {attempt} attempts") };
             };
-            tracing::debug!(destination = letter.destination.name, attempt, why, "trying again later");
+            tracing::debug!(destination = message.destination.name, attempt, why, "trying again later");
             tokio::select! {
                 biased;
-                _ = self.closing() => return stopped(letter, posting),
+                _ = self.closing() => return stopped(message, posting),
                 () = tokio::time::sleep(wait) => {}
             }
             attempt += 1;
         }
     }
 
-    async fn attempt(&self, letter: &Letter, posting: &mut Posting) -> AttemptEnd {
+    async fn attempt(&self, message: &Message, posting: &mut Posting) -> AttemptEnd {
         let _turn = tokio::select! {
             biased;
             _ = self.closing() => return AttemptEnd::Stopped,
@@ -220,39 +221,39 @@ impl Shared {
             return AttemptEnd::Stopped;
         }
         let cut = async { tokio::time::sleep_until(self.closing().await).await };
-        if letter.destination.kind == DestinationKind::SlackApp {
+        if message.destination.kind == DestinationKind::SlackApp {
             let (transport, timeout) = (&*self.transport, self.policy.attempt_timeout);
-            let web = Web { transport, destination: &letter.destination, timeout };
+            let web = Web { transport, destination: &message.destination, timeout };
             tokio::select! {
                 biased;
-                verdict = posting.attempt(&web, letter) => verdict,
+                verdict = posting.attempt(&web, message) => verdict,
                 () = cut => AttemptEnd::Stopped,
             }
         } else {
             tokio::select! {
                 biased;
-                verdict = self.send(letter) => verdict,
-                () = cut => answer::of_cut(&letter.destination),
+                verdict = self.send(message) => verdict,
+                () = cut => answer::of_cut(&message.destination),
             }
         }
     }
 
     /// Sends the one request that tells it.
-    async fn send(&self, letter: &Letter) -> AttemptEnd {
-        let request = match letter.destination.request(&letter.notice, (self.now)()) {
+    async fn send(&self, message: &Message) -> AttemptEnd {
+        let request = match message.destination.request(&message.notification, (self.now)()) {
             Ok(request) => request,
             Err(error) => return AttemptEnd::Never { why: error.to_string() },
         };
         let timeout = self.policy.attempt_timeout;
         match tokio::time::timeout(timeout, self.transport.send(request)).await {
             Ok(Ok(response)) if response.status().is_success() => AttemptEnd::Arrived,
-            Ok(Ok(response)) => self.refusal(&letter.destination, response).await,
+            Ok(Ok(response)) => self.refusal(&message.destination, response).await,
             Ok(Err(error)) => {
-                let cause = letter.destination.shown(&error.to_string());
-                tracing::info!(destination = letter.destination.name, ?cause, "a message was not taken");
-                answer::of_failure(&letter.destination, &error)
+                let cause = message.destination.shown(&error.to_string());
+                tracing::info!(destination = message.destination.name, ?cause, "a message was not taken");
+                answer::of_failure(&message.destination, &error)
             }
-            Err(_) => answer::of_timeout(&letter.destination, timeout),
+            Err(_) => answer::of_timeout(&message.destination, timeout),
         }
     }
 
@@ -270,9 +271,9 @@ impl Shared {
     }
 }
 
-/// What a closing sender makes of a letter that it no longer sends.
-fn stopped(letter: &Letter, posting: &Posting) -> OutcomeState {
-    match letter.destination.kind {
+/// What a closing sender makes of a message that it no longer sends.
+fn stopped(message: &Message, posting: &Posting) -> OutcomeState {
+    match message.destination.kind {
         DestinationKind::SlackApp if posting.begun => OutcomeState::ToLookUp,
         _ => OutcomeState::Deferred,
     }

@@ -1,4 +1,4 @@
-//! A notice as a Slack message.
+//! A notification as a Slack message.
 //!
 //! The first line tells the outcome, the second how the service is now and why, then what the rules counted,
 //! then the one command that tells more. Slack refuses a whole message for one text that is too long, so each
@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 use trimtab_units::line::one_line;
 
-use crate::notice::{Finding, Notice};
+use crate::notification::{Finding, Notification};
 use crate::words;
 
 /// Longest text of a header block, in characters.
@@ -54,23 +54,23 @@ pub(crate) fn refusal_word(body: &[u8]) -> Option<&'static str> {
 
 /// The JSON body of the message.
 #[must_use]
-pub fn payload(notice: &Notice) -> Value {
-    let headline = format!("{} {}", words::glyph(notice), words::headline(notice));
+pub fn payload(notification: &Notification) -> Value {
+    let headline = format!("{} {}", words::glyph(notification), words::headline(notification));
     let headline = json!({"type": "plain_text", "text": fit(&headline, HEADER_CHARACTERS), "emoji": true});
-    let mut blocks = vec![json!({"type": "header", "text": headline}), section(&opening(notice))];
-    if !notice.findings.is_empty() {
-        blocks.push(section(&findings(&notice.findings)));
+    let mut blocks = vec![json!({"type": "header", "text": headline}), section(&opening(notification))];
+    if !notification.findings.is_empty() {
+        blocks.push(section(&findings(&notification.findings)));
     }
-    let fields = fields(notice);
+    let fields = fields(notification);
     if !fields.is_empty() {
         blocks.push(json!({"type": "section", "fields": fields}));
     }
-    let command = fit(&notice.command.replace('`', "'"), FIELD_CHARACTERS);
+    let command = fit(&notification.command.replace('`', "'"), FIELD_CHARACTERS);
     blocks.push(section(&format!("```{command}```")));
-    let footer = json!({"type": "mrkdwn", "text": fit(&footer(notice), CONTEXT_CHARACTERS)});
+    let footer = json!({"type": "mrkdwn", "text": fit(&footer(notification), CONTEXT_CHARACTERS)});
     blocks.push(json!({"type": "context", "elements": [footer]}));
     json!({
-        "text": fit(&words::summary(notice), FALLBACK_CHARACTERS),
+        "text": fit(&words::summary(notification), FALLBACK_CHARACTERS),
         "blocks": blocks,
         "unfurl_links": false,
         "unfurl_media": false,
@@ -79,8 +79,8 @@ pub fn payload(notice: &Notice) -> Value {
 
 /// The outcome in one line, as Slack reads it.
 #[must_use]
-pub fn headline(notice: &Notice) -> String {
-    fit(&format!("{} {}", words::glyph(notice), words::headline(notice)), HEADER_CHARACTERS)
+pub fn headline(notification: &Notification) -> String {
+    fit(&format!("{} {}", words::glyph(notification), words::headline(notification)), HEADER_CHARACTERS)
 }
 
 /// A section of text that is already escaped and short enough.
@@ -92,9 +92,9 @@ fn section(text: &str) -> Value {
     json!({"type": "section", "text": {"type": "mrkdwn", "text": text}})
 }
 
-fn opening(notice: &Notice) -> String {
-    let reason = fit(&notice.reason, REASON_CHARACTERS);
-    match words::state(notice) {
+fn opening(notification: &Notification) -> String {
+    let reason = fit(&notification.reason, REASON_CHARACTERS);
+    match words::state(notification) {
         Some(state) => format!("*{}* {reason}", fit(&state, FINDING_CHARACTERS)),
         None => reason,
     }
@@ -113,21 +113,22 @@ fn findings(all: &[Finding]) -> String {
     lines.join("\n")
 }
 
-fn fields(notice: &Notice) -> Vec<Value> {
+fn fields(notification: &Notification) -> Vec<Value> {
     let field = |name: &str, value: &str| {
         let text = format!("*{name}*\n{}", fit(value, FIELD_CHARACTERS / 2));
         json!({"type": "mrkdwn", "text": text})
     };
-    let harmed = notice.requests_harmed.map(|harmed| field("Requests harmed", &words::grouped(harmed)));
-    let recovery = notice.recovery_seconds.map(|seconds| field("Recovered in", &words::lasting(seconds)));
-    let actor = notice.actor.as_deref().map(|actor| field("Released by", actor));
+    let harmed = notification.requests_harmed.map(|harmed| field("Requests harmed", &words::grouped(harmed)));
+    let recovery =
+        notification.recovery_seconds.map(|seconds| field("Recovered in", &words::lasting(seconds)));
+    let actor = notification.actor.as_deref().map(|actor| field("Released by", actor));
     harmed.into_iter().chain(recovery).chain(actor).collect()
 }
 
-fn footer(notice: &Notice) -> String {
-    let tier = notice.tier.map(|tier| format!("tier {tier}"));
-    let place = format!("{}/{}", notice.namespace, notice.service);
-    let at = notice.at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+fn footer(notification: &Notification) -> String {
+    let tier = notification.tier.map(|tier| format!("tier {tier}"));
+    let place = format!("{}/{}", notification.namespace, notification.service);
+    let at = notification.at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
     let parts: Vec<String> = std::iter::once(place).chain(tier).chain(std::iter::once(at)).collect();
     parts.join(" · ")
 }

@@ -1,8 +1,8 @@
-//! A notice as a signed JSON request, for a program.
+//! A notification as a signed JSON request, for a program.
 //!
-//! The body is the notice in camelCase with a one-line `text`. Every attempt to tell the same thing carries
+//! The body is the notification in camelCase with a one-line `text`. Every attempt to tell the same thing carries
 //! the same `Idempotency-Key`: a receiver that has seen the key answers 2xx and does nothing. `sequence` puts
-//! notices about one service in order.
+//! notifications about one service in order.
 //!
 //! With a signing key, a request carries `X-Trimtab-Signature: t=<unix seconds>,v1=<hex>`. To verify it:
 //! 1. take the bytes of the body as they came, before any parsing;
@@ -19,7 +19,7 @@ use sha2::Sha256;
 use trimtab_providers::secret::SecretText;
 use trimtab_units::line::one_line;
 
-use crate::notice::Notice;
+use crate::notification::Notification;
 use crate::words;
 
 /// Name of the header that carries the signature.
@@ -29,10 +29,10 @@ pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 
 /// The JSON body.
 #[must_use]
-pub fn payload(notice: &Notice) -> Value {
-    let mut body = json!(notice);
+pub fn payload(notification: &Notification) -> Value {
+    let mut body = json!(notification);
     body["apiVersion"] = json!("trimtab.dev/notice/v1");
-    body["text"] = json!(one_line(&words::summary(notice)));
+    body["text"] = json!(one_line(&words::summary(notification)));
     body
 }
 

@@ -1,18 +1,18 @@
-//! The sentences of a notice. Every channel says the same thing in the same words; a glyph never stands
+//! The sentences of a notification. Every channel says the same thing in the same words; a glyph never stands
 //! alone.
 
-use crate::notice::{BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
+use crate::notification::{BaselineSource, Counts, Event, Evidence, Finding, Notification, Ratio};
 
 /// Separates groups of thousands: a narrow space that does not break lines.
 const THOUSANDS: char = '\u{202f}';
 
 /// The glyph that starts a headline.
-pub(crate) fn glyph(notice: &Notice) -> &'static str {
-    match (notice.event, notice.evidence) {
+pub(crate) fn glyph(notification: &Notification) -> &'static str {
+    match (notification.event, notification.evidence) {
         (Event::Started, _) => "▶️",
         (Event::Kept, Evidence::Sufficient) => "✅",
         (Event::Kept, Evidence::Low) => "⚠️",
-        (Event::RolledBack, _) if is_back(notice) => "⏪",
+        (Event::RolledBack, _) if is_back(notification) => "⏪",
         (Event::RolledBack, _) => "❌",
         (Event::Held, _) => "⏸️",
         (Event::NeedsHuman, _) => "🚨",
@@ -20,12 +20,12 @@ pub(crate) fn glyph(notice: &Notice) -> &'static str {
 }
 
 /// What happened, in one line.
-pub(crate) fn headline(notice: &Notice) -> String {
-    let name = format!("{} {}", notice.service, notice.release);
-    match (notice.event, &notice.previous) {
+pub(crate) fn headline(notification: &Notification) -> String {
+    let name = format!("{} {}", notification.service, notification.release);
+    match (notification.event, &notification.previous) {
         (Event::Started, Some(previous)) => format!("{name} started, after {previous}"),
         (Event::Started, None) => format!("{name} started"),
-        (Event::Kept, _) => match notice.evidence {
+        (Event::Kept, _) => match notification.evidence {
             Evidence::Sufficient => format!("{name} kept"),
             Evidence::Low => format!("{name} kept on little evidence"),
         },
@@ -37,37 +37,37 @@ pub(crate) fn headline(notice: &Notice) -> String {
 }
 
 /// How the service is now, where the evidence settles that.
-pub(crate) fn state(notice: &Notice) -> Option<String> {
-    match (notice.event, &notice.previous) {
-        (Event::Kept, _) if notice.evidence == Evidence::Sufficient => {
-            Some(format!("Healthy on {}.", notice.release))
+pub(crate) fn state(notification: &Notification) -> Option<String> {
+    match (notification.event, &notification.previous) {
+        (Event::Kept, _) if notification.evidence == Evidence::Sufficient => {
+            Some(format!("Healthy on {}.", notification.release))
         }
         (Event::RolledBack, Some(previous)) => {
-            Some(format!("Healthy on {previous} ({} rejected).", notice.release))
+            Some(format!("Healthy on {previous} ({} rejected).", notification.release))
         }
         _ => None,
     }
 }
 
 /// Whether something came back where a release was rejected. Otherwise its pods may run on, or another release replaced them.
-fn is_back(notice: &Notice) -> bool {
-    notice.previous.is_some()
+fn is_back(notification: &Notification) -> bool {
+    notification.previous.is_some()
 }
 
 /// One line for a lock screen: headline, first finding, harm.
-pub(crate) fn summary(notice: &Notice) -> String {
-    let mut line = format!("{} {}", glyph(notice), headline(notice));
+pub(crate) fn summary(notification: &Notification) -> String {
+    let mut line = format!("{} {}", glyph(notification), headline(notification));
     // A question is told, and not only what led to it; and so is what became of a release that was not followed to its end.
-    let is_told_by_rules = match notice.event {
+    let is_told_by_rules = match notification.event {
         Event::NeedsHuman => false,
-        Event::RolledBack => is_back(notice),
+        Event::RolledBack => is_back(notification),
         Event::Started | Event::Kept | Event::Held => true,
     };
-    match notice.findings.first().filter(|_| is_told_by_rules) {
+    match notification.findings.first().filter(|_| is_told_by_rules) {
         Some(first) => line.push_str(&format!(": {}: {}", first.rule, finding(first))),
-        None => line.push_str(&format!(": {}", notice.reason)),
+        None => line.push_str(&format!(": {}", notification.reason)),
     }
-    if let Some(harmed) = notice.requests_harmed.filter(|harmed| *harmed > 0) {
+    if let Some(harmed) = notification.requests_harmed.filter(|harmed| *harmed > 0) {
         line.push_str(&format!(". {} requests harmed", grouped(harmed)));
     }
     line

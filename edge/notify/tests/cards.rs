@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use support::{TOKEN, held, kept, needs_human, rolled_back, slack, started};
 use tokio::time::Instant;
 use trimtab_notify::{
-    Card, Destination, DestinationKind, Letter, Notice, Outcome, OutcomeState, SLACK_API, SecretText, Sender,
-    SenderPolicy,
+    Card, Destination, DestinationKind, Message, Notification, Outcome, OutcomeState, SLACK_API, SecretText,
+    Sender, SenderPolicy,
 };
 use trimtab_providers::http::{BodyStream, HttpTransport, TransportError, body_of};
 
@@ -146,7 +146,7 @@ impl HttpTransport for Slack {
     }
 }
 
-fn letter(notice: Notice) -> Letter {
+fn message(notification: Notification) -> Message {
     let destination = Destination {
         kind: DestinationKind::SlackApp,
         url: SecretText::new(SLACK_API.to_owned()),
@@ -154,18 +154,18 @@ fn letter(notice: Notice) -> Letter {
         channel: Some(CHANNEL.to_owned()),
         ..slack()
     };
-    Letter { about: ABOUT.to_owned(), ..Letter::new(notice, destination) }
+    Message { about: ABOUT.to_owned(), ..Message::new(notification, destination) }
 }
 
-/// Sends one letter; yields what became of it, and how long that took.
-async fn send(slack: &Arc<Slack>, letter: Letter) -> (Outcome, Duration) {
+/// Sends one message; yields what became of it, and how long that took.
+async fn send(slack: &Arc<Slack>, message: Message) -> (Outcome, Duration) {
     let outcomes = Arc::<Mutex<Vec<Outcome>>>::default();
     let told = outcomes.clone();
     let tell = move |outcome| told.lock().unwrap().push(outcome);
     let transport: Arc<dyn HttpTransport> = Arc::<Slack>::clone(slack);
     let sender = Sender::new(transport, SenderPolicy::default(), || true, || Timestamp::UNIX_EPOCH, tell);
     let start = Instant::now();
-    sender.submit(letter).unwrap();
+    sender.submit(message).unwrap();
     while !sender.waiting().is_empty() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -176,32 +176,34 @@ async fn send(slack: &Arc<Slack>, letter: Letter) -> (Outcome, Duration) {
 
 /// Sends what began a release; yields its card.
 async fn posted(slack: &Arc<Slack>) -> Card {
-    let (outcome, _) = send(slack, letter(started())).await;
+    let (outcome, _) = send(slack, message(started())).await;
     assert_eq!(outcome.state, OutcomeState::Sent);
     outcome.card.unwrap()
 }
 
-fn later(notice: Notice, card: Option<Card>) -> Letter {
-    Letter { card, follows: true, ..letter(notice) }
+fn later(notification: Notification, card: Option<Card>) -> Message {
+    Message { card, follows: true, ..message(notification) }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_release_is_one_card_and_what_needs_people_is_said_aloud() {
-    for (notice, loud) in [(kept(), false), (rolled_back(), true), (held(), true), (needs_human(), true)] {
+    for (notification, loud) in
+        [(kept(), false), (rolled_back(), true), (held(), true), (needs_human(), true)]
+    {
         let slack = Slack::with(&[]);
         let card = posted(&slack).await;
         assert_eq!(card.to_string().parse(), Ok(card.clone()));
-        let (outcome, _) = send(&slack, later(notice.clone(), Some(card.clone()))).await;
+        let (outcome, _) = send(&slack, later(notification.clone(), Some(card.clone()))).await;
         assert_eq!((outcome.state, outcome.card), (OutcomeState::Sent, Some(card.clone())));
         let (cards, replies) = slack.posts();
         assert_eq!(cards.len(), 1, "{cards:?}");
-        let expect = trimtab_notify::slack::payload(&notice);
+        let expect = trimtab_notify::slack::payload(&notification);
         assert_eq!((&cards[0]["text"], &cards[0]["blocks"]), (&expect["text"], &expect["blocks"]));
         assert_eq!(cards[0]["metadata"]["event_payload"]["key"], ABOUT);
-        assert_eq!(replies.len(), usize::from(loud), "{:?}", notice.event);
+        assert_eq!(replies.len(), usize::from(loud), "{:?}", notification.event);
         for reply in replies {
             assert_eq!((&reply["thread_ts"], &reply["reply_broadcast"]), (&json!(card.ts), &json!(true)));
-            assert_eq!(reply["metadata"]["event_payload"]["key"], *notice.key);
+            assert_eq!(reply["metadata"]["event_payload"]["key"], *notification.key);
         }
         assert!(!slack.calls().iter().any(|call| call.starts_with("conversations.")), "nobody was in doubt");
     }
@@ -210,7 +212,7 @@ async fn a_release_is_one_card_and_what_needs_people_is_said_aloud() {
 #[tokio::test(start_paused = true)]
 async fn a_first_message_that_needs_people_is_posted_and_not_said_twice() {
     let slack = Slack::with(&[]);
-    assert_eq!(send(&slack, letter(rolled_back())).await.0.state, OutcomeState::Sent);
+    assert_eq!(send(&slack, message(rolled_back())).await.0.state, OutcomeState::Sent);
     let (cards, replies) = slack.posts();
     assert_eq!((cards.len(), replies.len()), (1, 0));
 }
@@ -219,14 +221,14 @@ async fn a_first_message_that_needs_people_is_posted_and_not_said_twice() {
 async fn what_may_have_been_posted_is_looked_up_before_it_is_posted_again() {
     for trouble in [Trouble::LostAnswer, Trouble::Silent] {
         let slack = Slack::with(&[("chat.postMessage", trouble)]);
-        let (outcome, _) = send(&slack, letter(started())).await;
+        let (outcome, _) = send(&slack, message(started())).await;
         let (cards, _) = slack.posts();
         assert_eq!(cards.len(), 1, "{trouble:?}");
         assert_eq!(outcome.card.unwrap().ts, cards[0]["ts"].as_str().unwrap());
     }
     for trouble in [Trouble::Word("internal_error"), Trouble::Word("fatal_error"), Trouble::Garbled] {
         let slack = Slack::with(&[("chat.postMessage", trouble)]);
-        let (outcome, _) = send(&slack, letter(started())).await;
+        let (outcome, _) = send(&slack, message(started())).await;
         assert_eq!((outcome.state, slack.posts().0.len()), (OutcomeState::Sent, 1), "{trouble:?}");
         assert!(slack.calls().contains(&"conversations.history".to_owned()));
     }
@@ -238,17 +240,17 @@ async fn a_successor_edits_the_card_that_its_predecessor_posted() {
     let card = posted(&slack).await;
     // Others have said something since: it is found on the second page.
     slack.messages.lock().unwrap().push(json!({"ts": "1763694999.000001", "text": "lunch?"}));
-    let (outcome, _) = send(&slack, Letter { again: true, ..letter(started()) }).await;
+    let (outcome, _) = send(&slack, Message { again: true, ..message(started()) }).await;
     assert_eq!((outcome.state, outcome.card), (OutcomeState::Sent, Some(card.clone())));
     assert_eq!(slack.posts().0.len(), 2);
     // It was posted by nobody: the predecessor died before.
-    let other = Letter { about: "another".to_owned(), again: true, ..letter(started()) };
+    let other = Message { about: "another".to_owned(), again: true, ..message(started()) };
     assert_eq!(send(&slack, other).await.0.state, OutcomeState::Sent);
     assert_eq!(slack.posts().0.len(), 3);
     // The reply was posted, and nobody noted it.
     let aloud = later(rolled_back(), Some(card));
     assert_eq!(send(&slack, aloud.clone()).await.0.state, OutcomeState::Sent);
-    assert_eq!(send(&slack, Letter { again: true, ..aloud }).await.0.state, OutcomeState::Sent);
+    assert_eq!(send(&slack, Message { again: true, ..aloud }).await.0.state, OutcomeState::Sent);
     assert_eq!(slack.posts().1.len(), 1, "said aloud once");
 }
 
@@ -256,7 +258,7 @@ async fn a_successor_edits_the_card_that_its_predecessor_posted() {
 async fn without_the_scope_to_look_nothing_is_posted_again() {
     for (word, part) in [("missing_scope", "channels:history"), ("channel_not_found", "by its ID")] {
         let slack = Slack::with(&[("conversations.history", Trouble::Word(word))]);
-        let (outcome, _) = send(&slack, Letter { again: true, ..letter(started()) }).await;
+        let (outcome, _) = send(&slack, Message { again: true, ..message(started()) }).await;
         let OutcomeState::Unknown { why } = outcome.state else { panic!("{outcome:?}") };
         assert!(why.contains("may have arrived") && why.contains(word) && why.contains(part), "{why}");
         assert_eq!(slack.posts().0.len(), 0);
@@ -280,7 +282,7 @@ async fn a_card_that_was_deleted_is_posted_anew() {
 async fn errors_that_come_as_success_are_understood() {
     let minutes = Duration::from_secs(120);
     let slack = Slack::with(&[("chat.postMessage", Trouble::Limited("120"))]);
-    let (outcome, took) = send(&slack, letter(started())).await;
+    let (outcome, took) = send(&slack, message(started())).await;
     assert_eq!((outcome.state, slack.posts().0.len()), (OutcomeState::Sent, 1));
     assert!(took >= minutes, "asked to wait for {minutes:?}, waited {took:?}");
     for (word, part) in [
@@ -292,7 +294,7 @@ async fn errors_that_come_as_success_are_understood() {
         (TOKEN, "an error"),
     ] {
         let slack = Slack::with(&[("chat.postMessage", Trouble::Word(word))]);
-        let (outcome, _) = send(&slack, letter(started())).await;
+        let (outcome, _) = send(&slack, message(started())).await;
         let OutcomeState::GaveUp { why } = outcome.state else { panic!("{outcome:?}") };
         assert!(why.contains(part), "{why}");
         assert_eq!(slack.calls(), ["chat.postMessage"]);

@@ -12,7 +12,7 @@ use support::{
     SIGNING_KEY, TOKEN, held, kept, kept_on_little_evidence, needs_human, rolled_back, slack, started,
     webhook,
 };
-use trimtab_notify::{Finding, Notice, NotifyError, SecretText};
+use trimtab_notify::{Finding, Notification, NotifyError, SecretText};
 
 /// The message as Slack shows it, roughly: one line per text, blocks apart.
 fn as_read(payload: &Value) -> String {
@@ -36,7 +36,7 @@ fn as_read(payload: &Value) -> String {
 
 #[test]
 fn slack_messages() {
-    let notices = [
+    let notifications = [
         ("started", started()),
         ("kept", kept()),
         ("kept_on_little_evidence", kept_on_little_evidence()),
@@ -44,8 +44,11 @@ fn slack_messages() {
         ("held", held()),
         ("needs_human", needs_human()),
     ];
-    for (name, notice) in notices {
-        insta::assert_snapshot!(format!("slack_{name}"), as_read(&trimtab_notify::slack::payload(&notice)));
+    for (name, notification) in notifications {
+        insta::assert_snapshot!(
+            format!("slack_{name}"),
+            as_read(&trimtab_notify::slack::payload(&notification))
+        );
     }
 }
 
@@ -59,7 +62,7 @@ fn slack_payload() {
 fn webhook_payload() {
     let payload = trimtab_notify::webhook::payload(&rolled_back());
     insta::assert_snapshot!(serde_json::to_string_pretty(&payload).unwrap());
-    let read: Notice = serde_json::from_value(payload).unwrap();
+    let read: Notification = serde_json::from_value(payload).unwrap();
     assert_eq!(read, rolled_back());
 }
 
@@ -103,8 +106,8 @@ fn what_cannot_be_sent_is_said_without_the_url() {
             "{error}"
         );
     }
-    let notice = Notice { key: "a\nb".to_owned(), ..rolled_back() };
-    let error = webhook().request(&notice, Timestamp::UNIX_EPOCH).unwrap_err();
+    let notification = Notification { key: "a\nb".to_owned(), ..rolled_back() };
+    let error = webhook().request(&notification, Timestamp::UNIX_EPOCH).unwrap_err();
     assert!(matches!(error, NotifyError::Key { .. }), "{error}");
 }
 
@@ -155,7 +158,7 @@ proptest! {
     ) {
         let long = |index: usize| words[index].repeat(repeat);
         let finding = Finding { rule: long(5), ..rolled_back().findings.remove(0) };
-        let notice = Notice {
+        let notification = Notification {
             service: long(0),
             release: long(1),
             reason: long(2),
@@ -164,7 +167,7 @@ proptest! {
             findings: vec![finding; findings],
             ..rolled_back()
         };
-        for (text, limit) in texts(&trimtab_notify::slack::payload(&notice)) {
+        for (text, limit) in texts(&trimtab_notify::slack::payload(&notification)) {
             prop_assert!(text.chars().count() <= limit, "{} of {limit}", text.chars().count());
             prop_assert!(!without_escapes(&text).contains(['<', '>', '&']), "{text}");
         }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use support::{SIGNING_KEY, TOKEN, rolled_back, slack, started, webhook};
 use tokio::time::Instant;
 use trimtab_notify::{
-    Destination, Letter, Notice, NotifyError, Outcome, OutcomeState, SecretText, Sender, SenderPolicy,
+    Destination, Message, Notification, NotifyError, Outcome, OutcomeState, SecretText, Sender, SenderPolicy,
 };
 use trimtab_providers::http::{BodyStream, HttpTransport, TransportError, body_of};
 
@@ -132,8 +132,8 @@ async fn drained(sender: &Sender) {
     }
 }
 
-fn numbered(notice: Notice, number: u64) -> Notice {
-    Notice { key: format!("key-{number}"), sequence: number, ..notice }
+fn numbered(notification: Notification, number: u64) -> Notification {
+    Notification { key: format!("key-{number}"), sequence: number, ..notification }
 }
 
 fn slack_at(host: &str) -> Destination {
@@ -141,12 +141,12 @@ fn slack_at(host: &str) -> Destination {
     Destination { name: host.to_owned(), url, ..slack() }
 }
 
-/// Sends one letter; yields the outcome and the number of attempts.
+/// Sends one message; yields the outcome and the number of attempts.
 async fn send_one(destination: Destination, reactions: &[Reaction]) -> (Outcome, usize) {
     let host = destination.url.expose().split('/').nth(2).unwrap().to_owned();
     let receivers = Receivers::new(&[(&host, reactions)], Duration::from_millis(10));
     let (sender, outcomes) = sender(&receivers, SenderPolicy::default());
-    sender.submit(Letter::new(rolled_back(), destination)).unwrap();
+    sender.submit(Message::new(rolled_back(), destination)).unwrap();
     drained(&sender).await;
     let outcomes = outcomes.lock().unwrap();
     assert_eq!(outcomes.len(), 1, "exactly one outcome");
@@ -222,7 +222,7 @@ async fn a_dead_destination_is_given_up_after_hours_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_attempt_at_a_webhook_is_the_same_notice_signed_anew() {
+async fn every_attempt_at_a_webhook_is_the_same_message_signed_anew() {
     let receivers = Receivers::new(
         &[(
             "log.example",
@@ -231,7 +231,7 @@ async fn every_attempt_at_a_webhook_is_the_same_notice_signed_anew() {
         Duration::ZERO,
     );
     let (sender, _) = sender(&receivers, SenderPolicy::default());
-    sender.submit(Letter::new(rolled_back(), webhook())).unwrap();
+    sender.submit(Message::new(rolled_back(), webhook())).unwrap();
     drained(&sender).await;
     let seen = receivers.seen();
     assert_eq!(seen.len(), 3);
@@ -253,8 +253,8 @@ async fn a_dead_destination_delays_nobody_else_and_order_is_kept() {
     let (sender, outcomes) = sender(&receivers, SenderPolicy::default());
     for number in 0..5 {
         for host in ["dead.example", "down.example", "alive.example"] {
-            let letter = Letter::new(numbered(rolled_back(), number), slack_at(host));
-            sender.submit(letter).unwrap();
+            let message = Message::new(numbered(rolled_back(), number), slack_at(host));
+            sender.submit(message).unwrap();
         }
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -268,7 +268,7 @@ async fn a_dead_destination_delays_nobody_else_and_order_is_kept() {
     drained(&sender).await;
     let outcomes = outcomes.lock().unwrap();
     assert_eq!(outcomes.len(), 15);
-    // Letters that waited together are given up together, not three hours each.
+    // Messages that waited together are given up together, not three hours each.
     assert!(outcomes.iter().all(|(at, _)| *at < Duration::from_secs(4 * 3600)), "{:?}", outcomes.last());
     for host in ["dead.example", "down.example"] {
         let keys: Vec<&str> = outcomes
@@ -286,12 +286,12 @@ async fn queues_are_bounded_and_last_words_are_kept() {
     let policy = SenderPolicy { waiting_per_destination: 3, waiting_in_all: 4, ..SenderPolicy::default() };
     let (sender, outcomes) = sender(&receivers, policy);
     let submit =
-        |notice, number, host: &str| sender.submit(Letter::new(numbered(notice, number), slack_at(host)));
+        |told, number, host: &str| sender.submit(Message::new(numbered(told, number), slack_at(host)));
     for number in 0..3 {
         submit(started(), number, "dead.example").unwrap();
     }
     submit(started(), 2, "dead.example").unwrap();
-    assert_eq!(sender.waiting()["dead.example"], 3, "the same notice waits once");
+    assert_eq!(sender.waiting()["dead.example"], 3, "the same message waits once");
     let full = submit(started(), 3, "dead.example").unwrap_err();
     assert!(matches!(full, NotifyError::QueueFull { waiting: 3, .. }), "{full}");
 
@@ -304,16 +304,16 @@ async fn queues_are_bounded_and_last_words_are_kept() {
 
     submit(started(), 7, "other.example").unwrap();
     let full = submit(rolled_back(), 8, "third.example").unwrap_err().to_string();
-    assert!(full.contains("third.example") && full.contains("4 notices wait"), "{full}");
+    assert!(full.contains("third.example") && full.contains("4 messages wait"), "{full}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_letters_drain_in_minutes() {
+async fn ten_thousand_messages_drain_in_minutes() {
     let receivers = Receivers::new(&[], Duration::from_millis(50));
     let (sender, outcomes) = sender(&receivers, SenderPolicy::default());
     for number in 0..10_000 {
         let destination = slack_at(&format!("host-{}.example", number % 20));
-        sender.submit(Letter::new(numbered(rolled_back(), number), destination)).unwrap();
+        sender.submit(Message::new(numbered(rolled_back(), number), destination)).unwrap();
     }
     drained(&sender).await;
     let outcomes = outcomes.lock().unwrap();
@@ -331,7 +331,7 @@ async fn attempts_at_once_are_bounded() {
     let receivers = Receivers::new(&reactions, Duration::ZERO);
     let (sender, _) = sender(&receivers, SenderPolicy { attempts_at_once: 2, ..SenderPolicy::default() });
     for (host, _) in &reactions {
-        sender.submit(Letter::new(rolled_back(), slack_at(host))).unwrap();
+        sender.submit(Message::new(rolled_back(), slack_at(host))).unwrap();
     }
     drained(&sender).await;
     let times: Vec<u64> = receivers.seen().iter().map(|seen| seen.at.as_secs()).collect();
@@ -342,7 +342,7 @@ async fn attempts_at_once_are_bounded() {
 async fn a_dropped_sender_sends_and_tells_nothing_more() {
     let receivers = Receivers::new(&[("down.example", &[Reaction::Unreachable])], Duration::ZERO);
     let (sender, outcomes) = sender(&receivers, SenderPolicy::default());
-    sender.submit(Letter::new(rolled_back(), slack_at("down.example"))).unwrap();
+    sender.submit(Message::new(rolled_back(), slack_at("down.example"))).unwrap();
     tokio::time::sleep(Duration::from_secs(60)).await;
     let before = receivers.seen().len();
     assert!(before > 1);
@@ -360,14 +360,14 @@ async fn a_closing_sender_waits_for_what_is_in_flight_and_gives_back_the_rest() 
     let (sender, outcomes) = sender(&receivers, SenderPolicy::default());
     for destination in &destinations {
         for number in 0..3 {
-            sender.submit(Letter::new(numbered(rolled_back(), number), destination.clone())).unwrap();
+            sender.submit(Message::new(numbered(rolled_back(), number), destination.clone())).unwrap();
         }
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
     let start = Instant::now();
     sender.close(Duration::from_secs(3)).await;
     assert_eq!(start.elapsed(), Duration::from_secs(3));
-    sender.submit(Letter::new(numbered(rolled_back(), 3), slack_at("quick.example"))).unwrap();
+    sender.submit(Message::new(numbered(rolled_back(), 3), slack_at("quick.example"))).unwrap();
     assert_eq!((receivers.seen().len(), sender.waiting().len()), (3, 0), "one attempt each, and no other");
     let outcomes = outcomes.lock().unwrap();
     let of = |name: &str| -> Vec<&str> {
@@ -389,7 +389,7 @@ async fn who_may_not_send_any_more_sends_nothing() {
     let asked = move || asked.load(std::sync::atomic::Ordering::SeqCst);
     let transport: Arc<dyn HttpTransport> = Arc::<Receivers>::clone(&receivers);
     let sender = Sender::new(transport, SenderPolicy::default(), asked, || Timestamp::UNIX_EPOCH, tell);
-    sender.submit(Letter::new(rolled_back(), slack_at("down.example"))).unwrap();
+    sender.submit(Message::new(rolled_back(), slack_at("down.example"))).unwrap();
     tokio::time::sleep(Duration::from_secs(60)).await;
     may_send.store(false, std::sync::atomic::Ordering::SeqCst);
     let before = receivers.seen().len();

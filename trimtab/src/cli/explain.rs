@@ -11,11 +11,11 @@ use trimtab_delivery::acting::acting;
 use trimtab_delivery::command;
 use trimtab_delivery::names::{CLAIM_ANNOTATION, release_word};
 use trimtab_delivery::plan::{AppPhase, Plan};
-use trimtab_delivery::snapshot::{Condition, ReleasePhase};
+use trimtab_delivery::snapshot::ReleasePhase;
 use trimtab_judge::rule::Rule;
 use trimtab_kube::kinds::MANAGED_APPS;
-use trimtab_plan::Reason;
 use trimtab_plan::report::Wording;
+use trimtab_plan::{Condition, Reason};
 use trimtab_units::duration_words;
 use trimtab_workload::{Actor, Claim};
 

@@ -16,7 +16,7 @@ use trimtab_kube::kinds::{FLEET_POLICIES, MANAGED_APPS};
 use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_kube::{Api, ApiError};
 use trimtab_units::template_hash;
-use trimtab_workload::service_image;
+use trimtab_workload::{containers, service_container, service_image};
 
 use super::exit::Failure;
 use super::objects::{list, text, typed};
@@ -305,22 +305,14 @@ impl Service {
             Some(name) => Some(name),
             None => self.default_container(api).await?,
         };
-        let containers = self.template().pointer("/spec/containers").and_then(Value::as_array);
-        let names: Vec<&str> =
-            containers.into_iter().flatten().map(|container| text(container, "/name")).collect();
-        let found = match &wanted {
-            Some(wanted) => names.iter().find(|name| *name == wanted),
-            None => names.first(),
-        };
-        found.map(|name| (*name).to_owned()).ok_or_else(|| {
-            let wanted = wanted.unwrap_or_default();
-            Failure::refused(format!(
-                "Deployment {}/{} has no container {wanted}",
-                self.namespace,
-                self.target()
-            ))
-            .hint(format!("it has {}; choose one with --container", names.join(", ")))
-        })
+        if let Some(found) = service_container(self.template(), wanted.as_deref()) {
+            return Ok(text(found, "/name").to_owned());
+        }
+        let wanted = wanted.as_deref().unwrap_or_default();
+        let message = format!("Deployment {}/{} has no container {wanted}", self.namespace, self.target());
+        let names: Vec<&str> = containers(self.template()).map(|found| text(found, "/name")).collect();
+        Err(Failure::refused(message)
+            .hint(format!("it has {}; choose one with --container", names.join(", "))))
     }
 
     async fn default_container(&self, api: &Api) -> Result<Option<String>, Failure> {

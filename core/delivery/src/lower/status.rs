@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use trimtab_plan as plan;
-use trimtab_plan::{IfAbsent, Part, Patch, Precondition};
+use trimtab_plan::{Condition, IfAbsent, Part, Patch, Precondition};
 use trimtab_stats::Verdict;
 
-use crate::app::{App, AppStatus, Condition};
+use crate::app::{App, AppStatus};
 use crate::objects;
 use crate::snapshot::Snapshot;
 use trimtab_judge::finding::Finding;
@@ -51,8 +51,8 @@ pub fn service_status(app: &App, status: &AppStatus, now: Timestamp) -> Value {
             present(json!({"number": rejected.number, "templateHash": rejected.template_hash, "at": at}))
         })
         .collect();
-    let conditions: Vec<Value> =
-        status.conditions.iter().map(|of| condition(app, of, status.observed_generation, now)).collect();
+    let written = |of: &Condition| of.written(&app.transitions, status.observed_generation, now);
+    let conditions: Vec<Value> = status.conditions.iter().map(written).collect();
     present(json!({
         "observedGeneration": status.observed_generation,
         "phase": status.phase.word(),
@@ -64,21 +64,6 @@ pub fn service_status(app: &App, status: &AppStatus, now: Timestamp) -> Value {
         "rejected": (!rejected.is_empty()).then_some(rejected),
         "conditions": (!conditions.is_empty()).then_some(conditions),
     }))
-}
-
-/// A condition with the time of its last transition: carried over where it says what it said.
-fn condition(app: &App, condition: &Condition, generation: i64, now: Timestamp) -> Value {
-    let before =
-        app.transitions.iter().find(|old| old.kind == condition.kind && old.holds == condition.holds);
-    let since = before.and_then(|old| old.at).unwrap_or(now);
-    json!({
-        "type": condition.kind,
-        "status": if condition.holds { "True" } else { "False" },
-        "reason": condition.reason,
-        "message": condition.message,
-        "lastTransitionTime": since.to_string(),
-        "observedGeneration": generation,
-    })
 }
 
 /// Without the members that are null.

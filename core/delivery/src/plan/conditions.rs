@@ -1,11 +1,10 @@
 //! The conditions of a service: each says one thing that holds, or what is wrong and what to do.
 
-use trimtab_plan::Reason;
+use trimtab_plan::{Condition, Reason};
 use trimtab_workload::Target;
 
 use super::claim::Refusal;
 use super::roster::Roster;
-use crate::app::Condition;
 use crate::snapshot::{Binding, Snapshot};
 
 /// Records that do not count, counted at most.

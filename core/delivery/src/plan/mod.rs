@@ -22,7 +22,7 @@ mod unjudged;
 
 use trimtab_plan::Report;
 
-pub use crate::app::{AppPhase, AppStatus, Condition, Rejected};
+pub use crate::app::{AppPhase, AppStatus, Rejected};
 pub use crate::decision::{NewRelease, Pause, Plan, Write};
 pub use crate::strategy::NO_PROGRESS_MAX;
 pub use limits::{PENDING_MAX, RECOVERY_MAX, RESTORES_MAX, TEMPLATE_BYTES_MAX};

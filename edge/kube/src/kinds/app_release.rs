@@ -16,7 +16,7 @@ pub use self::wire::release;
 use super::kind::Kind;
 use super::own::{OwnRow, version};
 use super::trusted::Trusted;
-use crate::intern::Interner;
+use crate::intern::{Interner, Told};
 use crate::resource::{Key, Resource};
 use crate::uid::{Moment, Uid};
 use crate::watch::{Project, ProjectError};
@@ -78,46 +78,51 @@ struct Over {
     decided_at: Option<Moment>,
     recovered_at: Option<Moment>,
     harmed: Option<f64>,
-    told: Box<[Told]>,
+    outbox: Box<[OverEntry]>,
 }
 
 /// An entry of the outbox that is over.
 #[derive(Clone, Debug)]
-struct Told {
-    event: ReleaseEvent,
+struct OverEntry {
+    told: Arc<Told>,
     reason: Option<Reason>,
-    /// Destination and state, with a tab between them: a fleet has few such pairs.
-    words: Arc<str>,
     again: u32,
     at: Option<Moment>,
     card: Option<Box<str>>,
 }
 
-impl Told {
-    fn all(status: &ReleaseStatus, interner: &Interner) -> Box<[Self]> {
-        let told = |entry: &OutboxEntry| Self {
-            event: entry.event,
+impl OverEntry {
+    fn new(entry: &OutboxEntry, interner: &Interner) -> Self {
+        Self {
+            told: shared_told(entry, interner),
             reason: entry.reason,
-            words: interner.text(&format!("{}\t{}", entry.destination.replace('\t', " "), entry.state)),
             again: entry.again,
             at: entry.at.map(Moment::from),
             card: entry.card.as_deref().map(Box::from),
-        };
-        status.outbox.iter().map(told).collect()
+        }
     }
 
     fn entry(&self) -> OutboxEntry {
-        let (destination, state) = self.words.split_once('\t').unwrap_or_default();
+        let Told { event, destination, state } = &*self.told;
         OutboxEntry {
-            event: self.event,
+            event: *event,
             reason: self.reason,
-            destination: destination.to_owned(),
+            destination: destination.to_string(),
             again: self.again,
-            state: state.to_owned(),
+            state: state.to_string(),
             at: self.at.map(Moment::timestamp),
             card: self.card.as_deref().map(str::to_owned),
         }
     }
+}
+
+fn shared_told(entry: &OutboxEntry, interner: &Interner) -> Arc<Told> {
+    let OutboxEntry { event, destination, state, .. } = entry;
+    interner.told(Told {
+        event: *event,
+        destination: destination.as_str().into(),
+        state: state.as_str().into(),
+    })
 }
 
 impl Over {
@@ -128,7 +133,7 @@ impl Over {
         interner: &Interner,
     ) -> Self {
         let Release { number, author, image, rollback_to, created_at, decision, status, .. } = release;
-        let told = Told::all(&status, interner);
+        let outbox = status.outbox.iter().map(|entry| OverEntry::new(entry, interner)).collect();
         Self {
             number,
             template_hash,
@@ -151,7 +156,7 @@ impl Over {
             decided_at: status.decided_at.map(Moment::from),
             recovered_at: status.recovered_at.map(Moment::from),
             harmed: status.harmed,
-            told,
+            outbox,
         }
     }
 
@@ -172,7 +177,7 @@ impl Over {
             // An empty list leaves the record's own as they are.
             findings: Vec::new(),
             harmed: self.harmed,
-            outbox: self.told.iter().map(Told::entry).collect(),
+            outbox: self.outbox.iter().map(OverEntry::entry).collect(),
         }
     }
 }
@@ -183,9 +188,9 @@ impl Over {
 struct Unsure {
     started_at: Moment,
     decided_at: Moment,
-    /// A line for each message that was told: event, destination and state, with tabs between them. Nearly all releases of
-    /// a fleet share a few such texts, because a message is owed when its release starts or is decided.
-    told: Arc<str>,
+    /// Nearly all releases of a fleet share a few such lists, because a message is owed when its release starts or is
+    /// decided.
+    told: Arc<[Arc<Told>]>,
 }
 
 impl Unsure {
@@ -196,35 +201,31 @@ impl Unsure {
         }
         let status = &release.status;
         let (started_at, decided_at) = status.started_at.zip(status.decided_at)?;
-        let unsure = Self { started_at: started_at.into(), decided_at: decided_at.into(), told: "".into() };
-        let mut told = String::new();
-        for OutboxEntry { event, reason, destination, again, state, at, card } in &status.outbox {
-            let is_plain = |text: &str| !text.contains(['\t', '\n']);
-            let usual = at.map(Moment::from) == Some(unsure.at(*event));
-            let plain_entry = card.is_none() && reason.is_none() && *again == 0;
-            if !plain_entry || !usual || !is_plain(destination) || !is_plain(state) {
-                return None;
-            }
-            told += &format!("{}\t{destination}\t{state}\n", event.word());
+        let (started_at, decided_at) = (Moment::from(started_at), Moment::from(decided_at));
+        let plain = |entry: &OutboxEntry| {
+            let OutboxEntry { event, reason, destination: _, again, state: _, at, card } = entry;
+            let usual = at.map(Moment::from) == Some(owed_at(*event, started_at, decided_at));
+            usual && card.is_none() && reason.is_none() && *again == 0
+        };
+        if !status.outbox.iter().all(plain) {
+            return None;
         }
-        Some(Box::new(Self { told: interner.text(&told), ..unsure }))
-    }
-
-    /// When a message about `event` was owed.
-    fn at(&self, event: ReleaseEvent) -> Moment {
-        if event == ReleaseEvent::Started { self.started_at } else { self.decided_at }
+        let list: Vec<Arc<Told>> = status.outbox.iter().map(|entry| shared_told(entry, interner)).collect();
+        Some(Box::new(Self { started_at, decided_at, told: interner.told_list(&list) }))
     }
 
     fn outbox(&self) -> Vec<OutboxEntry> {
-        let entry = |line: &str| {
-            let mut parts = line.splitn(3, '\t').map(str::to_owned);
-            let event = ReleaseEvent::parse(&parts.next()?)?;
-            let (destination, state) = parts.next().zip(parts.next())?;
-            let at = Some(self.at(event).timestamp());
-            Some(OutboxEntry { event, reason: None, destination, again: 0, state, at, card: None })
+        let entry = |told: &Arc<Told>| {
+            let at = Some(owed_at(told.event, self.started_at, self.decided_at));
+            OverEntry { told: told.clone(), reason: None, again: 0, at, card: None }.entry()
         };
-        self.told.lines().filter_map(entry).collect()
+        self.told.iter().map(entry).collect()
     }
+}
+
+/// When a message about `event` was owed.
+fn owed_at(event: ReleaseEvent, started_at: Moment, decided_at: Moment) -> Moment {
+    if event == ReleaseEvent::Started { started_at } else { decided_at }
 }
 
 impl ReleaseRow {

@@ -1,16 +1,16 @@
-//! A notice as it would be at three in the morning, and destinations for it.
+//! A notification as it would be at three in the morning, and destinations for it.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use trimtab_notify::{
-    Baseline, BaselineSource, Counts, Destination, DestinationKind, Event, Evidence, Finding, Notice, Ratio,
-    SecretText,
+    Baseline, BaselineSource, Counts, Destination, DestinationKind, Event, Evidence, Finding, Notification,
+    Ratio, SecretText,
 };
 
 pub const TOKEN: &str = "XyZcanaryToken";
 pub const SIGNING_KEY: &str = "canary-signing-key";
 
-pub fn rolled_back() -> Notice {
-    Notice {
+pub fn rolled_back() -> Notification {
+    Notification {
         key: "2f1c/128/rolled-back".to_owned(),
         sequence: 3,
         at: "2026-11-21T03:07:42Z".parse().unwrap(),
@@ -52,8 +52,8 @@ pub fn rolled_back() -> Notice {
     }
 }
 
-pub fn started() -> Notice {
-    Notice {
+pub fn started() -> Notification {
+    Notification {
         key: "2f1c/128/started".to_owned(),
         sequence: 1,
         event: Event::Started,
@@ -65,13 +65,13 @@ pub fn started() -> Notice {
     }
 }
 
-pub fn kept() -> Notice {
+pub fn kept() -> Notification {
     let mut findings = rolled_back().findings;
     findings.truncate(1);
     findings[0].canary = Counts { bad: 12, total: Some(18_220) };
     findings[0].baseline.as_mut().unwrap().counts = Counts { bad: 21, total: Some(36_104) };
     findings[0].ratio = Some(Ratio::new(0.5, 1.13, 2.4));
-    Notice {
+    Notification {
         key: "2f1c/128/kept".to_owned(),
         sequence: 2,
         event: Event::Kept,
@@ -84,13 +84,13 @@ pub fn kept() -> Notice {
     }
 }
 
-pub fn kept_on_little_evidence() -> Notice {
+pub fn kept_on_little_evidence() -> Notification {
     let mut findings = rolled_back().findings;
     findings.truncate(1);
     findings[0].canary = Counts { bad: 0, total: Some(4) };
     findings[0].baseline.as_mut().unwrap().counts = Counts { bad: 0, total: Some(11) };
     findings[0].ratio = None;
-    Notice {
+    Notification {
         key: "2f1c/128/kept".to_owned(),
         sequence: 2,
         event: Event::Kept,
@@ -105,8 +105,8 @@ pub fn kept_on_little_evidence() -> Notice {
     }
 }
 
-pub fn held() -> Notice {
-    Notice {
+pub fn held() -> Notification {
+    Notification {
         event: Event::Held,
         reason:
             "Freeze \"weekend\" until Monday 05:00 UTC. To release it now: trimtab resume payments -n shop \
@@ -116,8 +116,8 @@ pub fn held() -> Notice {
     }
 }
 
-pub fn needs_human() -> Notice {
-    Notice {
+pub fn needs_human() -> Notification {
+    Notification {
         event: Event::NeedsHuman,
         previous: None,
         tier: None,

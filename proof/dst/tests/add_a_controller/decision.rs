@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use trimtab_plan::report::{Report, Step};
 use trimtab_plan::{
-    Concern, Event, IfAbsent, Kind, Object, Part, Patch, Plan, Precondition, Reason, Right, Severity, Write,
+    Concern, Condition, Event, IfAbsent, Kind, Object, Part, Patch, Plan, Precondition, Reason, Right,
+    Severity, Write,
 };
 
 use crate::kind::{POD_FLOOR, PodFloorRow};
@@ -45,15 +46,14 @@ pub(crate) fn plan(seen: &Seen) -> (Plan, Report) {
     if floor.met == Some(met) {
         return (Plan::nothing(), report);
     }
-    let status = if met { "True" } else { "False" };
+    // It says another thing than before, so it has no time to carry over.
+    let condition = Condition::new("Met", met, reason, saw.as_str()).written(&[], floor.generation, *now);
     let patch = json!({
         "apiVersion": POD_FLOOR.api_version(), "kind": POD_FLOOR.word,
         "metadata": {"name": &*floor.key.name, "namespace": &*floor.key.namespace},
-        "status": {"conditions": [{
-            "type": "Met", "status": status, "reason": reason.code(), "message": saw, "lastTransitionTime": now,
-        }]},
+        "status": {"conditions": [condition]},
     });
-    let condition = Write::Patch {
+    let status = Write::Patch {
         object: about.clone(),
         part: Part::Status,
         patch: Patch::Apply(patch),
@@ -78,5 +78,5 @@ pub(crate) fn plan(seen: &Seen) -> (Plan, Report) {
         },
         by: &FLOOR,
     };
-    (Plan { writes: vec![event, condition], wake_at: None }, report)
+    (Plan { writes: vec![event, status], wake_at: None }, report)
 }

@@ -15,6 +15,7 @@ pub(crate) const POD_FLOOR: trimtab_plan::Kind =
 pub(crate) struct PodFloorRow {
     pub(crate) key: Key,
     pub(crate) version: u64,
+    pub(crate) generation: i64,
     pub(crate) uid: String,
     pub(crate) deployment: Key,
     pub(crate) pods: u32,
@@ -47,6 +48,7 @@ impl Project for PodFloors {
         Ok(PodFloorRow {
             key: Key::new(namespace, text("/metadata/name")),
             version: version.map_err(|_| ProjectError("its version is not a number".to_owned()))?,
+            generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
             uid: text("/metadata/uid").to_owned(),
             deployment: Key::new(namespace, text("/spec/deployment")),
             pods: u32::try_from(pods).unwrap_or(u32::MAX),

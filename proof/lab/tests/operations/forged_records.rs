@@ -25,17 +25,39 @@ pub(crate) async fn records_that_a_tenant_wrote_are_refused_or_passed_over(
     _: &mut Stage,
 ) -> Result<()> {
     admit(lab).await?;
+    let outcome = releases_among_forged_records(lab).await;
+    // Whatever came of it: what crashes for ever, and what was forged, must not be met by the cases after this one.
+    let removed = remove_everything(lab).await;
+    outcome.and(removed)
+}
+
+async fn releases_among_forged_records(lab: &Lab) -> Result<()> {
     let app = managed_app(NAMESPACE, PENNED, "{delivery: {watch: 5s}}");
     lab.apply(&format!("{}---{app}", workload(NAMESPACE, PENNED, "v1", REPLICAS))).await?;
     wait_until_phase(lab, PENNED, "Healthy").await?;
     the_server_refuses(lab).await?;
-    let forged = the_manager_passes_over(lab).await?;
+    the_manager_passes_over(lab).await?;
     the_next_one_is_judged(lab).await?;
-    let delete = ["delete", "managedapp,deployment,service", PENNED, "-n", NAMESPACE, "--wait=false"];
-    lab.kubectl(&delete).await?;
-    let forged: Vec<&str> = forged.iter().map(String::as_str).collect();
-    lab.kubectl(&[&["delete", "apprelease", "-n", NAMESPACE][..], &forged[..]].concat()).await?;
+    the_seal_sees_what_the_server_does_not(lab).await
+}
+
+/// Removes the service, the forged records, and the tenant.
+async fn remove_everything(lab: &Lab) -> Result<()> {
+    let all = ["delete", "-n", NAMESPACE, "--ignore-not-found", "--wait=false"];
+    lab.kubectl(&[&all[..], &["managedapp,deployment,service", PENNED]].concat()).await?;
+    remove_forged(lab).await?;
     dismiss(lab).await
+}
+
+async fn remove_forged(lab: &Lab) -> Result<()> {
+    let [largest, ours, its] = &forged_names();
+    let delete = ["delete", "apprelease", "-n", NAMESPACE, "--ignore-not-found", largest, ours, its];
+    lab.kubectl(&delete).await.map(drop)
+}
+
+/// The largest number, the name of the service's second release, and that of another service's.
+fn forged_names() -> [String; 3] {
+    [format!("{PENNED}-v{LARGEST}"), format!("{PENNED}-v2"), format!("{OTHER}-v2")]
 }
 
 /// A number that is none, and another history of a record that is sealed.
@@ -59,26 +81,23 @@ async fn the_server_refuses(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// The largest number, taken as a person takes one, and copies of what the manager sealed that mix up two services. Returns
-/// the names of all of them.
-async fn the_manager_passes_over(lab: &Lab) -> Result<Vec<String>> {
+/// The largest number, taken as a person takes one, and copies of what the manager sealed that mix up two services.
+async fn the_manager_passes_over(lab: &Lab) -> Result<()> {
     as_tenant(lab, &["create", "-f", "-"], &taken(LARGEST).to_string()).await?;
-    let largest = format!("{PENNED}-v{LARGEST}");
+    let [largest, under_our_name, under_its_name] = forged_names();
     let stored = release(lab, &largest).await?["spec"]["number"].clone();
     ensure!(stored == LARGEST, "the server keeps {stored} for {LARGEST}");
     let far = format!("AppRelease {largest}: v{LARGEST} is more than 1000 above v1");
     wait_until_passed_over(lab, PENNED, &far).await?;
 
     let first = release(lab, &format!("{PENNED}-v1")).await?;
-    let (under_our_name, under_its_name) = (format!("{PENNED}-v2"), format!("{OTHER}-v2"));
     // The one that the service speaks of comes last: once it does, the manager has seen both.
     let copies = [copy(&first, &under_our_name, PENNED, OTHER), copy(&first, &under_its_name, OTHER, PENNED)];
     let list = json!({"apiVersion": "v1", "kind": "List", "items": copies});
     as_tenant(lab, &["create", "-f", "-"], &list.to_string()).await?;
     let misnamed =
         format!("AppRelease {under_its_name}: v2 of {PENNED} is called {under_our_name}, and 1 more");
-    wait_until_passed_over(lab, PENNED, &misnamed).await?;
-    Ok(vec![largest, under_our_name, under_its_name])
+    wait_until_passed_over(lab, PENNED, &misnamed).await
 }
 
 /// The next release has the next number whose name is free, is judged like any other, and what it replaced comes back.
@@ -90,6 +109,16 @@ async fn the_next_one_is_judged(lab: &Lab) -> Result<()> {
     let summary = text(&closed, "/status/summary");
     ensure!(summary.starts_with("panics-and-crashes: "), "the verdict is another one: {summary}");
     first_template_is_back(lab, PENNED).await
+}
+
+/// The server compares the fields that a template had before, and lets one be renamed.
+async fn the_seal_sees_what_the_server_does_not(lab: &Lab) -> Result<()> {
+    // The service names the first of the records that do not count.
+    remove_forged(lab).await?;
+    let sealed = format!("{PENNED}-v3");
+    let renamed = json!({"spec": {"template": {"spec": null, "other": {"containers": []}}}}).to_string();
+    as_tenant(lab, &["patch", "apprelease", &sealed, "--type=merge", "-p", &renamed], "").await?;
+    wait_until_passed_over(lab, PENNED, &format!("AppRelease {sealed}: its seal")).await
 }
 
 /// A record as somebody creates it who takes a number for what they are about to release.

@@ -1,5 +1,4 @@
 //! Managers that share a cluster: one with rights in some namespaces alone, and one of several instances.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,11 +1,9 @@
 //! Somebody writes a rejected template over a release, as often as it is brought back. No scenario: how often that is depends
 //! on when a manager dies, and so does what is written on the Deployment.
 
-mod support;
-
 use trimtab_dst::{Stage, StageOptions};
 
-use support::{play, shows};
+use crate::support::{play, shows};
 
 const SEED: u64 = 7;
 const BEGIN: &str =

@@ -1,8 +1,4 @@
 //! A service that cannot be read says nothing: its claim is kept until it can be read, or is gone.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod logged;
-mod support;
 
 use serde_json::{Value, json};
 use trimtab_dst::stage::NAMESPACE;
@@ -10,8 +6,8 @@ use trimtab_dst::{Stage, StageOptions};
 use trimtab_kube::api::Patch;
 use trimtab_kube::kinds::MANAGED_APPS;
 
-use logged::warnings;
-use support::{play, shows};
+use crate::logged::warnings;
+use crate::support::{play, shows};
 
 const BEGIN: &str =
     "service pay replicas=2 rps=20 image=shop/pay:v1\nadvance 10m\nstart manager\nclaim pay\nsettle\n";

@@ -1,7 +1,4 @@
 //! A plan that its controller may not carry out changes nothing: it is counted, said, and made again ever more seldom.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod logged;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +20,7 @@ use trimtab_plan::{
     Write,
 };
 
-use logged::warnings;
+use crate::logged::warnings;
 
 /// May tell, and may touch nothing.
 const NOSY: Concern =

@@ -1,6 +1,5 @@
 //! Pods that are over, as the shutdown of a node leaves them: they stay listed, are replaced, and count nowhere. No scenario,
 //! because how many pods were out when the node went differs after a crash of the manager.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::time::Duration;
 

@@ -3,9 +3,6 @@
 //!
 //! Every change here is certain to come before a verdict: an alert has not held for its `for` yet, a ratio has not seen a
 //! request, or nothing that is in force finds anything wrong.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use serde_json::{Value, json};
 use trimtab_dst::stage::NAMESPACE;
@@ -13,7 +10,7 @@ use trimtab_dst::{Stage, StageOptions};
 use trimtab_kube::api::Patch;
 use trimtab_kube::kinds::{FLEET_POLICIES, MANAGED_APPS};
 
-use support::{play, shows};
+use crate::support::{play, shows};
 
 const RUNNING: &str = "service pay replicas=3 rps=50 image=shop/pay:v1\nadvance 10m\nobject <<\n\
     apiVersion: trimtab.dev/v1alpha1\nkind: FleetPolicy\nmetadata: {name: everyone}\nspec: {}\n.\n\

@@ -1,6 +1,5 @@
 //! A message is sent twice only where a process died between sending it and recording that, and what goes wrong with messages
 //! delays no decision.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

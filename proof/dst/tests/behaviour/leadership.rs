@@ -1,8 +1,5 @@
 //! When a manager decides: not on what an unhealthy watch shows, not before it has read what its predecessor wrote, and about
 //! everything once more when it has got back a lease that it had lost.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +32,7 @@ use trimtab_providers::prometheus::{Prometheus, PrometheusConfig};
 use trimtab_sim::{Effect, Fault, WatchEffect, Watches};
 use trimtab_world::prometheus::InProcess;
 
-use support::{play, shows};
+use crate::support::{play, shows};
 
 const RUNS: &str = "service pay replicas=3 rps=50 image=shop/pay:v1\nadvance 10m\n";
 const BAD: &str = "apply pay shop/pay:v2-errors30 by argocd-controller\n";

@@ -10,8 +10,8 @@ use trimtab_kube::expectations::Expectations;
 use trimtab_kube::resource::EVENTS;
 use trimtab_plan::concern::{DELIVERY, POLICY};
 use trimtab_plan::{
-    Concern, Event, IfAbsent, IfThere, Kind, Object, Part, Patch, Plan, Precondition, Reason, Right,
-    Severity, Write, check,
+    Concern, Condition, Event, IfAbsent, IfThere, Kind, Object, Part, Patch, Plan, Precondition, Reason,
+    Right, Severity, Write, check,
 };
 use trimtab_sim::{Sim, SimConfig};
 
@@ -209,7 +209,7 @@ async fn stale_plans_are_told_from_refused_ones() {
 async fn a_policy_gets_its_status() {
     let sim = cluster();
     let crd: Value =
-        serde_saphyr::from_str(include_str!("../../../deploy/crds/fleetpolicies.yaml")).expect("YAML");
+        serde_saphyr::from_str(include_str!("../../../../deploy/crds/fleetpolicies.yaml")).expect("YAML");
     let policy = json!({
         "apiVersion": Kind::FLEET_POLICY.api_version(), "kind": "FleetPolicy", "metadata": {"name": "default"}, "spec": {},
     });
@@ -220,10 +220,8 @@ async fn a_policy_gets_its_status() {
         Precondition::version(version.expect("versions are numbers here"))
     };
     let status = |when| {
-        let condition = json!({
-            "type": "Valid", "status": "True", "reason": Reason::Valid.code(), "message": "the spec is valid",
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        });
+        let condition = Condition::new("Valid", true, Reason::Valid, "the spec is valid");
+        let condition = condition.written(&[], 1, Timestamp::UNIX_EPOCH);
         let body = json!({
             "apiVersion": Kind::FLEET_POLICY.api_version(), "kind": "FleetPolicy", "metadata": {"name": "default"},
             "status": {"conditions": [condition]},
@@ -252,7 +250,7 @@ async fn a_policy_gets_its_status() {
 async fn an_image_is_recorded_once() {
     let sim = cluster();
     let crd: Value =
-        serde_saphyr::from_str(include_str!("../../../deploy/crds/appreleases.yaml")).expect("YAML");
+        serde_saphyr::from_str(include_str!("../../../../deploy/crds/appreleases.yaml")).expect("YAML");
     let record = json!({
         "apiVersion": Kind::APP_RELEASE.api_version(), "kind": "AppRelease", "metadata": {"name": "pay-v2", "namespace": "shop"},
         "spec": {"app": "pay", "number": 2, "actor": "ana"},

@@ -1,10 +1,8 @@
 //! A write that meets an object which has changed is no failure: a plan is made anew, soon, and nobody is warned.
 
-mod logged;
-
 use trimtab_dst::{Stage, StageOptions, script};
 
-use logged::warnings;
+use crate::logged::warnings;
 
 #[tokio::test(start_paused = true)]
 async fn conflicts_are_planned_anew_without_a_warning() {

@@ -4,14 +4,19 @@ use trimtab_delivery::asked::Asked;
 use trimtab_delivery::names::release_word;
 use trimtab_delivery::snapshot::{OutboxEntry, Release, ReleaseEvent, ReleasePhase};
 use trimtab_judge::rule::{Rule, RuleKind};
-use trimtab_notify::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notice, Ratio};
+use trimtab_notify::{Baseline, BaselineSource, Counts, Event, Evidence, Finding, Notification, Ratio};
 use trimtab_plan::Reason;
 use trimtab_stats::Verdict;
 
 use crate::observed::{NOTHING_MEASURED, Observed};
 
-/// The message about one event of a release.
-pub(crate) fn notice(observed: &Observed, release: &Release, told: &OutboxEntry, key: &str) -> Notice {
+/// What is told about one event of a release.
+pub(crate) fn notification(
+    observed: &Observed,
+    release: &Release,
+    told: &OutboxEntry,
+    key: &str,
+) -> Notification {
     let app = &observed.app;
     let status = &release.status;
     let word = release_word(release.number);
@@ -31,7 +36,7 @@ pub(crate) fn notice(observed: &Observed, release: &Release, told: &OutboxEntry,
     let found = if anew { &[] } else { status.findings.as_slice() };
     let mut findings: Vec<&trimtab_judge::finding::Finding> = found.iter().collect();
     findings.sort_by_key(|finding| finding.verdict != Verdict::Fail);
-    Notice {
+    Notification {
         key: key.to_owned(),
         sequence: sequence(told),
         at: told.at.unwrap_or_default(),

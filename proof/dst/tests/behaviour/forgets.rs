@@ -1,5 +1,4 @@
 //! What is remembered of services goes when they go.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
 //! A service that names another Deployment from now on, while a release is judged and nothing else happens. No scenario,
 //! because how many pods were out at that moment differs after a crash of the manager.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use trimtab_dst::stage::NAMESPACE;
 use trimtab_dst::{Stage, StageOptions, script};

@@ -1,5 +1,4 @@
 //! Only what the manager itself wrote counts as a release: where its key comes from, and what a tenant can do without it.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use serde_json::{Value, json};
 use trimtab_control::seals::SEAL_SECRET;

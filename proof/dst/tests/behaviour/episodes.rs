@@ -1,10 +1,8 @@
 //! What happens to a release again, hours or releases later, is news: it is acted on, and told, as the first time.
 
-mod support;
-
 use trimtab_dst::{Stage, StageOptions};
 
-use support::{play, shows};
+use crate::support::{play, shows};
 
 const SLACK: &str = "object <<\napiVersion: v1\nkind: Secret\nmetadata: {name: slack, namespace: trimtab-system}\n\
     stringData: {url: \"https://hooks.slack.example/services/T0/B0/secret\"}\n.\n\

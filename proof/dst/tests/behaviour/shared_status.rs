@@ -1,7 +1,4 @@
 //! The status of a service has several writers: what one concern says there, the writes of another leave alone.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +8,7 @@ use trimtab_dst::{Stage, StageOptions};
 use trimtab_kube::api::{Force, Patch};
 use trimtab_kube::kinds::MANAGED_APPS;
 
-use support::{play, shows};
+use crate::support::{play, shows};
 
 const BEGIN: &str =
     "service pay replicas=2 rps=20 image=shop/pay:v1\nadvance 10m\nstart manager\nclaim pay\nsettle\n";

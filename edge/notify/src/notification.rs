@@ -20,8 +20,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether this is the last word on a release or a call for help. Such a notice is never dropped for
-    /// another.
+    /// Whether this is the last word on a release or a call for help. Such a message is never dropped for another.
     #[must_use]
     pub fn is_terminal(self) -> bool {
         match self {
@@ -113,11 +112,11 @@ pub struct Finding {
 /// One thing that happened to one release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Notice {
+pub struct Notification {
     /// Same for every attempt to tell this, different for everything else: object uid, revision and trigger,
     /// for example. Printable ASCII.
     pub key: String,
-    /// Rises with every notice about the same service, so that a receiver can put them in order.
+    /// Rises with every notification about the same service, so that a receiver can put them in order.
     pub sequence: u64,
     /// When it happened.
     pub at: Timestamp,

@@ -1,20 +1,20 @@
-//! A notice on its way, and how much of them a sender takes.
+//! A message on its way to one destination, and how many of them a sender takes.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::destination::Destination;
-use crate::notice::Notice;
+use crate::notification::Notification;
 
 /// Limits of a sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SenderPolicy {
     /// From connecting to the head of the response.
     pub attempt_timeout: Duration,
-    /// Letters that may wait for one destination, the one on its way included.
+    /// Messages that may wait for one destination, the one on its way included.
     pub waiting_per_destination: usize,
-    /// Letters that may wait in all.
+    /// Messages that may wait in all.
     pub waiting_in_all: usize,
     /// Requests in flight. Only this many destinations that accept and then say nothing can slow the others,
     /// and each by no more than the attempt's timeout.
@@ -32,11 +32,11 @@ impl Default for SenderPolicy {
     }
 }
 
-/// A notice on its way to one destination.
+/// A notification on its way to one destination.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Letter {
+pub struct Message {
     /// What to tell.
-    pub notice: Notice,
+    pub notification: Notification,
     /// Whom to tell.
     pub destination: Destination,
     /// Key of what all messages about one release have in common. What follows is only read where cards are edited.
@@ -49,12 +49,12 @@ pub struct Letter {
     pub again: bool,
 }
 
-impl Letter {
-    /// A letter about something that nobody was told of yet.
+impl Message {
+    /// A message about something that nobody was told of yet.
     #[must_use]
-    pub fn new(notice: Notice, destination: Destination) -> Self {
-        let about = notice.key.clone();
-        Self { notice, destination, about, card: None, follows: false, again: false }
+    pub fn new(notification: Notification, destination: Destination) -> Self {
+        let about = notification.key.clone();
+        Self { notification, destination, about, card: None, follows: false, again: false }
     }
 }
 
