@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use trimtab_delivery::snapshot::{MessageState, Release, ReleaseEvent};
+use trimtab_delivery::snapshot::{MessageState, OutboxEntry, Release, ReleaseEvent};
 use trimtab_kube::Key;
 use trimtab_kube::api::Term;
 use trimtab_notify::{Outcome, OutcomeState};
@@ -24,6 +24,9 @@ pub(crate) struct Entry {
     pub(crate) event: ReleaseEvent,
     pub(crate) again: u32,
     pub(crate) destination: String,
+    /// The version of the record that the hand-over was decided on, and what the record says of the message since.
+    pub(crate) decided_on: u64,
+    pub(crate) sending: String,
 }
 
 /// A message that was handed over.
@@ -58,6 +61,17 @@ impl Became {
         let card = outcome.card.as_ref().map(ToString::to_string);
         Some(Self { progress, state: progress.because(why), card })
     }
+}
+
+/// What became of a message, and its record does not say yet.
+#[derive(Debug)]
+pub(crate) struct Unrecorded<'a> {
+    pub(crate) release: &'a Release,
+    /// The place in its outbox.
+    pub(crate) place: usize,
+    /// What the record says there.
+    pub(crate) before: OutboxEntry,
+    pub(crate) became: Became,
 }
 
 /// How far this process got with a message.
@@ -153,12 +167,8 @@ impl AllHanded {
         known.handed.values().any(|handed| handed.outcome.is_some() && handed.entry.service == *service)
     }
 
-    /// What the records of `service` do not say yet: the release, the place in its outbox, and what became of it.
-    pub(crate) fn to_record<'a>(
-        &self,
-        service: &Key,
-        releases: &'a [Release],
-    ) -> Vec<(&'a Release, usize, Became)> {
+    /// What the records of `service` do not say yet.
+    pub(crate) fn to_record<'a>(&self, service: &Key, releases: &'a [Release]) -> Vec<Unrecorded<'a>> {
         let mut due = Vec::new();
         self.lock().handed.retain(|_, handed| {
             let Some(became) = handed.outcome.as_ref().filter(|_| handed.entry.service == *service) else {
@@ -166,10 +176,15 @@ impl AllHanded {
             };
             let Some((release, place)) = find(&handed.entry, releases) else { return true };
             let entry = &release.status.outbox[place];
+            // A store that lags behind our own write shows what the record said before: waiting for it would leave time to die.
+            let is_behind = release.version == handed.entry.decided_on;
+            let state = if is_behind { &handed.entry.sending } else { &entry.state };
+            let before = OutboxEntry { state: state.clone(), ..entry.clone() };
+            let unrecorded = || Unrecorded { release, place, before, became: became.clone() };
             if became.progress == MessageState::Pending {
-                let given_back = entry.progress() != Some(MessageState::Sending);
+                let given_back = !is_behind && entry.progress() != Some(MessageState::Sending);
                 if !given_back {
-                    due.push((release, place, became.clone()));
+                    due.push(unrecorded());
                 }
                 return !given_back;
             }
@@ -177,7 +192,7 @@ impl AllHanded {
                 handed.recorded.get_or_insert_with(Instant::now);
             } else {
                 handed.recorded = None;
-                due.push((release, place, became.clone()));
+                due.push(unrecorded());
             }
             true
         });
@@ -195,7 +210,7 @@ impl AllHanded {
 
 fn find<'a>(entry: &Entry, releases: &'a [Release]) -> Option<(&'a Release, usize)> {
     let release = releases.iter().find(|release| release.number == entry.number)?;
-    let same = |told: &trimtab_delivery::snapshot::OutboxEntry| {
+    let same = |told: &OutboxEntry| {
         (told.event, told.again) == (entry.event, entry.again) && told.destination == entry.destination
     };
     Some((release, release.status.outbox.iter().position(same)?))

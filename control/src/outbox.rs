@@ -24,7 +24,7 @@ use trimtab_plan::Write;
 use trimtab_providers::http::HttpTransport;
 
 use crate::address::{Unreachable, destination, kind_of, lane};
-use crate::handed::{AllHanded, Became, Entry, MessageId, Whose};
+use crate::handed::{AllHanded, Became, Entry, MessageId, Unrecorded, Whose};
 use crate::notification::notification;
 use crate::observed::Observed;
 
@@ -35,6 +35,8 @@ const SECRET_AGAIN: Duration = Duration::from_secs(1);
 /// How long attempts in flight are waited for at the end of a term. Shorter than the margin after which another process may
 /// lead (`trimtab_kube::lease::LeaseConfig`).
 const LAST_ATTEMPTS: Duration = Duration::from_secs(3);
+/// Why nobody knows whether a message arrived.
+const STOPPED: &str = "the manager stopped while it was sent";
 
 /// Sends what releases owe.
 pub struct Outbox {
@@ -190,18 +192,22 @@ impl Outbox {
             return None;
         }
         let id = (key.to_owned(), lane(reach, self.secrets_of(observed, reach)));
-        let again = "the manager stopped while it was sent";
         match (self.shared.handed.whose(&id), progress, kind) {
             (Whose::Ours, ..) | (Whose::GivenBack, MessageState::Sending, _) => None,
-            (_, MessageState::Pending, _) => Some(Step::HandOver(MessageState::Sending.because(""))),
-            _ if self.shared.handed.is_intended(&id) => {
-                Some(Step::HandOver(MessageState::Sending.because("")))
+            (_, MessageState::Sending, DestinationKind::Slack) if !self.shared.handed.is_intended(&id) => {
+                Some(Step::Write(MessageState::Unknown.because(STOPPED)))
             }
-            (_, _, DestinationKind::Slack) => Some(Step::Write(MessageState::Unknown.because(again))),
-            (..) => {
-                let again = format!("again, because {again}");
-                Some(Step::HandOver(MessageState::Sending.because(&again)))
+            (..) => Some(Step::HandOver(self.sending(&id, progress))),
+        }
+    }
+
+    /// What a record says of a message while it is being sent.
+    fn sending(&self, id: &MessageId, progress: MessageState) -> String {
+        match progress {
+            MessageState::Sending if !self.shared.handed.is_intended(id) => {
+                MessageState::Sending.because(&format!("again, because {STOPPED}"))
             }
+            _ => MessageState::Sending.because(""),
         }
     }
 
@@ -239,6 +245,8 @@ impl Outbox {
             event: entry.event,
             again: entry.again,
             destination: destination.to_owned(),
+            decided_on: release.version,
+            sending: self.sending(&id, entry.progress().unwrap_or(MessageState::Pending)),
         };
         self.shared.handed.begin(id.clone(), of, turn.term);
         self.spawn(self.shared.clone().address(turn, id, message));
@@ -248,11 +256,10 @@ impl Outbox {
     #[must_use]
     pub fn record(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<Write> {
         let due = self.shared.handed.to_record(&observed.key, snapshot.releases);
-        let write = |(release, place, became): (&Release, usize, Became)| {
-            let before = &release.status.outbox[place];
+        let write = |Unrecorded { release, place, before, became }: Unrecorded<'_>| {
             let card = became.card.or_else(|| before.card.clone());
             let after = OutboxEntry { state: became.state, card, ..before.clone() };
-            lower::told(snapshot, release, place, &after)
+            lower::told(snapshot, release, place, &before, &after)
         };
         due.into_iter().map(write).collect()
     }

@@ -146,11 +146,16 @@ pub fn outbox(snapshot: &Snapshot<'_>, release: &Release, told: &[OutboxEntry]) 
     status_patch(snapshot, release, &json!({"notifications": entries}))
 }
 
-/// Says what became of one message about `release`, as its place in the outbox was read. It changes nothing else and does not
-/// care for what else was written meanwhile, so that nothing delays it; where somebody has said more since, that stands.
+/// Says what became of one message about `release`, whose place in the outbox holds `before`. It changes nothing else and does
+/// not care for what else was written meanwhile, so that nothing delays it; where somebody has said more since, that stands.
 #[must_use]
-pub fn told(snapshot: &Snapshot<'_>, release: &Release, place: usize, after: &OutboxEntry) -> plan::Write {
-    let before = &release.status.outbox[place];
+pub fn told(
+    snapshot: &Snapshot<'_>,
+    release: &Release,
+    place: usize,
+    before: &OutboxEntry,
+    after: &OutboxEntry,
+) -> plan::Write {
     let at = |member: &str| format!("/status/notifications/{place}/{member}");
     let mut operations = vec![
         json!({"op": "test", "path": at("event"), "value": before.event.word()}),

@@ -107,18 +107,34 @@ async fn an_orderly_stop_gives_back_what_waits() {
     stage.stop_managers().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_arrived_is_recorded_at_once_whatever_the_release_waits_for() {
+/// How long it takes until the record says that a message arrived, with this fault around the manager.
+async fn recorded_after(fault: &str) -> Duration {
     let mut stage = settled().await;
-    // A question is open nearly all the time, and decisions wait for its answer.
-    play(&mut stage, "fault prometheus-slow by=900ms\n").await;
+    play(&mut stage, fault).await;
     stage.messages.answer(Answers::After(Duration::from_millis(300)));
     play(&mut stage, SHIP).await;
     until(&stage, "an attempt", begun).await;
     stage.advance(Duration::from_millis(300)).await;
     let took = until(&stage, "the record", |stage| state(stage) == "Sent").await;
-    assert!(took <= Duration::from_millis(100), "a death within {took:?} would have doubled it");
     stage.stop_managers().await;
+    took
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrived_is_recorded_at_once_whatever_is_waited_for() {
+    for (name, fault) in [
+        (
+            "decisions wait for the answer to a question that is open nearly all the time",
+            "prometheus-slow by=900ms",
+        ),
+        (
+            "the manager sees what it wrote itself much later",
+            "late-events resource=appreleases.trimtab.dev by=12s",
+        ),
+    ] {
+        let took = recorded_after(&format!("fault {fault}\n")).await;
+        assert!(took <= Duration::from_millis(100), "{name}: a death within {took:?} would have doubled it");
+    }
 }
 
 #[tokio::test(start_paused = true)]
