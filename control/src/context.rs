@@ -31,8 +31,8 @@ pub struct Context {
 pub enum Reads {
     /// One object.
     One(&'static Resource, Key),
-    /// Every object of a namespace whose name begins so, also those that no store has shown yet.
-    Named {
+    /// Every object of a namespace whose name begins so and ends with a number, also those that no store has shown yet.
+    Numbered {
         /// Their kind.
         resource: &'static Resource,
         /// Their namespace, and how their names begin.
@@ -43,7 +43,7 @@ pub enum Reads {
 impl Reads {
     /// The namespace that they are in; empty for objects without one.
     pub(crate) fn namespace(&self) -> &str {
-        let (Self::One(_, key) | Self::Named { prefix: key, .. }) = self;
+        let (Self::One(_, key) | Self::Numbered { prefix: key, .. }) = self;
         &key.namespace
     }
 }
@@ -56,9 +56,9 @@ impl Context {
             Reads::One(resource, key) => {
                 self.expectations.is_behind(resource, key, |key| self.stores.version(resource, key))
             }
-            Reads::Named { resource, prefix } => {
+            Reads::Numbered { resource, prefix } => {
                 let shown = |key: &Key| self.stores.version(resource, key);
-                self.expectations.is_any_named_behind(resource, prefix, shown)
+                self.expectations.is_any_numbered_behind(resource, prefix, shown)
             }
         })
     }

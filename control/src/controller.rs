@@ -50,6 +50,11 @@ pub trait Controller: Send + Sync + 'static {
     /// Takes a message that a plan hands over: the key of its outbox entry, and the destination.
     fn notify(&self, _seen: &Self::Seen, _key: &str, _destination: &str) {}
 
+    /// Whether it goes on until every other controller has ended: it records what they leave behind.
+    fn ends_last(&self) -> bool {
+        false
+    }
+
     /// The process is to stop. What is enqueued before this is done is still decided about; it must end soon.
     fn last_words(&self) -> BoxFuture<'_, ()> {
         ready(()).boxed()

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use trimtab_delivery::snapshot::{MessageState, OutboxEntry, Release, ReleaseEvent};
 use trimtab_kube::Key;
 use trimtab_kube::api::Term;
+use trimtab_kube::expectations::UNSEEN_TIMEOUT;
 use trimtab_notify::{Outcome, OutcomeState};
 
 /// How long an outcome is remembered after its record said so: a storage that lost its last seconds says less again.
@@ -17,22 +18,32 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 pub(crate) type MessageId = (String, String);
 
 /// Which entry of which outbox a message is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) service: Key,
     pub(crate) number: u64,
     pub(crate) event: ReleaseEvent,
     pub(crate) again: u32,
     pub(crate) destination: String,
-    /// The version of the record that the hand-over was decided on, and what the record says of the message since.
+}
+
+/// What a record says of a message since it was handed over.
+#[derive(Clone, Debug)]
+pub(crate) struct Sending {
+    /// The version of the record that the hand-over was decided on: a store that shows it is behind our own write.
     pub(crate) decided_on: u64,
-    pub(crate) sending: String,
+    /// What the record says.
+    pub(crate) state: String,
 }
 
 /// A message that was handed over.
 #[derive(Debug)]
 struct Handed {
     entry: Entry,
+    sending: Sending,
+    at: Instant,
+    /// A store has shown another version of the record since.
+    is_seen: bool,
     /// The term of its sender.
     term: Term,
     outcome: Option<Became>,
@@ -109,19 +120,35 @@ impl AllHanded {
     }
 
     /// A sender of `term` gets the message.
-    pub(crate) fn begin(&self, id: MessageId, entry: Entry, term: Term) {
+    pub(crate) fn begin(&self, id: MessageId, entry: Entry, sending: Sending, term: Term) {
         let mut known = self.lock();
-        known.handed.retain(|_, handed| handed.recorded.is_none_or(|since| since.elapsed() < REMEMBERED));
+        let forgotten = |handed: &Handed| handed.recorded.is_some_and(|since| since.elapsed() >= REMEMBERED);
+        known.handed.retain(|_, handed| !forgotten(handed) && handed.entry != entry);
         known.intended.remove(&id);
-        known.handed.insert(id, Handed { entry, term, outcome: None, recorded: None });
+        let (at, outcome, recorded) = (Instant::now(), None, None);
+        known.handed.insert(id, Handed { entry, sending, at, is_seen: false, term, outcome, recorded });
     }
 
-    pub(crate) fn whose(&self, id: &MessageId) -> Whose {
-        match self.lock().handed.get(id).map(|handed| &handed.outcome) {
+    /// Whatever is configured by now: who has the message of an entry has it for the destination that it was handed over for.
+    pub(crate) fn whose(&self, entry: &Entry) -> Whose {
+        let known = self.lock();
+        match known.handed.values().find(|handed| handed.entry == *entry).map(|handed| &handed.outcome) {
             None => Whose::NotOurs,
             Some(Some(became)) if became.progress == MessageState::Pending => Whose::GivenBack,
             Some(_) => Whose::Ours,
         }
+    }
+
+    /// Takes note of what a store shows of the records of `service`.
+    pub(crate) fn saw(&self, service: &Key, releases: &[Release]) {
+        for handed in self.lock().handed.values_mut().filter(|handed| handed.entry.service == *service) {
+            handed.saw(releases);
+        }
+    }
+
+    /// Whether a sender has a message whose end is not known yet.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.lock().handed.values().any(|handed| handed.outcome.is_none())
     }
 
     /// Notes what became of a message that a sender of `term` had. Returns the service whose record is to say so; `None`
@@ -171,14 +198,20 @@ impl AllHanded {
     pub(crate) fn to_record<'a>(&self, service: &Key, releases: &'a [Release]) -> Vec<Unrecorded<'a>> {
         let mut due = Vec::new();
         self.lock().handed.retain(|_, handed| {
-            let Some(became) = handed.outcome.as_ref().filter(|_| handed.entry.service == *service) else {
+            if handed.entry.service != *service {
+                return true;
+            }
+            handed.saw(releases);
+            let Some(became) = &handed.outcome else { return true };
+            let Some((release, place)) = find(&handed.entry, releases) else {
+                // A row of a release that everybody was told of does not keep what they were told.
+                handed.recorded.get_or_insert_with(Instant::now);
                 return true;
             };
-            let Some((release, place)) = find(&handed.entry, releases) else { return true };
             let entry = &release.status.outbox[place];
             // A store that lags behind our own write shows what the record said before: waiting for it would leave time to die.
-            let is_behind = release.version == handed.entry.decided_on;
-            let state = if is_behind { &handed.entry.sending } else { &entry.state };
+            let is_behind = handed.is_unseen_in(release);
+            let state = if is_behind { &handed.sending.state } else { &entry.state };
             let before = OutboxEntry { state: state.clone(), ..entry.clone() };
             let unrecorded = || Unrecorded { release, place, before, became: became.clone() };
             if became.progress == MessageState::Pending {
@@ -205,6 +238,19 @@ impl AllHanded {
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Handed {
+    fn saw(&mut self, releases: &[Release]) {
+        let own = releases.iter().find(|release| release.number == self.entry.number);
+        self.is_seen = self.is_seen || own.is_none_or(|release| release.version != self.sending.decided_on);
+    }
+
+    /// Whether the store that shows `release` has not seen the hand-over. A version that comes back was restored, with what
+    /// the record said then, and what is not seen for long is lost.
+    fn is_unseen_in(&self, release: &Release) -> bool {
+        release.version == self.sending.decided_on && !self.is_seen && self.at.elapsed() < UNSEEN_TIMEOUT
     }
 }
 

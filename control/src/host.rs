@@ -64,6 +64,9 @@ trait Hosted: Send + Sync {
     fn changed(&self, _changed: Changed<'_>) {}
     fn begin_term(&self) {}
     fn enqueue_all(&self) {}
+    fn ends_last(&self) -> bool {
+        false
+    }
     fn register(&self, registry: &mut Registry);
     fn run(self: Arc<Self>, stop: CancellationToken) -> BoxFuture<'static, ()>;
 }
@@ -126,9 +129,14 @@ impl Controllers {
             tasks.spawn(watch.map(|()| Task::Watch));
         }
         tasks.spawn(elector.run(after_writes.clone()).map(|()| Task::Elector));
-        let mut deciding = hosted.len() + 1;
-        for hosted in hosted.iter().cloned() {
+        let (last, first): (Vec<_>, _) = hosted.iter().cloned().partition(|hosted| hosted.ends_last());
+        let (mut deciding, mut recording) = (first.len() + 1, last.len());
+        let decided = CancellationToken::new();
+        for hosted in first {
             tasks.spawn(hosted.run(stop.clone()).map(|()| Task::Deciding));
+        }
+        for hosted in last {
+            tasks.spawn(hosted.run(decided.clone()).map(|()| Task::Recording));
         }
         tasks.spawn(take_over(context, hosted, stop).map(|()| Task::Deciding));
         while let Some(ended) = tasks.join_next().await {
@@ -136,6 +144,7 @@ impl Controllers {
                 Ok(Task::Watch) => {}
                 Ok(Task::Elector) => return,
                 Ok(Task::Deciding) => deciding -= 1,
+                Ok(Task::Recording) => recording -= 1,
                 // A process that lost a part of itself is not to go on without it.
                 Err(error) => {
                     if error.is_panic() {
@@ -143,8 +152,10 @@ impl Controllers {
                     }
                 }
             }
-            if deciding == 0 {
-                after_writes.cancel();
+            match (deciding, recording) {
+                (0, 0) => after_writes.cancel(),
+                (0, _) => decided.cancel(),
+                _ => {}
             }
         }
     }
@@ -155,6 +166,7 @@ enum Task {
     Watch,
     Elector,
     Deciding,
+    Recording,
 }
 
 /// A new leader reads everything anew and then decides about everything once: what its predecessor left undone has no event
@@ -206,6 +218,10 @@ fn register(host: &Host, context: &Context, hosted: &[Arc<dyn Hosted>], refused:
 }
 
 impl<C: Controller> Hosted for Hosting<C> {
+    fn ends_last(&self) -> bool {
+        self.controller.ends_last()
+    }
+
     fn changed(&self, changed: Changed<'_>) {
         for key in self.controller.concerned(changed) {
             self.queue.enqueue(key);

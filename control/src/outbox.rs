@@ -24,7 +24,7 @@ use trimtab_plan::Write;
 use trimtab_providers::http::HttpTransport;
 
 use crate::address::{Unreachable, destination, kind_of, lane};
-use crate::handed::{AllHanded, Became, Entry, MessageId, Unrecorded, Whose};
+use crate::handed::{AllHanded, Became, Entry, MessageId, Sending, Unrecorded, Whose};
 use crate::notification::notification;
 use crate::observed::Observed;
 
@@ -130,6 +130,7 @@ impl Outbox {
     /// before it is handed over.
     #[must_use]
     pub fn advance(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<Write> {
+        self.shared.handed.saw(&observed.key, snapshot.releases);
         let mut writes = Vec::new();
         for release in snapshot.releases {
             if !release.status.outbox.iter().all(OutboxEntry::is_over) {
@@ -150,7 +151,7 @@ impl Outbox {
         let mut handed_over = Vec::new();
         for place in 0..told.len() {
             let key = entry_key(observed, release, &told[place]);
-            match self.step(observed, &told[..=place], &key) {
+            match self.step(observed, release, &told[..=place], &key) {
                 Some(Step::Write(state)) => told[place].state = state,
                 Some(Step::HandOver(state)) => {
                     self.intend(observed, &told[place], &key);
@@ -179,9 +180,13 @@ impl Outbox {
     }
 
     /// What is due about the last of `told`.
-    fn step(&self, observed: &Observed, told: &[OutboxEntry], key: &str) -> Option<Step> {
+    fn step(&self, observed: &Observed, release: &Release, told: &[OutboxEntry], key: &str) -> Option<Step> {
         let (entry, earlier) = told.split_last()?;
         let progress = entry.progress().filter(|progress| !progress.is_over())?;
+        let whose = self.shared.handed.whose(&entry_of(observed, release, entry));
+        if whose == Whose::Ours {
+            return None;
+        }
         let Some(reach) = reach_of(observed, entry) else {
             return Some(Step::Write(MessageState::Failed.because("no longer configured")));
         };
@@ -192,8 +197,8 @@ impl Outbox {
             return None;
         }
         let id = (key.to_owned(), lane(reach, self.secrets_of(observed, reach)));
-        match (self.shared.handed.whose(&id), progress, kind) {
-            (Whose::Ours, ..) | (Whose::GivenBack, MessageState::Sending, _) => None,
+        match (whose, progress, kind) {
+            (Whose::GivenBack, MessageState::Sending, _) => None,
             (_, MessageState::Sending, DestinationKind::Slack) if !self.shared.handed.is_intended(&id) => {
                 Some(Step::Write(MessageState::Unknown.because(STOPPED)))
             }
@@ -239,16 +244,9 @@ impl Outbox {
             follows: earlier().next().is_some(),
             again: entry.progress() == Some(MessageState::Sending),
         };
-        let of = Entry {
-            service: observed.key.clone(),
-            number: release.number,
-            event: entry.event,
-            again: entry.again,
-            destination: destination.to_owned(),
-            decided_on: release.version,
-            sending: self.sending(&id, entry.progress().unwrap_or(MessageState::Pending)),
-        };
-        self.shared.handed.begin(id.clone(), of, turn.term);
+        let state = self.sending(&id, entry.progress().unwrap_or(MessageState::Pending));
+        let sending = Sending { decided_on: release.version, state };
+        self.shared.handed.begin(id.clone(), entry_of(observed, release, entry), sending, turn.term);
         self.spawn(self.shared.clone().address(turn, id, message));
     }
 
@@ -268,6 +266,12 @@ impl Outbox {
     #[must_use]
     pub fn unrecorded(&self) -> Vec<Key> {
         self.shared.handed.unrecorded().into_iter().collect()
+    }
+
+    /// Whether a sender has a message whose end is not known yet.
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        self.shared.handed.is_sending()
     }
 
     /// Whether this process knows what became of a message of `service`.
@@ -296,6 +300,16 @@ impl Outbox {
     /// Namespace of the Secrets that `reach` names.
     fn secrets_of<'a>(&'a self, observed: &'a Observed, reach: &Reach) -> &'a str {
         if reach.of_policy() { &self.namespace } else { &observed.app.namespace }
+    }
+}
+
+fn entry_of(observed: &Observed, release: &Release, entry: &OutboxEntry) -> Entry {
+    Entry {
+        service: observed.key.clone(),
+        number: release.number,
+        event: entry.event,
+        again: entry.again,
+        destination: entry.destination.clone(),
     }
 }
 

@@ -46,13 +46,15 @@ impl Standing {
     }
 
     /// The term to decide in about what is in these `namespaces`; an empty name stands for objects without one. What is
-    /// decided in it must be written in it.
+    /// decided in it must be written in it. A decision on nothing that a watch could tell needs the term alone.
     ///
     /// # Errors
     /// Why nothing may be decided now.
     pub fn may_decide(&self, namespaces: &[&str]) -> Result<Term, Hold> {
         let term = self.leadership.term().ok_or(Hold::Elsewhere)?;
-        let concerned = |part: &WatchPart| part.as_ref().is_none_or(|name| namespaces.contains(&&**name));
+        let concerned = |part: &WatchPart| {
+            !namespaces.is_empty() && part.as_ref().is_none_or(|name| namespaces.contains(&&**name))
+        };
         for part in self.stores.parts().filter(|part| concerned(part)) {
             if self.lock().get(part) != Some(&term) {
                 return Err(Hold::Elsewhere);

@@ -97,7 +97,7 @@ impl Controller for Delivery {
         let records = Key::new(service.namespace.clone(), format!("{}-v", service.name));
         let mut reads = vec![
             Reads::One(MANAGED_APPS, service.clone()),
-            Reads::Named { resource: APP_RELEASES, prefix: records },
+            Reads::Numbered { resource: APP_RELEASES, prefix: records },
         ];
         let app = self.stores.of::<Apps>().get(service);
         reads.extend(app.map(|app| Reads::One(DEPLOYMENTS, app.target())));

@@ -22,6 +22,8 @@ use crate::outbox::Outbox;
 const AT_ONCE: usize = 64;
 /// How long a process that is to stop waits until everything is recorded.
 const LAST_RECORDS: Duration = Duration::from_secs(5);
+/// What is to be recorded is tried again after this, until it is seen: the death of this process would double it.
+const RECORD_AGAIN: Duration = Duration::from_secs(3);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -71,13 +73,21 @@ impl Controller for Messages {
         let writes = self.outbox.record(observed, &snapshot);
         let about = Object::new(Kind::MANAGED_APP, &observed.app.namespace, observed.app.name.clone());
         let summary = format!("{} messages came to an end", writes.len());
-        (Plan { writes, wake_at: None }, Report { about, summary, steps: Vec::new() })
+        let again_at = now.checked_add(RECORD_AGAIN).unwrap_or(Timestamp::MAX);
+        let wake_at = (!writes.is_empty()).then_some(again_at);
+        (Plan { writes, wake_at }, Report { about, summary, steps: Vec::new() })
+    }
+
+    /// What others still hand over has to be recorded as well.
+    fn ends_last(&self) -> bool {
+        true
     }
 
     fn last_words(&self) -> BoxFuture<'_, ()> {
         let recorded = async {
             self.outbox.close().await;
-            while !self.queue.is_idle() {
+            // Whoever looks up where a message goes finds that it is not sent any more.
+            while self.outbox.is_sending() || !self.outbox.unrecorded().is_empty() {
                 tokio::time::sleep(LOOK).await;
             }
         };

@@ -210,6 +210,7 @@ fn leaving(stores: &Stores, row: &DeploymentRow, sets: &[Arc<ReplicaSetRow>]) ->
         sets: sets.iter().map(set).collect(),
         rejected: rejected.collect(),
         kept,
+        recorded: records.iter().filter_map(|release| release.template_hash.clone()).collect(),
         template_hash: target.template_hash,
         owns_template: target.owns_template,
         held_images: target.held_images,

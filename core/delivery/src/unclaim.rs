@@ -30,6 +30,8 @@ pub struct Leaving {
     pub kept: Vec<String>,
     /// Hashes of the templates that were rejected, as far as records are left.
     pub rejected: Vec<String>,
+    /// Hashes of all templates that a record is left of.
+    pub recorded: Vec<String>,
 }
 
 /// What is to be done next. Each step is seen on the Deployment before the next one follows, and the claim goes last, so
@@ -61,7 +63,8 @@ pub fn next_step(leaving: &Leaving) -> Step {
 }
 
 /// What should run instead of the held template: what was kept last, else the newest template that has pods and was not
-/// rejected. Where records are gone, the claim tells which images were.
+/// rejected. Where records are gone, the claim tells which images were. They go one by one, so what runs and is newer than
+/// what was kept, without a record of its own, is what was kept after it.
 fn safe_template(leaving: &Leaving) -> Option<String> {
     if leaving.kept.last() == Some(&leaving.template_hash) {
         return Some(leaving.template_hash.clone());
@@ -74,5 +77,14 @@ fn safe_template(leaving: &Leaving) -> Option<String> {
         let candidates = leaving.sets.iter().filter(|set| set.replicas > 0 && safe(&&set.template_hash));
         candidates.filter(unknown).max_by_key(|set| set.revision).map(|set| &set.template_hash)
     };
-    kept.or_else(runs).cloned()
+    let revision = |hash: &String| {
+        let of = leaving.sets.iter().filter(|set| set.template_hash == *hash);
+        of.map(|set| set.revision).max()
+    };
+    match (kept, runs()) {
+        (Some(kept), Some(runs)) if !leaving.recorded.contains(runs) && revision(runs) > revision(kept) => {
+            Some(runs.clone())
+        }
+        (kept, runs) => kept.or(runs).cloned(),
+    }
 }

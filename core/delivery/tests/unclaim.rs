@@ -24,13 +24,29 @@ fn restore(template: &str) -> Step {
 
 #[test]
 fn a_rejected_template_never_ships() {
-    let cases: [(&str, Leaving, Step); 9] = [
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let cases: [(&str, Leaving, Step); 10] = [
         ("the spec holds what was kept last", Leaving { kept: vec!["t3".into()], ..held() }, restore("t3")),
         ("records are gone: the claim tells what was rejected", held(), restore("t1")),
         (
             "what was kept last, although a newer one has pods",
-            Leaving { kept: vec!["t0".into(), "t1".into()], held_images: Vec::new(), ..held() },
+            Leaving {
+                kept: names(&["t0", "t1"]),
+                recorded: names(&["t0", "t1", "t2", "t3"]),
+                held_images: Vec::new(),
+                ..held()
+            },
             restore("t1"),
+        ),
+        (
+            "what runs and is newer, whose record is gone before that of what was kept earlier",
+            Leaving {
+                kept: names(&["t0", "t1"]),
+                recorded: names(&["t0", "t1", "t3"]),
+                held_images: names(&["pay:t3"]),
+                ..held()
+            },
+            restore("t2"),
         ),
         (
             "kept once, and rejected since",

@@ -48,42 +48,52 @@ impl Expectations {
             writes.unseen.retain(|_, unseen| unseen.is_waited_for());
             writes.sweep_at = writes.unseen.len() * 2;
         }
-        writes.unseen.insert((*resource, key), Unseen { resource_version, since: Instant::now() });
+        let unseen = Unseen { resource_version, since: Instant::now() };
+        // Answers to two writes may be taken in reverse order.
+        let last = writes.unseen.entry((*resource, key)).or_insert(unseen);
+        if last.resource_version <= resource_version || !last.is_waited_for() {
+            *last = unseen;
+        }
     }
 
     /// Whether a store is still behind our last write of this object. `shown` is the version that the store shows; `None`: no
     /// such object yet. What was seen, and what was waited for long enough, is forgotten.
     pub fn is_behind(&self, resource: &Resource, key: &Key, shown: impl Fn(&Key) -> Option<u64>) -> bool {
-        self.is_any_behind(resource, key, |other| other == key, shown)
+        self.is_any_behind(resource, key, |other| (other == key).then_some(true), shown)
     }
 
-    /// The same of every object of this namespace whose name begins so.
-    pub fn is_any_named_behind(
+    /// The same of every object of this namespace whose name is `prefix` and a number.
+    pub fn is_any_numbered_behind(
         &self,
         resource: &Resource,
         prefix: &Key,
         shown: impl Fn(&Key) -> Option<u64>,
     ) -> bool {
-        let named =
-            |other: &Key| other.namespace == prefix.namespace && other.name.starts_with(&*prefix.name);
-        self.is_any_behind(resource, prefix, named, shown)
+        let numbered = |other: &Key| {
+            let rest =
+                other.name.strip_prefix(&*prefix.name).filter(|_| other.namespace == prefix.namespace)?;
+            Some(!rest.is_empty() && rest.bytes().all(|letter| letter.is_ascii_digit()))
+        };
+        self.is_any_behind(resource, prefix, numbered, shown)
     }
 
-    /// Of the objects from `first` on, as long as they are `meant`: thousands of writes may be remembered while one plan
-    /// looks at a few.
+    /// Of the objects from `first` on that are `meant`, until `meant` tells that there are no more: thousands of writes may be
+    /// remembered while one plan looks at a few.
     fn is_any_behind(
         &self,
         resource: &Resource,
         first: &Key,
-        meant: impl Fn(&Key) -> bool,
+        meant: impl Fn(&Key) -> Option<bool>,
         shown: impl Fn(&Key) -> Option<u64>,
     ) -> bool {
         let mut writes = locked(&self.writes);
         let mut behind = false;
         let mut done = Vec::new();
         for ((of, key), unseen) in writes.unseen.range((*resource, first.clone())..) {
-            if of != resource || !meant(key) {
-                break;
+            match meant(key).filter(|_| of == resource) {
+                None => break,
+                Some(false) => continue,
+                Some(true) => {}
             }
             let is_seen = shown(key).is_some_and(|version| version >= unseen.resource_version);
             if is_seen || !unseen.is_waited_for() { done.push(key.clone()) } else { behind = true }

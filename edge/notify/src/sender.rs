@@ -223,7 +223,8 @@ impl Shared {
         let cut = async { tokio::time::sleep_until(self.closing().await).await };
         if message.destination.kind == DestinationKind::SlackApp {
             let (transport, timeout) = (&*self.transport, self.policy.attempt_timeout);
-            let web = Web { transport, destination: &message.destination, timeout };
+            let web =
+                Web { transport, destination: &message.destination, may_send: &*self.may_send, timeout };
             tokio::select! {
                 biased;
                 verdict = posting.attempt(&web, message) => verdict,

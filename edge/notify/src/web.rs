@@ -62,6 +62,8 @@ pub(crate) enum Failure {
 pub(crate) struct Web<'a> {
     pub(crate) transport: &'a dyn HttpTransport,
     pub(crate) destination: &'a Destination,
+    /// Whether anything may be sent now: several calls make one message, and a process may freeze between two of them.
+    pub(crate) may_send: &'a (dyn Fn() -> bool + Sync),
     /// From connecting to the end of the answer.
     pub(crate) timeout: Duration,
 }
@@ -101,6 +103,9 @@ impl Web<'_> {
 
     async fn call(&self, request: Request<Bytes>) -> Result<Value, Failure> {
         let name = &self.destination.name;
+        if !(self.may_send)() {
+            return Err(Failure::Before(AttemptEnd::Stopped));
+        }
         let answer = async {
             let (head, body) = self.transport.send(request).await?.into_parts();
             let body = match collect(body, ANSWER_BYTES).await? {

@@ -163,6 +163,9 @@ pub fn told(
         json!({"op": "test", "path": at("state"), "value": before.state}),
         json!({"op": "replace", "path": at("state"), "value": after.state}),
     ];
+    if before.again > 0 {
+        operations.insert(0, json!({"op": "test", "path": at("again"), "value": before.again}));
+    }
     let card = after.card.iter().filter(|_| after.card != before.card);
     operations.extend(card.map(|card| json!({"op": "add", "path": at("card"), "value": card})));
     plan::Write::Patch {

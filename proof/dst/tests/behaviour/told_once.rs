@@ -17,6 +17,11 @@ const RELEASES: &str = "appreleases.trimtab.dev";
 const SETTLED: &str = "service pay replicas=2 rps=5 image=shop/pay:v1\nadvance 10m\nobject <<\n\
     apiVersion: trimtab.dev/v1alpha1\nkind: FleetPolicy\nmetadata: {name: everyone}\n\
     spec: {notify: {webhook: {url: \"https://hooks.example/releases\"}}}\n.\nstart manager\nclaim pay\nsettle\n";
+/// The same releases are told to an incoming webhook of Slack, whose address is a secret and which cannot be asked what it has.
+const SLACK: &str = "object <<\napiVersion: v1\nkind: Secret\nmetadata: {name: slack, namespace: trimtab-system}\n\
+    stringData: {url: \"https://hooks.slack.example/services/T/B/x\"}\n.\nobject <<\n\
+    apiVersion: trimtab.dev/v1alpha1\nkind: FleetPolicy\nmetadata: {name: everyone}\n\
+    spec: {notify: {slackUrlFrom: {name: slack, key: url}}}\n.\n";
 const SHIP: &str = "apply pay shop/pay:v2 by argocd-controller\n";
 
 async fn play(stage: &mut Stage, commands: &str) {
@@ -90,6 +95,26 @@ async fn an_orderly_stop_leaves_nothing_in_the_dark() {
     play(&mut stage, "start manager\nadvance 15m\nsettle\n").await;
     assert!(taken(&stage).values().all(|count| *count == 1), "{:?}", taken(&stage));
     stage.stop_managers().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orderly_stop_waits_for_what_is_handed_over_meanwhile() {
+    for (name, fault) in [
+        ("the record is being written", "slow-answer resource=appreleases.trimtab.dev by=1s"),
+        ("the address is being read", "slow-request resource=secrets by=1s"),
+    ] {
+        let mut stage = settled().await;
+        play(&mut stage, SLACK).await;
+        play(&mut stage, &format!("fault {fault}\n{SHIP}")).await;
+        until(&stage, "the hand-over", |stage| state(stage) == "Sending").await;
+        stage.stop_managers().await;
+        let sent = stage.messages.received().len();
+        let expected = if sent == 0 { "Pending" } else { "Sent" };
+        assert_eq!(state(&stage), expected, "{name}: {sent} messages were sent");
+        play(&mut stage, "end faults\nstart manager\nadvance 15m\nsettle\n").await;
+        assert_eq!(stage.messages.received().len(), 2, "{name}: {:?}", stage.messages.received());
+        stage.stop_managers().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
