@@ -261,3 +261,97 @@ fn find<'a>(entry: &Entry, releases: &'a [Release]) -> Option<(&'a Release, usiz
     };
     Some((release, release.status.outbox.iter().position(same)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use trimtab_delivery::snapshot::ReleaseStatus;
+    use trimtab_kube::api::Leadership;
+
+    use super::*;
+
+    fn service() -> Key {
+        Key::new("shop", "pay")
+    }
+
+    fn entry(destination: &str) -> Entry {
+        let (event, destination) = (ReleaseEvent::Kept, destination.to_owned());
+        Entry { service: service(), number: 2, event, again: 0, destination }
+    }
+
+    /// v2 as a store shows it at a version, with what its record says of the message.
+    fn shown(version: u64, state: Option<&str>) -> [Release; 1] {
+        let told = |state: &str| OutboxEntry {
+            event: ReleaseEvent::Kept,
+            reason: None,
+            destination: "hook".to_owned(),
+            again: 0,
+            state: state.to_owned(),
+            at: None,
+            card: None,
+        };
+        let status =
+            ReleaseStatus { outbox: state.map(told).into_iter().collect(), ..ReleaseStatus::default() };
+        [Release { number: 2, version, status, ..Release::default() }]
+    }
+
+    /// One message that was handed over on version 5 of its record, and has arrived.
+    fn arrived() -> (AllHanded, MessageId) {
+        let handed = AllHanded::default();
+        let id = ("key".to_owned(), "lane".to_owned());
+        let term = Leadership::always().term().expect("leads");
+        let sending = Sending { decided_on: 5, state: "Sending".to_owned() };
+        handed.begin(id.clone(), entry("hook"), sending, term);
+        let sent = Became { progress: MessageState::Sent, state: "Sent".to_owned(), card: None };
+        assert_eq!(handed.settle(&id, term, Some(sent)), Some(service()));
+        (handed, id)
+    }
+
+    /// What the record is taken to say, where something is to be recorded.
+    fn taken_to_say(handed: &AllHanded, releases: &[Release]) -> Vec<String> {
+        let due = handed.to_record(&service(), releases);
+        due.into_iter().map(|due| due.before.state).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_lags_is_told_from_a_storage_that_went_back() {
+        let (handed, _) = arrived();
+        assert_eq!(taken_to_say(&handed, &shown(5, Some("Pending"))), ["Sending"], "it lags");
+        assert_eq!(taken_to_say(&handed, &shown(6, Some("Sending"))), ["Sending"]);
+        assert_eq!(taken_to_say(&handed, &shown(7, Some("Sent"))), [""; 0]);
+        assert_eq!(taken_to_say(&handed, &shown(5, Some("Pending"))), ["Pending"], "it went back");
+        let (handed, _) = arrived();
+        tokio::time::advance(UNSEEN_TIMEOUT).await;
+        assert_eq!(
+            taken_to_say(&handed, &shown(5, Some("Pending"))),
+            ["Pending"],
+            "it was lost before it was seen"
+        );
+        let (handed, _) = arrived();
+        handed.saw(&service(), &shown(6, Some("Sending")));
+        assert_eq!(
+            taken_to_say(&handed, &shown(5, Some("Pending"))),
+            ["Pending"],
+            "it was seen while it was sent"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_told_of_a_release_that_keeps_nothing_of_it_is_forgotten() {
+        let (handed, id) = arrived();
+        assert_eq!(taken_to_say(&handed, &shown(7, None)), [""; 0]);
+        assert!(handed.unrecorded().is_empty());
+        tokio::time::advance(REMEMBERED).await;
+        let term = Leadership::always().term().expect("leads");
+        let sending = Sending { decided_on: 9, state: "Sending".to_owned() };
+        handed.begin((id.0, "another".to_owned()), entry("other"), sending, term);
+        assert_eq!(handed.len(), 1, "the new one alone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_whoevers_it_was_when_it_was_handed_over() {
+        let (handed, _) = arrived();
+        assert_eq!(handed.whose(&entry("hook")), Whose::Ours, "whatever address it has by now");
+        assert_eq!(handed.whose(&entry("other")), Whose::NotOurs);
+        assert!(!handed.is_sending());
+    }
+}
