@@ -120,7 +120,7 @@ fn add_delivery(
         context.standing.leadership().clone(),
         told.clone(),
     ));
-    let messages = Messages { stores: context.stores.clone(), outbox: outbox.clone(), queue: told.clone() };
+    let messages = Messages { stores: context.stores.clone(), outbox: outbox.clone() };
     controllers.add(messages, told);
     controllers.add(
         Delivery {

@@ -130,10 +130,10 @@ impl Outbox {
     /// before it is handed over.
     #[must_use]
     pub fn advance(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<Write> {
-        self.shared.handed.saw(&observed.key, snapshot.releases);
         let mut writes = Vec::new();
         for release in snapshot.releases {
             if !release.status.outbox.iter().all(OutboxEntry::is_over) {
+                self.shared.handed.saw(&observed.key, snapshot.releases);
                 self.advance_release(observed, snapshot, release, &mut writes);
             }
         }

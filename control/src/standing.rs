@@ -52,9 +52,10 @@ impl Standing {
     /// Why nothing may be decided now.
     pub fn may_decide(&self, namespaces: &[&str]) -> Result<Term, Hold> {
         let term = self.leadership.term().ok_or(Hold::Elsewhere)?;
-        let concerned = |part: &WatchPart| {
-            !namespaces.is_empty() && part.as_ref().is_none_or(|name| namespaces.contains(&&**name))
-        };
+        if namespaces.is_empty() {
+            return Ok(term);
+        }
+        let concerned = |part: &WatchPart| part.as_ref().is_none_or(|name| namespaces.contains(&&**name));
         for part in self.stores.parts().filter(|part| concerned(part)) {
             if self.lock().get(part) != Some(&term) {
                 return Err(Hold::Elsewhere);

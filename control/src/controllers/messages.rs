@@ -9,7 +9,6 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use trimtab_kube::Key;
 use trimtab_kube::kinds::{Apps, Changed, Releases, Stores};
-use trimtab_kube::queue::Queue;
 use trimtab_plan::concern::{Concern, DELIVERY};
 use trimtab_plan::{Kind, Object, Plan, Report};
 
@@ -33,8 +32,6 @@ pub struct Messages {
     pub stores: Stores,
     /// Messages to people.
     pub outbox: Arc<Outbox>,
-    /// Services with something to record; the queue of this controller.
-    pub queue: Queue<Key>,
 }
 
 impl Controller for Messages {

@@ -69,22 +69,18 @@ fn safe_template(leaving: &Leaving) -> Option<String> {
     if leaving.kept.last() == Some(&leaving.template_hash) {
         return Some(leaving.template_hash.clone());
     }
-    let has_set = |hash: &&String| leaving.sets.iter().any(|set| set.template_hash == **hash);
-    let safe = |hash: &&String| **hash != leaving.template_hash && !leaving.rejected.contains(*hash);
-    let kept = leaving.kept.iter().rev().filter(safe).find(has_set);
-    let runs = || {
-        let unknown = |set: &&OldSet| !set.images.iter().any(|image| leaving.held_images.contains(image));
-        let candidates = leaving.sets.iter().filter(|set| set.replicas > 0 && safe(&&set.template_hash));
-        candidates.filter(unknown).max_by_key(|set| set.revision).map(|set| &set.template_hash)
-    };
-    let revision = |hash: &String| {
+    let safe = |hash: &String| *hash != leaving.template_hash && !leaving.rejected.contains(hash);
+    let newest_set = |hash: &String| {
         let of = leaving.sets.iter().filter(|set| set.template_hash == *hash);
-        of.map(|set| set.revision).max()
+        of.max_by_key(|set| set.revision)
     };
-    match (kept, runs()) {
-        (Some(kept), Some(runs)) if !leaving.recorded.contains(runs) && revision(runs) > revision(kept) => {
-            Some(runs.clone())
-        }
-        (kept, runs) => kept.or(runs).cloned(),
-    }
+    let kept = leaving.kept.iter().rev().filter(|hash| safe(hash)).find_map(newest_set);
+    let unknown = |set: &&OldSet| !set.images.iter().any(|image| leaving.held_images.contains(image));
+    let candidates = leaving.sets.iter().filter(|set| set.replicas > 0 && safe(&set.template_hash));
+    let runs = candidates.filter(unknown).max_by_key(|set| set.revision);
+    let follows = |kept: &OldSet, runs: &OldSet| {
+        runs.revision > kept.revision && !leaving.recorded.contains(&runs.template_hash)
+    };
+    let runs = runs.filter(|runs| kept.is_none_or(|kept| follows(kept, runs)));
+    runs.or(kept).map(|set| set.template_hash.clone())
 }

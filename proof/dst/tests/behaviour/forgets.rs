@@ -66,7 +66,7 @@ async fn nothing_of_deleted_services_stays_in_memory() {
         instance: None,
     };
     controllers.add(delivery, services.clone());
-    let messages = Messages { stores: context.stores.clone(), outbox: outbox.clone(), queue: told.clone() };
+    let messages = Messages { stores: context.stores.clone(), outbox: outbox.clone() };
     controllers.add(messages, told.clone());
     let asking = measurements.clone();
     controllers.add_worker(asked, SERVICES, move |service| {
