@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use trimtab_delivery::snapshot::{MessageState, OutboxEntry, Release, ReleaseEvent};
+use trimtab_delivery::snapshot::{MessageState, OutboxEntry, Release};
 use trimtab_kube::Key;
 use trimtab_kube::api::Term;
 use trimtab_kube::expectations::UNSEEN_TIMEOUT;
@@ -17,13 +17,12 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// A message as its sender knows it: its key, and the lane of its destination.
 pub(crate) type MessageId = (String, String);
 
-/// Which entry of which outbox a message is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Which entry of which outbox a message is. Its key tells it from that of another release under the same number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry {
     pub(crate) service: Key,
     pub(crate) number: u64,
-    pub(crate) event: ReleaseEvent,
-    pub(crate) again: u32,
+    pub(crate) key: String,
     pub(crate) destination: String,
 }
 
@@ -103,20 +102,41 @@ pub(crate) struct AllHanded(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     handed: BTreeMap<MessageId, Handed>,
-    /// Messages of this term that were about to be handed over, and were not yet, with their services.
-    intended: BTreeMap<MessageId, Key>,
+    /// Messages that were about to be handed over, and were not yet.
+    intended: BTreeMap<Entry, Intended>,
+}
+
+/// A message that its record may say is being sent.
+#[derive(Debug)]
+struct Intended {
+    id: MessageId,
+    /// The version of the record that this was decided on.
+    decided_on: u64,
+    term: Term,
 }
 
 impl AllHanded {
     /// A sender gets the message as soon as its record says so. A record that says so although nothing was handed over, because
     /// the answer to that write was lost, speaks of a message that nobody has sent.
-    pub(crate) fn intend(&self, id: MessageId, service: Key) {
-        self.lock().intended.insert(id, service);
+    pub(crate) fn intend(&self, id: MessageId, entry: Entry, decided_on: u64, term: Term) {
+        self.lock().intended.insert(entry, Intended { id, decided_on, term });
     }
 
-    /// Whether the message was about to be handed over in this term, and was not.
-    pub(crate) fn is_intended(&self, id: &MessageId) -> bool {
-        self.lock().intended.contains_key(id)
+    /// Whether the message was about to be handed over, and was not.
+    pub(crate) fn is_intended(&self, entry: &Entry) -> bool {
+        self.lock().intended.contains_key(entry)
+    }
+
+    /// Nothing is handed over any more: what was about to be is to be sent by whoever comes next, as if it were new.
+    pub(crate) fn give_back_intended(&self) {
+        let mut known = self.lock();
+        let back =
+            Became { progress: MessageState::Pending, state: MessageState::Pending.because(""), card: None };
+        for (entry, Intended { id, decided_on, term }) in std::mem::take(&mut known.intended) {
+            let sending = Sending { decided_on, state: MessageState::Sending.because("") };
+            let handed = Handed { outcome: Some(back.clone()), ..Handed::new(entry, sending, term) };
+            known.handed.entry(id).or_insert(handed);
+        }
     }
 
     /// A sender of `term` gets the message.
@@ -124,9 +144,8 @@ impl AllHanded {
         let mut known = self.lock();
         let forgotten = |handed: &Handed| handed.recorded.is_some_and(|since| since.elapsed() >= REMEMBERED);
         known.handed.retain(|_, handed| !forgotten(handed) && handed.entry != entry);
-        known.intended.remove(&id);
-        let (at, outcome, recorded) = (Instant::now(), None, None);
-        known.handed.insert(id, Handed { entry, sending, at, is_seen: false, term, outcome, recorded });
+        known.intended.remove(&entry);
+        known.handed.insert(id, Handed::new(entry, sending, term));
     }
 
     /// Whatever is configured by now: who has the message of an entry has it for the destination that it was handed over for.
@@ -177,7 +196,7 @@ impl AllHanded {
     pub(crate) fn forget(&self, service: &Key) {
         let mut known = self.lock();
         known.handed.retain(|_, handed| handed.entry.service != *service);
-        known.intended.retain(|_, of| of != service);
+        known.intended.retain(|entry, _| entry.service != *service);
     }
 
     /// Services whose records do not say yet what became of their messages.
@@ -194,8 +213,13 @@ impl AllHanded {
         known.handed.values().any(|handed| handed.outcome.is_some() && handed.entry.service == *service)
     }
 
-    /// What the records of `service` do not say yet.
-    pub(crate) fn to_record<'a>(&self, service: &Key, releases: &'a [Release]) -> Vec<Unrecorded<'a>> {
+    /// What the records of `service` do not say yet. `key_of` tells the key of the message of an outbox entry.
+    pub(crate) fn to_record<'a>(
+        &self,
+        service: &Key,
+        releases: &'a [Release],
+        key_of: impl Fn(&Release, &OutboxEntry) -> String,
+    ) -> Vec<Unrecorded<'a>> {
         let mut due = Vec::new();
         self.lock().handed.retain(|_, handed| {
             if handed.entry.service != *service {
@@ -203,7 +227,7 @@ impl AllHanded {
             }
             handed.saw(releases);
             let Some(became) = &handed.outcome else { return true };
-            let Some((release, place)) = find(&handed.entry, releases) else {
+            let Some((release, place)) = find(&handed.entry, releases, &key_of) else {
                 // A row of a release that everybody was told of does not keep what they were told.
                 handed.recorded.get_or_insert_with(Instant::now);
                 return true;
@@ -242,6 +266,10 @@ impl AllHanded {
 }
 
 impl Handed {
+    fn new(entry: Entry, sending: Sending, term: Term) -> Self {
+        Self { entry, sending, at: Instant::now(), is_seen: false, term, outcome: None, recorded: None }
+    }
+
     fn saw(&mut self, releases: &[Release]) {
         let own = releases.iter().find(|release| release.number == self.entry.number);
         self.is_seen = self.is_seen || own.is_none_or(|release| release.version != self.sending.decided_on);
@@ -254,104 +282,16 @@ impl Handed {
     }
 }
 
-fn find<'a>(entry: &Entry, releases: &'a [Release]) -> Option<(&'a Release, usize)> {
+fn find<'a>(
+    entry: &Entry,
+    releases: &'a [Release],
+    key_of: impl Fn(&Release, &OutboxEntry) -> String,
+) -> Option<(&'a Release, usize)> {
     let release = releases.iter().find(|release| release.number == entry.number)?;
-    let same = |told: &OutboxEntry| {
-        (told.event, told.again) == (entry.event, entry.again) && told.destination == entry.destination
-    };
+    let same =
+        |told: &OutboxEntry| told.destination == entry.destination && key_of(release, told) == entry.key;
     Some((release, release.status.outbox.iter().position(same)?))
 }
 
 #[cfg(test)]
-mod tests {
-    use trimtab_delivery::snapshot::ReleaseStatus;
-    use trimtab_kube::api::Leadership;
-
-    use super::*;
-
-    fn service() -> Key {
-        Key::new("shop", "pay")
-    }
-
-    fn entry(destination: &str) -> Entry {
-        let (event, destination) = (ReleaseEvent::Kept, destination.to_owned());
-        Entry { service: service(), number: 2, event, again: 0, destination }
-    }
-
-    /// v2 as a store shows it at a version, with what its record says of the message.
-    fn shown(version: u64, state: Option<&str>) -> [Release; 1] {
-        let told = |state: &str| OutboxEntry {
-            event: ReleaseEvent::Kept,
-            reason: None,
-            destination: "hook".to_owned(),
-            again: 0,
-            state: state.to_owned(),
-            at: None,
-            card: None,
-        };
-        let status =
-            ReleaseStatus { outbox: state.map(told).into_iter().collect(), ..ReleaseStatus::default() };
-        [Release { number: 2, version, status, ..Release::default() }]
-    }
-
-    /// One message that was handed over on version 5 of its record, and has arrived.
-    fn arrived() -> (AllHanded, MessageId) {
-        let handed = AllHanded::default();
-        let id = ("key".to_owned(), "lane".to_owned());
-        let term = Leadership::always().term().expect("leads");
-        let sending = Sending { decided_on: 5, state: "Sending".to_owned() };
-        handed.begin(id.clone(), entry("hook"), sending, term);
-        let sent = Became { progress: MessageState::Sent, state: "Sent".to_owned(), card: None };
-        assert_eq!(handed.settle(&id, term, Some(sent)), Some(service()));
-        (handed, id)
-    }
-
-    /// What the record is taken to say, where something is to be recorded.
-    fn taken_to_say(handed: &AllHanded, releases: &[Release]) -> Vec<String> {
-        let due = handed.to_record(&service(), releases);
-        due.into_iter().map(|due| due.before.state).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_store_that_lags_is_told_from_a_storage_that_went_back() {
-        let (handed, _) = arrived();
-        assert_eq!(taken_to_say(&handed, &shown(5, Some("Pending"))), ["Sending"], "it lags");
-        assert_eq!(taken_to_say(&handed, &shown(6, Some("Sending"))), ["Sending"]);
-        assert_eq!(taken_to_say(&handed, &shown(7, Some("Sent"))), [""; 0]);
-        assert_eq!(taken_to_say(&handed, &shown(5, Some("Pending"))), ["Pending"], "it went back");
-        let (handed, _) = arrived();
-        tokio::time::advance(UNSEEN_TIMEOUT).await;
-        assert_eq!(
-            taken_to_say(&handed, &shown(5, Some("Pending"))),
-            ["Pending"],
-            "it was lost before it was seen"
-        );
-        let (handed, _) = arrived();
-        handed.saw(&service(), &shown(6, Some("Sending")));
-        assert_eq!(
-            taken_to_say(&handed, &shown(5, Some("Pending"))),
-            ["Pending"],
-            "it was seen while it was sent"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_told_of_a_release_that_keeps_nothing_of_it_is_forgotten() {
-        let (handed, id) = arrived();
-        assert_eq!(taken_to_say(&handed, &shown(7, None)), [""; 0]);
-        assert!(handed.unrecorded().is_empty());
-        tokio::time::advance(REMEMBERED).await;
-        let term = Leadership::always().term().expect("leads");
-        let sending = Sending { decided_on: 9, state: "Sending".to_owned() };
-        handed.begin((id.0, "another".to_owned()), entry("other"), sending, term);
-        assert_eq!(handed.len(), 1, "the new one alone");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_message_is_whoevers_it_was_when_it_was_handed_over() {
-        let (handed, _) = arrived();
-        assert_eq!(handed.whose(&entry("hook")), Whose::Ours, "whatever address it has by now");
-        assert_eq!(handed.whose(&entry("other")), Whose::NotOurs);
-        assert!(!handed.is_sending());
-    }
-}
+mod tests;

@@ -18,9 +18,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinSet;
-use tokio_util::task::AbortOnDropHandle;
 use trimtab_kube::CancellationToken;
 use trimtab_kube::expectations::UNSEEN_TIMEOUT;
 use trimtab_kube::host::Host;
@@ -29,6 +27,7 @@ use trimtab_kube::lease::Elector;
 use trimtab_kube::queue::{Failed, Queue, QueueKey};
 use trimtab_plan::{Concern, Permitted, Plan, Report, check};
 
+use crate::computing::{computing, own_task};
 use crate::context::{Context, Reads};
 use crate::controller::{Controller, Gathered};
 use crate::execute::{Executor, Stopped};
@@ -64,9 +63,8 @@ trait Hosted: Send + Sync {
     fn changed(&self, _changed: Changed<'_>) {}
     fn begin_term(&self) {}
     fn enqueue_all(&self) {}
-    fn ends_last(&self) -> bool {
-        false
-    }
+    /// What it is there for.
+    fn part(&self) -> Task;
     fn register(&self, registry: &mut Registry);
     fn run(self: Arc<Self>, stop: CancellationToken) -> BoxFuture<'static, ()>;
 }
@@ -129,22 +127,22 @@ impl Controllers {
             tasks.spawn(watch.map(|()| Task::Watch));
         }
         tasks.spawn(elector.run(after_writes.clone()).map(|()| Task::Elector));
-        let (last, first): (Vec<_>, _) = hosted.iter().cloned().partition(|hosted| hosted.ends_last());
-        let (mut deciding, mut recording) = (first.len() + 1, last.len());
         let decided = CancellationToken::new();
-        for hosted in first {
-            tasks.spawn(hosted.run(stop.clone()).map(|()| Task::Deciding));
-        }
-        for hosted in last {
-            tasks.spawn(hosted.run(decided.clone()).map(|()| Task::Recording));
+        let mut running: Vec<Task> = vec![Task::Deciding];
+        for hosted in hosted.iter() {
+            let part = hosted.part();
+            let until = if part == Task::Recording { &decided } else { &stop };
+            running.push(part);
+            tasks.spawn(hosted.clone().run(until.clone()).map(move |()| part));
         }
         tasks.spawn(take_over(context, hosted, stop).map(|()| Task::Deciding));
         while let Some(ended) = tasks.join_next().await {
             match ended {
-                Ok(Task::Watch) => {}
                 Ok(Task::Elector) => return,
-                Ok(Task::Deciding) => deciding -= 1,
-                Ok(Task::Recording) => recording -= 1,
+                Ok(ended) => {
+                    let place = running.iter().position(|running| *running == ended);
+                    place.map(|place| running.swap_remove(place));
+                }
                 // A process that lost a part of itself is not to go on without it.
                 Err(error) => {
                     if error.is_panic() {
@@ -152,20 +150,26 @@ impl Controllers {
                     }
                 }
             }
-            match (deciding, recording) {
-                (0, 0) => after_writes.cancel(),
-                (0, _) => decided.cancel(),
-                _ => {}
+            // What only asks keeps nobody from saying the last words.
+            if !running.contains(&Task::Deciding) {
+                decided.cancel();
+            }
+            if running.is_empty() {
+                after_writes.cancel();
             }
         }
     }
 }
 
-/// What a task was there for.
+/// What a task is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     Watch,
     Elector,
+    /// It asks, and decides nothing.
+    Asking,
     Deciding,
+    /// It records what became of what was decided, and ends after that.
     Recording,
 }
 
@@ -218,8 +222,8 @@ fn register(host: &Host, context: &Context, hosted: &[Arc<dyn Hosted>], refused:
 }
 
 impl<C: Controller> Hosted for Hosting<C> {
-    fn ends_last(&self) -> bool {
-        self.controller.ends_last()
+    fn part(&self) -> Task {
+        if self.controller.ends_last() { Task::Recording } else { Task::Deciding }
     }
 
     fn changed(&self, changed: Changed<'_>) {
@@ -267,6 +271,10 @@ where
     W: Fn(K) -> F + Send + Sync + 'static,
     F: Future<Output = Option<Timestamp>> + Send + 'static,
 {
+    fn part(&self) -> Task {
+        Task::Asking
+    }
+
     fn register(&self, registry: &mut Registry) {
         self.queue.register(registry);
     }
@@ -377,24 +385,5 @@ fn log(concern: &Concern, key: &impl Display, plan: &Plan, report: &Report) {
     }
     if !plan.is_quiet() {
         tracing::debug!(controller = concern.name, %key, report = report.text(), "why");
-    }
-}
-
-/// Runs `work` as a task of its own, which ends with the future that waits for it. A panic of it is one of that future.
-async fn own_task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    match AbortOnDropHandle::new(tokio::spawn(work)).await {
-        Ok(done) => done,
-        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-        // The runtime ends: so does whoever waits.
-        Err(_) => std::future::pending().await,
-    }
-}
-
-/// Does `work`, which may compute for seconds; what else this thread had to do goes on elsewhere. On a runtime of one thread,
-/// as simulations have, everybody waits.
-fn computing<T>(work: impl FnOnce() -> T) -> T {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
-        _ => work(),
     }
 }

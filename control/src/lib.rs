@@ -11,6 +11,7 @@
 
 mod address;
 pub mod bindings;
+mod computing;
 pub mod context;
 pub mod controller;
 pub mod controllers;

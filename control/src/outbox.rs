@@ -94,8 +94,8 @@ impl Outbox {
     pub fn begin_term(&self) {
         let Some(term) = self.leadership.term() else { return };
         let mut turn = locked(&self.turn);
-        let last = turn.as_ref().map(|turn| turn.term.number());
-        self.shared.handed.begin_term(last.is_some_and(|last| last + 1 == term.number()));
+        let unbroken = turn.as_ref().is_some_and(|turn| self.leadership.led_alone_since(turn.term));
+        self.shared.handed.begin_term(unbroken);
         let sender = Arc::new(self.sender(term));
         *turn = Some(Turn { term, sender: sender.clone() });
         drop(turn);
@@ -118,12 +118,14 @@ impl Outbox {
         Sender::new(transport, policy, may_send, move || clock.now(), tell)
     }
 
-    /// Sends nothing more in this term, and waits briefly for what is in flight.
+    /// Hands over and sends nothing more, and waits for what is in flight as long as an attempt may take: the lease is kept
+    /// meanwhile. Where it is lost all the same, the end of the term cuts this short.
     pub async fn close(&self) {
         let turn = locked(&self.turn).clone();
         if let Some(turn) = turn {
-            turn.sender.close(LAST_ATTEMPTS).await;
+            turn.sender.close(SenderPolicy::default().attempt_timeout).await;
         }
+        self.shared.handed.give_back_intended();
     }
 
     /// What is due about the messages that the service's releases owe: each moves one step on, and says so in its record
@@ -154,7 +156,7 @@ impl Outbox {
             match self.step(observed, release, &told[..=place], &key) {
                 Some(Step::Write(state)) => told[place].state = state,
                 Some(Step::HandOver(state)) => {
-                    self.intend(observed, &told[place], &key);
+                    self.intend(observed, release, &told[place], &key);
                     told[place].state = state;
                     let destination = told[place].destination.clone();
                     handed_over.push(Write::Notify { key, destination });
@@ -170,12 +172,12 @@ impl Outbox {
     }
 
     /// Remembers that a message is about to be handed over for the first time.
-    fn intend(&self, observed: &Observed, entry: &OutboxEntry, key: &str) {
-        if let Some(reach) =
-            reach_of(observed, entry).filter(|_| entry.progress() == Some(MessageState::Pending))
-        {
+    fn intend(&self, observed: &Observed, release: &Release, entry: &OutboxEntry, key: &str) {
+        let reach = reach_of(observed, entry).filter(|_| entry.progress() == Some(MessageState::Pending));
+        if let Some((reach, turn)) = reach.zip(locked(&self.turn).as_ref()) {
             let id = (key.to_owned(), lane(reach, self.secrets_of(observed, reach)));
-            self.shared.handed.intend(id, observed.key.clone());
+            let entry = entry_of(observed, release, entry, key);
+            self.shared.handed.intend(id, entry, release.version, turn.term);
         }
     }
 
@@ -183,7 +185,8 @@ impl Outbox {
     fn step(&self, observed: &Observed, release: &Release, told: &[OutboxEntry], key: &str) -> Option<Step> {
         let (entry, earlier) = told.split_last()?;
         let progress = entry.progress().filter(|progress| !progress.is_over())?;
-        let whose = self.shared.handed.whose(&entry_of(observed, release, entry));
+        let own = entry_of(observed, release, entry, key);
+        let whose = self.shared.handed.whose(&own);
         if whose == Whose::Ours {
             return None;
         }
@@ -196,20 +199,19 @@ impl Outbox {
         if kind == DestinationKind::SlackApp && earlier.iter().any(awaited) {
             return None;
         }
-        let id = (key.to_owned(), lane(reach, self.secrets_of(observed, reach)));
         match (whose, progress, kind) {
             (Whose::GivenBack, MessageState::Sending, _) => None,
-            (_, MessageState::Sending, DestinationKind::Slack) if !self.shared.handed.is_intended(&id) => {
+            (_, MessageState::Sending, DestinationKind::Slack) if !self.shared.handed.is_intended(&own) => {
                 Some(Step::Write(MessageState::Unknown.because(STOPPED)))
             }
-            (..) => Some(Step::HandOver(self.sending(&id, progress))),
+            (..) => Some(Step::HandOver(self.sending(&own, progress))),
         }
     }
 
     /// What a record says of a message while it is being sent.
-    fn sending(&self, id: &MessageId, progress: MessageState) -> String {
+    fn sending(&self, entry: &Entry, progress: MessageState) -> String {
         match progress {
-            MessageState::Sending if !self.shared.handed.is_intended(id) => {
+            MessageState::Sending if !self.shared.handed.is_intended(entry) => {
                 MessageState::Sending.because(&format!("again, because {STOPPED}"))
             }
             _ => MessageState::Sending.because(""),
@@ -244,16 +246,18 @@ impl Outbox {
             follows: earlier().next().is_some(),
             again: entry.progress() == Some(MessageState::Sending),
         };
-        let state = self.sending(&id, entry.progress().unwrap_or(MessageState::Pending));
+        let own = entry_of(observed, release, entry, key);
+        let state = self.sending(&own, entry.progress().unwrap_or(MessageState::Pending));
         let sending = Sending { decided_on: release.version, state };
-        self.shared.handed.begin(id.clone(), entry_of(observed, release, entry), sending, turn.term);
+        self.shared.handed.begin(id.clone(), own, sending, turn.term);
         self.spawn(self.shared.clone().address(turn, id, message));
     }
 
     /// What the records of a service do not say yet, as writes.
     #[must_use]
     pub fn record(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<Write> {
-        let due = self.shared.handed.to_record(&observed.key, snapshot.releases);
+        let key_of = |release: &Release, entry: &OutboxEntry| entry_key(observed, release, entry);
+        let due = self.shared.handed.to_record(&observed.key, snapshot.releases, key_of);
         let write = |Unrecorded { release, place, before, became }: Unrecorded<'_>| {
             let card = became.card.or_else(|| before.card.clone());
             let after = OutboxEntry { state: became.state, card, ..before.clone() };
@@ -268,10 +272,11 @@ impl Outbox {
         self.shared.handed.unrecorded().into_iter().collect()
     }
 
-    /// Whether a sender has a message whose end is not known yet.
+    /// Whether this process has something left to record, and may.
     #[must_use]
-    pub fn is_sending(&self) -> bool {
-        self.shared.handed.is_sending()
+    pub fn is_recording(&self) -> bool {
+        let handed = &self.shared.handed;
+        self.leadership.is_leader() && (handed.is_sending() || !handed.unrecorded().is_empty())
     }
 
     /// Whether this process knows what became of a message of `service`.
@@ -303,12 +308,11 @@ impl Outbox {
     }
 }
 
-fn entry_of(observed: &Observed, release: &Release, entry: &OutboxEntry) -> Entry {
+fn entry_of(observed: &Observed, release: &Release, entry: &OutboxEntry, key: &str) -> Entry {
     Entry {
         service: observed.key.clone(),
         number: release.number,
-        event: entry.event,
-        again: entry.again,
+        key: key.to_owned(),
         destination: entry.destination.clone(),
     }
 }

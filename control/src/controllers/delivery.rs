@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use trimtab_delivery::{lower, plan};
+use trimtab_delivery::{Write, lower, plan};
 use trimtab_kube::Key;
 use trimtab_kube::kinds::{
     APP_RELEASES, AppRow, Apps, Autoscalers, Changed, Deployments, MANAGED_APPS, Pods, Policies, Releases,
@@ -126,8 +126,9 @@ impl Controller for Delivery {
         let snapshot = seen.observed.snapshot(seen.now, &seen.measured);
         let (decided, report) = plan(&snapshot);
         let mut due = lower(&snapshot, &decided);
-        if decided.writes.is_empty() {
-            due.writes.extend(self.outbox.advance(&seen.observed, &snapshot));
+        // Messages are told of what is recorded. Upkeep keeps none back: it may be refused for as long as somebody wants.
+        if decided.writes.iter().all(Write::is_upkeep) {
+            due.writes.splice(0..0, self.outbox.advance(&seen.observed, &snapshot));
             due.writes.truncate(WRITES_MAX);
         }
         due.wake_at = earliest(due.wake_at, seen.next_look);

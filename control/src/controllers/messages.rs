@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use trimtab_kube::Key;
 use trimtab_kube::kinds::{Apps, Changed, Releases, Stores};
 use trimtab_plan::concern::{Concern, DELIVERY};
-use trimtab_plan::{Kind, Object, Plan, Report};
+use trimtab_plan::{Kind, Object, Plan, Report, WRITES_MAX};
 
 use crate::context::Reads;
 use crate::controller::{Controller, Gathered};
@@ -19,10 +19,12 @@ use crate::outbox::Outbox;
 
 /// Services recorded at one time: each takes one short write.
 const AT_ONCE: usize = 64;
-/// How long a process that is to stop waits until everything is recorded.
-const LAST_RECORDS: Duration = Duration::from_secs(5);
+/// How long a process that is to stop waits until everything is recorded: as long as a last attempt may take, and a write.
+const LAST_RECORDS: Duration = Duration::from_secs(12);
 /// What is to be recorded is tried again after this, until it is seen: the death of this process would double it.
 const RECORD_AGAIN: Duration = Duration::from_secs(3);
+/// What one plan could not hold is recorded after this.
+const REST_AFTER: Duration = Duration::from_secs(1);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -67,10 +69,13 @@ impl Controller for Messages {
 
     fn plan(&self, (observed, now): &Self::Seen) -> (Plan, Report) {
         let snapshot = observed.snapshot(*now, &NOTHING_MEASURED);
-        let writes = self.outbox.record(observed, &snapshot);
+        let mut writes = self.outbox.record(observed, &snapshot);
         let about = Object::new(Kind::MANAGED_APP, &observed.app.namespace, observed.app.name.clone());
         let summary = format!("{} messages came to an end", writes.len());
-        let again_at = now.checked_add(RECORD_AGAIN).unwrap_or(Timestamp::MAX);
+        // The others follow: a destination that was down for long may give back more than one plan holds.
+        let again = if writes.len() > WRITES_MAX { REST_AFTER } else { RECORD_AGAIN };
+        writes.truncate(WRITES_MAX);
+        let again_at = now.checked_add(again).unwrap_or(Timestamp::MAX);
         let wake_at = (!writes.is_empty()).then_some(again_at);
         (Plan { writes, wake_at }, Report { about, summary, steps: Vec::new() })
     }
@@ -84,7 +89,7 @@ impl Controller for Messages {
         let recorded = async {
             self.outbox.close().await;
             // Whoever looks up where a message goes finds that it is not sent any more.
-            while self.outbox.is_sending() || !self.outbox.unrecorded().is_empty() {
+            while self.outbox.is_recording() {
                 tokio::time::sleep(LOOK).await;
             }
         };

@@ -22,7 +22,7 @@ use trimtab_kube::{Api, ApiError, Key};
 use trimtab_plan::concern::{Concern, UNCLAIM};
 use trimtab_plan::report::{self, Report};
 use trimtab_plan::{Breach, Copied, Kind, Object, Plan, Reason, Sealing, Write, check};
-use trimtab_workload::images;
+use trimtab_workload::{Arm, images};
 
 use crate::context::Reads;
 use crate::controller::{Controller, Gathered};
@@ -122,12 +122,12 @@ impl Controller for Unclaim {
 fn seen(stores: &Stores, deployment: Arc<DeploymentRow>) -> Seen {
     let sets: Vec<Arc<ReplicaSetRow>> =
         stores.of::<ReplicaSets>().read().at(&deployment.identity.uid).cloned().collect();
-    let labelled = {
+    let labelled: Vec<Arc<PodRow>> = {
         let pods = stores.of::<Pods>().read();
         let all = sets.iter().flat_map(|set| pods.at(&set.uid));
         all.filter(|pod| pod.phase_label().is_some()).cloned().collect()
     };
-    let leaving = leaving(stores, &deployment, &sets);
+    let leaving = leaving(stores, &deployment, &sets, &labelled);
     Seen { deployment, sets, labelled, leaving }
 }
 
@@ -183,7 +183,12 @@ fn unclaimed(seen: &Seen, step: Step) -> Plan {
 }
 
 /// What is known about the Deployment. Its records may be gone with the service.
-fn leaving(stores: &Stores, row: &DeploymentRow, sets: &[Arc<ReplicaSetRow>]) -> Leaving {
+fn leaving(
+    stores: &Stores,
+    row: &DeploymentRow,
+    sets: &[Arc<ReplicaSetRow>],
+    labelled: &[Arc<PodRow>],
+) -> Leaving {
     let target = observed::target(row, None, None);
     let releases = stores.of::<Releases>().read();
     let here = releases.in_namespace(&row.identity.key.namespace);
@@ -194,7 +199,12 @@ fn leaving(stores: &Stores, row: &DeploymentRow, sets: &[Arc<ReplicaSetRow>]) ->
         let those = records.iter().filter(|release| phases.contains(&release.status.phase));
         those.filter_map(|release| release.template_hash.clone()).collect::<Vec<_>>()
     };
+    let is_judged = |set: &ReplicaSetRow| {
+        let own = labelled.iter().filter(|pod| pod.owner.as_ref().is_some_and(|owner| owner.uid == set.uid));
+        own.filter_map(|pod| pod.phase_label()).any(|phase| phase == Arm::Canary.as_str())
+    };
     let set = |set: &Arc<ReplicaSetRow>| OldSet {
+        judged: is_judged(set),
         template_hash: set.template_hash.to_string(),
         revision: set.revision.map_or(0, NonZeroU64::get),
         replicas: set.replicas,

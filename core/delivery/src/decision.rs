@@ -88,6 +88,15 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// Whether no decision and nobody who is to be told waits for it. It comes last: it may be refused for as long as somebody
+    /// wants, by an admission policy or a finalizer.
+    #[must_use]
+    pub fn is_upkeep(&self) -> bool {
+        matches!(self, Self::LabelPod { .. } | Self::ReturnFields | Self::DeleteRelease { .. })
+    }
+}
+
 /// What the write of a hold does with `spec.paused`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {

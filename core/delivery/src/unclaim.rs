@@ -11,6 +11,8 @@ pub struct OldSet {
     pub replicas: u32,
     /// Images of its containers.
     pub images: Vec<String>,
+    /// Whether its pods are labelled as those of a release that is judged.
+    pub judged: bool,
 }
 
 /// A Deployment that is to be let go of.
@@ -64,7 +66,7 @@ pub fn next_step(leaving: &Leaving) -> Step {
 
 /// What should run instead of the held template: what was kept last, else the newest template that has pods and was not
 /// rejected. Where records are gone, the claim tells which images were. They go one by one, so what runs and is newer than
-/// what was kept, without a record of its own, is what was kept after it.
+/// what was kept, without a record of its own, is what was kept after it, unless it is still judged.
 fn safe_template(leaving: &Leaving) -> Option<String> {
     if leaving.kept.last() == Some(&leaving.template_hash) {
         return Some(leaving.template_hash.clone());
@@ -77,9 +79,9 @@ fn safe_template(leaving: &Leaving) -> Option<String> {
     let kept = leaving.kept.iter().rev().filter(|hash| safe(hash)).find_map(newest_set);
     let unknown = |set: &&OldSet| !set.images.iter().any(|image| leaving.held_images.contains(image));
     let candidates = leaving.sets.iter().filter(|set| set.replicas > 0 && safe(&set.template_hash));
-    let runs = candidates.filter(unknown).max_by_key(|set| set.revision);
+    let runs = candidates.filter(unknown).max_by_key(|set| (!set.judged, set.revision));
     let follows = |kept: &OldSet, runs: &OldSet| {
-        runs.revision > kept.revision && !leaving.recorded.contains(&runs.template_hash)
+        runs.revision > kept.revision && !runs.judged && !leaving.recorded.contains(&runs.template_hash)
     };
     let runs = runs.filter(|runs| kept.is_none_or(|kept| follows(kept, runs)));
     runs.or(kept).map(|set| set.template_hash.clone())

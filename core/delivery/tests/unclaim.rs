@@ -4,7 +4,7 @@ use trimtab_delivery::unclaim::{Leaving, OldSet, Step, next_step};
 
 fn set(template: &str, revision: u64, replicas: u32) -> OldSet {
     let images = vec![format!("pay:{template}")];
-    OldSet { template_hash: template.into(), revision, replicas, images }
+    OldSet { template_hash: template.into(), revision, replicas, images, judged: false }
 }
 
 /// Holds the rejected `t3`; ran `t1` and `t2` before, of which `t2` was rejected first.
@@ -25,7 +25,8 @@ fn restore(template: &str) -> Step {
 #[test]
 fn a_rejected_template_never_ships() {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let cases: [(&str, Leaving, Step); 10] = [
+    let judged = |set: OldSet| OldSet { judged: true, ..set };
+    let cases: [(&str, Leaving, Step); 12] = [
         ("the spec holds what was kept last", Leaving { kept: vec!["t3".into()], ..held() }, restore("t3")),
         ("records are gone: the claim tells what was rejected", held(), restore("t1")),
         (
@@ -47,6 +48,26 @@ fn a_rejected_template_never_ships() {
                 ..held()
             },
             restore("t2"),
+        ),
+        (
+            "what runs and is newer is still judged",
+            Leaving {
+                sets: vec![set("t1", 5, 3), judged(set("t2", 6, 1)), set("t3", 4, 0)],
+                kept: names(&["t0", "t1"]),
+                recorded: names(&["t0", "t1", "t3"]),
+                held_images: names(&["pay:t3"]),
+                ..held()
+            },
+            restore("t1"),
+        ),
+        (
+            "records are gone: what is not judged",
+            Leaving {
+                sets: vec![set("t1", 5, 3), judged(set("t2", 6, 1)), set("t3", 4, 0)],
+                held_images: names(&["pay:t3"]),
+                ..held()
+            },
+            restore("t1"),
         ),
         (
             "kept once, and rejected since",

@@ -126,10 +126,12 @@ impl Sender {
     }
 
     /// Begins no attempt any more, waits up to `grace` for those in flight, and tells an outcome for every message that was
-    /// taken. Messages that come later are deferred.
+    /// taken. Messages that come later are deferred. Closed twice, the shorter wait counts.
     pub async fn close(&self, grace: Duration) {
         let until = Instant::now() + grace;
-        self.shared.closing.send_if_modified(|closing| closing.replace(closing.unwrap_or(until)).is_none());
+        self.shared
+            .closing
+            .send_modify(|closing| *closing = Some(closing.map_or(until, |own| own.min(until))));
         let mut workers = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
         while workers.join_next().await.is_some() {}
     }
@@ -166,12 +168,29 @@ impl Shared {
         self.closing.borrow().is_some()
     }
 
-    /// Waits until the sender is being closed; returns until when attempts in flight are waited for.
-    async fn closing(&self) -> Instant {
-        let mut closing = self.closing.subscribe();
-        let until = closing.wait_for(Option::is_some).await.map(|until| *until);
+    /// Waits until the sender is being closed.
+    async fn closing(&self) {
         // The other end is owned here and never gone.
-        until.ok().flatten().unwrap_or_else(Instant::now)
+        let _ = self.closing.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Waits until attempts in flight are not waited for any more.
+    async fn cut(&self) {
+        let mut closing = self.closing.subscribe();
+        loop {
+            let until = *closing.borrow_and_update();
+            let over = async {
+                match until {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = over => return,
+                _ = closing.changed() => {}
+            }
+        }
     }
 
     async fn serve(self: Arc<Self>, destination: String) {
@@ -203,7 +222,7 @@ impl Shared {
             tracing::debug!(destination = message.destination.name, attempt, why, "trying again later");
             tokio::select! {
                 biased;
-                _ = self.closing() => return stopped(message, posting),
+                () = self.closing() => return stopped(message, posting),
                 () = tokio::time::sleep(wait) => {}
             }
             attempt += 1;
@@ -213,14 +232,13 @@ impl Shared {
     async fn attempt(&self, message: &Message, posting: &mut Posting) -> AttemptEnd {
         let _turn = tokio::select! {
             biased;
-            _ = self.closing() => return AttemptEnd::Stopped,
+            () = self.closing() => return AttemptEnd::Stopped,
             turn = self.attempts.acquire() => turn.expect("the semaphore is owned here and never closed"),
         };
         if !(self.may_send)() {
             self.closing().await;
             return AttemptEnd::Stopped;
         }
-        let cut = async { tokio::time::sleep_until(self.closing().await).await };
         if message.destination.kind == DestinationKind::SlackApp {
             let (transport, timeout) = (&*self.transport, self.policy.attempt_timeout);
             let web =
@@ -228,13 +246,13 @@ impl Shared {
             tokio::select! {
                 biased;
                 verdict = posting.attempt(&web, message) => verdict,
-                () = cut => AttemptEnd::Stopped,
+                () = self.cut() => AttemptEnd::Stopped,
             }
         } else {
             tokio::select! {
                 biased;
                 verdict = self.send(message) => verdict,
-                () = cut => answer::of_cut(&message.destination),
+                () = self.cut() => answer::of_cut(&message.destination),
             }
         }
     }

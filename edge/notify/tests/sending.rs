@@ -381,6 +381,22 @@ async fn a_closing_sender_waits_for_what_is_in_flight_and_gives_back_the_rest() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_closing_sender_that_is_closed_sooner_waits_no_longer() {
+    let receivers = Receivers::new(&[("silent.example", &[Reaction::Silent])], Duration::from_secs(1));
+    let (sender, outcomes) = sender(&receivers, SenderPolicy::default());
+    sender.submit(Message::new(rolled_back(), slack_at("silent.example"))).unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let start = Instant::now();
+    let term_ends = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        sender.close(Duration::from_secs(3)).await;
+    };
+    tokio::join!(sender.close(Duration::from_secs(10)), term_ends);
+    assert_eq!(start.elapsed(), Duration::from_secs(5));
+    assert_eq!(word(&outcomes.lock().unwrap()[0].1.state), "unknown");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_may_not_send_any_more_sends_nothing() {
     let receivers = Receivers::new(&[("down.example", &[Reaction::Unreachable])], Duration::ZERO);
     let (outcomes, may_send) = (Outcomes::default(), Arc::new(std::sync::atomic::AtomicBool::new(true)));

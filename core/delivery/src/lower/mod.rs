@@ -22,16 +22,19 @@ use crate::names::claim_text;
 use crate::objects;
 use crate::snapshot::{Release, Snapshot};
 
-/// The writes of `decided`, made on `snapshot`, in order; the service's status comes last.
+/// The writes of `decided`, made on `snapshot`, in order; then the service's status, and upkeep after it.
 #[must_use]
 pub fn lower(snapshot: &Snapshot<'_>, decided: &Plan) -> plan::Plan {
     let lowering = Lowering { snapshot };
     let mut writes = Vec::new();
-    for write in &decided.writes {
+    let (upkeep, decisions): (Vec<&Write>, Vec<&Write>) =
+        decided.writes.iter().partition(|write| write.is_upkeep());
+    for write in decisions {
         writes.extend((*write == Write::TakeOver).then(|| status::unchanged(snapshot)));
         writes.extend(lowering.one(write));
     }
     writes.extend(status::of_service(snapshot, &decided.status));
+    writes.extend(upkeep.into_iter().filter_map(|write| lowering.one(write)));
     // Whoever writes hundreds of records has them closed over several plans, and keeps no decision from being made.
     writes.truncate(plan::WRITES_MAX);
     plan::Plan { writes, wake_at: decided.wake_at }

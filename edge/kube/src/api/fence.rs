@@ -35,10 +35,21 @@ pub(crate) struct LeadershipGrant {
     standing: watch::Sender<Standing>,
 }
 
+/// Whose record of the lease there was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// One that this process wrote: nobody else led since.
+    Ourselves,
+    /// Another one, or none.
+    Another,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Standing {
     /// The term that is current, or the last one that was.
     term: Option<Term>,
+    /// The first of the terms up to `term` between which nobody else led.
+    alone_since: Option<Term>,
     /// The end of `term` unless it is extended; `None` when it was revoked.
     valid_until: Option<Instant>,
 }
@@ -58,7 +69,8 @@ impl Leadership {
 
     /// Leadership that never ends: one replica by construction, as in tests, demos and one-shot commands.
     pub fn always() -> Leadership {
-        let standing = Standing { term: Some(Term(0)), valid_until: Some(far_future()) };
+        let first = Some(Term(0));
+        let standing = Standing { term: first, alone_since: first, valid_until: Some(far_future()) };
         Leadership { standing: watch::channel(standing).1 }
     }
 
@@ -71,6 +83,11 @@ impl Leadership {
     /// The term in which this process leads right now; `None` when it does not lead.
     pub fn term(&self) -> Option<Term> {
         self.standing.borrow().current()
+    }
+
+    /// Whether nobody else can have led between `term`, which was ours, and the last term of this process.
+    pub fn led_alone_since(&self, term: Term) -> bool {
+        self.standing.borrow().alone_since.is_some_and(|since| since <= term)
     }
 
     /// Until when this process may write without another renewal; `None` when it does not lead.
@@ -128,11 +145,13 @@ impl LeadershipGrant {
 
     /// Begins a term that ends at `until`, unless it is extended or revoked before. `transitions` is the lease's own count
     /// of acquisitions: it makes terms rise over all processes. A lease that was deleted counts from the start again, so
-    /// that the last term of this process counts as well.
-    pub(crate) fn begin(&self, until: Instant, transitions: u64) {
+    /// that the last term of this process counts as well. `after` tells whose record the acquisition replaced.
+    pub(crate) fn begin(&self, until: Instant, transitions: u64, after: Holder) {
         self.standing.send_modify(|standing| {
             let next = standing.term.map_or(0, |Term(last)| last.saturating_add(1));
-            *standing = Standing { term: Some(Term(next.max(transitions))), valid_until: Some(until) };
+            let term = Some(Term(next.max(transitions)));
+            let alone_since = standing.alone_since.filter(|_| after == Holder::Ourselves).or(term);
+            *standing = Standing { term, alone_since, valid_until: Some(until) };
         });
     }
 
@@ -238,7 +257,7 @@ mod tests {
     async fn validity_ends_by_itself() {
         let (grant, leadership) = Leadership::vacant();
         assert!(!leadership.is_leader());
-        grant.begin(Instant::now() + 10 * SECOND, 0);
+        grant.begin(Instant::now() + 10 * SECOND, 0, Holder::Another);
         leadership.gained().await;
         let started = Instant::now();
         leadership.lost().await;
@@ -249,7 +268,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn revoking_wakes_those_who_wait() {
         let (grant, leadership) = Leadership::vacant();
-        grant.begin(Instant::now() + 10 * SECOND, 0);
+        grant.begin(Instant::now() + 10 * SECOND, 0, Holder::Another);
         let started = Instant::now();
         let waiting = tokio::spawn({
             let leadership = leadership.clone();
@@ -264,7 +283,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn leadership_outlives_its_elector_only_until_the_deadline() {
         let (grant, leadership) = Leadership::vacant();
-        grant.begin(Instant::now() + 5 * SECOND, 0);
+        grant.begin(Instant::now() + 5 * SECOND, 0, Holder::Another);
         drop(grant);
         let started = Instant::now();
         leadership.lost().await;
@@ -275,7 +294,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lapse_and_a_new_grant_is_another_term_however_late_it_is_looked_at() {
         let (grant, leadership) = Leadership::vacant();
-        grant.begin(Instant::now() + 10 * SECOND, 3);
+        grant.begin(Instant::now() + 10 * SECOND, 3, Holder::Another);
         let first = leadership.gained().await;
         assert_eq!(first.number(), 3);
         let mut waiting = std::pin::pin!(leadership.ended(first));
@@ -287,21 +306,37 @@ mod tests {
         grant.extend(Instant::now() + 10 * SECOND);
         assert_eq!(leadership.term(), None, "a term that is over cannot be extended");
         // A lease that was deleted counts from the start again.
-        grant.begin(Instant::now() + 10 * SECOND, 0);
+        grant.begin(Instant::now() + 10 * SECOND, 0, Holder::Another);
         assert_eq!(leadership.term(), Some(Term(4)));
         assert!(futures::poll!(&mut waiting).is_ready(), "the first term is over although somebody leads");
     }
 
     #[tokio::test(start_paused = true)]
+    async fn terms_after_our_own_record_are_ours_alone() {
+        let (grant, leadership) = Leadership::vacant();
+        let begin = |transitions, after| {
+            grant.begin(Instant::now() + SECOND, transitions, after);
+            leadership.term().expect("leads")
+        };
+        let first = begin(3, Holder::Another);
+        // An acquisition whose answer was lost counts as well: numbers tell nothing.
+        let second = begin(6, Holder::Ourselves);
+        assert!(leadership.led_alone_since(first) && leadership.led_alone_since(second));
+        let third = begin(7, Holder::Another);
+        assert!(!leadership.led_alone_since(second), "somebody else may have led");
+        assert!(leadership.led_alone_since(third));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_revoked_term_is_not_the_next_one() {
         let (grant, leadership) = Leadership::vacant();
-        grant.begin(Instant::now() + 10 * SECOND, 0);
+        grant.begin(Instant::now() + 10 * SECOND, 0, Holder::Another);
         let first = leadership.gained().await;
         let fence = Fence::AnyTerm(leadership.clone());
         let (narrow, any) = (fence.in_term(first), fence.permit());
         grant.revoke();
         assert!(!any.holds() && !narrow.permit().holds() && !fence.permit().holds());
-        grant.begin(Instant::now() + 10 * SECOND, 7);
+        grant.begin(Instant::now() + 10 * SECOND, 7, Holder::Another);
         assert!(fence.permit().holds(), "any term will do for what begins now");
         assert!(!any.holds() && !narrow.permit().holds(), "what began in the first term has ended with it");
         assert!(!Fence::Open.in_term(first).permit().holds(), "without a leadership there is no term");

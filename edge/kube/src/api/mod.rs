@@ -22,7 +22,7 @@ pub use self::counters::{RequestCounters, RequestKind};
 pub(crate) use self::error::Status;
 pub use self::error::{ApiError, Cause, Target};
 use self::fence::Fence;
-pub(crate) use self::fence::LeadershipGrant;
+pub(crate) use self::fence::{Holder, LeadershipGrant};
 pub use self::fence::{Leadership, Term};
 pub use self::patch::{Force, Patch, Preconditions, Propagation, Selector};
 pub(crate) use self::send::{Attempts, Call, Query, Stream, chain};

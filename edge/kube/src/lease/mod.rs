@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::config::LeaseConfig;
 use self::record::{Keeping, Record};
-use crate::api::{Api, ApiError, Leadership, LeadershipGrant};
+use crate::api::{Api, ApiError, Holder, Leadership, LeadershipGrant};
 use crate::clock::Clock;
 use crate::resource::{Key, LEASES};
 
@@ -127,7 +127,10 @@ impl Elector {
                 match keeping {
                     // Too late where the term ended before the answer came: the next round acquires.
                     Keeping::Yes => self.grant.extend(until),
-                    Keeping::No => self.grant.begin(until, u64::try_from(transitions).unwrap_or(0)),
+                    Keeping::No => {
+                        let after = if ours { Holder::Ourselves } else { Holder::Another };
+                        self.grant.begin(until, u64::try_from(transitions).unwrap_or(0), after);
+                    }
                 }
                 Ok(())
             }

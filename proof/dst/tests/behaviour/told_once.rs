@@ -98,6 +98,32 @@ async fn an_orderly_stop_leaves_nothing_in_the_dark() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_orderly_stop_waits_for_a_slow_receiver() {
+    let mut stage = settled().await;
+    stage.messages.answer(Answers::After(Duration::from_secs(8)));
+    play(&mut stage, SHIP).await;
+    until(&stage, "an attempt", begun).await;
+    stage.stop_managers().await;
+    assert_eq!(state(&stage), "Sent");
+    stage.messages.answer(Answers::AtOnce);
+    play(&mut stage, "start manager\nadvance 15m\nsettle\n").await;
+    assert!(taken(&stage).values().all(|count| *count == 1), "{:?}", taken(&stage));
+    stage.stop_managers().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn upkeep_that_is_refused_keeps_nobody_from_being_told() {
+    let mut stage = settled().await;
+    // No pod gets its label.
+    play(&mut stage, &format!("fault conflict resource=pods\n{SHIP}advance 15m\n")).await;
+    let taken = taken(&stage);
+    assert_eq!((taken.len(), taken.values().max()), (2, Some(&1)), "{taken:?}");
+    let service = stage.sim.get("managedapps.trimtab.dev", NAMESPACE, "pay").unwrap_or_default();
+    assert_eq!(service["status"]["current"], 2, "{service}");
+    stage.stop_managers().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_orderly_stop_waits_for_what_is_handed_over_meanwhile() {
     for (name, fault) in [
         ("the record is being written", "slow-answer resource=appreleases.trimtab.dev by=1s"),
