@@ -127,16 +127,20 @@ impl AllHanded {
         self.lock().intended.contains_key(entry)
     }
 
-    /// Nothing is handed over any more: what was about to be is to be sent by whoever comes next, as if it were new.
-    pub(crate) fn give_back_intended(&self) {
+    /// Nothing is handed over any more: what was about to be is to be sent by whoever comes next, as if it were new. Returns the
+    /// services whose records are to say so.
+    pub(crate) fn give_back_intended(&self) -> BTreeSet<Key> {
         let mut known = self.lock();
         let back =
             Became { progress: MessageState::Pending, state: MessageState::Pending.because(""), card: None };
-        for (entry, Intended { id, decided_on, term }) in std::mem::take(&mut known.intended) {
+        let intended = std::mem::take(&mut known.intended);
+        let services = intended.keys().map(|entry| entry.service.clone()).collect();
+        for (entry, Intended { id, decided_on, term }) in intended {
             let sending = Sending { decided_on, state: MessageState::Sending.because("") };
             let handed = Handed { outcome: Some(back.clone()), ..Handed::new(entry, sending, term) };
             known.handed.entry(id).or_insert(handed);
         }
+        services
     }
 
     /// A sender of `term` gets the message.

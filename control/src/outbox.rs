@@ -3,7 +3,7 @@
 //! The outbox is a list in a release's status. An entry is written down as `Sending` before it is handed over, so a successor
 //! knows that it may have arrived. [`Outbox::advance`] says what is due as writes of a plan; the messages themselves, and the
 //! Secrets that they need, have tasks of their own: nobody's release waits for them, and nothing that goes wrong with them
-//! delays a decision. What became of a message is recorded by a controller of its own
+//! delays a decision, but for the moment in which a manager stops. What became of a message is recorded by a controller of its own
 //! (`controllers/messages.rs`), which waits for nothing else: until then a death costs a double.
 //!
 //! A sender lives as long as the term that its messages were handed over in. When the term ends, it begins no attempt any more
@@ -32,8 +32,7 @@ use crate::observed::Observed;
 const SECRET_ATTEMPTS_MAX: u32 = 8;
 /// Wait between two of them; doubles with each.
 const SECRET_AGAIN: Duration = Duration::from_secs(1);
-/// How long attempts in flight are waited for at the end of a term. Shorter than the margin after which another process may
-/// lead (`trimtab_kube::lease::LeaseConfig`).
+/// How long attempts in flight are waited for at the end of a term: less than until another one may lead (`LeaseConfig`).
 const LAST_ATTEMPTS: Duration = Duration::from_secs(3);
 /// Why nobody knows whether a message arrived.
 const STOPPED: &str = "the manager stopped while it was sent";
@@ -118,14 +117,15 @@ impl Outbox {
         Sender::new(transport, policy, may_send, move || clock.now(), tell)
     }
 
-    /// Hands over and sends nothing more, and waits for what is in flight as long as an attempt may take: the lease is kept
-    /// meanwhile. Where it is lost all the same, the end of the term cuts this short.
+    /// Sends nothing more, and waits for what is in flight as long as an attempt may take, or until the term ends.
     pub async fn close(&self) {
         let turn = locked(&self.turn).clone();
         if let Some(turn) = turn {
             turn.sender.close(SenderPolicy::default().attempt_timeout).await;
         }
-        self.shared.handed.give_back_intended();
+        for service in self.shared.handed.give_back_intended() {
+            self.shared.to_record.enqueue(service);
+        }
     }
 
     /// What is due about the messages that the service's releases owe: each moves one step on, and says so in its record

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use trimtab_delivery::{Write, lower, plan};
+use trimtab_delivery::{Write, lower_telling, plan};
 use trimtab_kube::Key;
 use trimtab_kube::kinds::{
     APP_RELEASES, AppRow, Apps, Autoscalers, Changed, Deployments, MANAGED_APPS, Pods, Policies, Releases,
@@ -13,7 +13,7 @@ use trimtab_kube::queue::Queue;
 use trimtab_kube::resource::DEPLOYMENTS;
 use trimtab_kube::watch::Row;
 use trimtab_plan::concern::{Concern, DELIVERY};
-use trimtab_plan::{Plan, Report, WRITES_MAX};
+use trimtab_plan::{Plan, Report};
 
 use crate::bindings::Bindings;
 use crate::context::{Context, Reads};
@@ -125,12 +125,11 @@ impl Controller for Delivery {
     fn plan(&self, seen: &Seen) -> (Plan, Report) {
         let snapshot = seen.observed.snapshot(seen.now, &seen.measured);
         let (decided, report) = plan(&snapshot);
-        let mut due = lower(&snapshot, &decided);
-        // Messages are told of what is recorded. Upkeep keeps none back: it may be refused for as long as somebody wants.
-        if decided.writes.iter().all(Write::is_upkeep) {
-            due.writes.splice(0..0, self.outbox.advance(&seen.observed, &snapshot));
-            due.writes.truncate(WRITES_MAX);
-        }
+        // People are told of what is recorded. Upkeep keeps nothing back: it may be refused for as long as somebody wants.
+        let is_recorded = decided.writes.iter().all(Write::is_upkeep);
+        let advance = || self.outbox.advance(&seen.observed, &snapshot);
+        let messages = if is_recorded { advance() } else { Vec::new() };
+        let mut due = lower_telling(&snapshot, &decided, messages);
         due.wake_at = earliest(due.wake_at, seen.next_look);
         (due, report)
     }

@@ -21,10 +21,9 @@ use crate::outbox::Outbox;
 const AT_ONCE: usize = 64;
 /// How long a process that is to stop waits until everything is recorded: as long as a last attempt may take, and a write.
 const LAST_RECORDS: Duration = Duration::from_secs(12);
-/// What is to be recorded is tried again after this, until it is seen: the death of this process would double it.
-const RECORD_AGAIN: Duration = Duration::from_secs(3);
-/// What one plan could not hold is recorded after this.
-const REST_AFTER: Duration = Duration::from_secs(1);
+/// What is to be recorded is tried again after this, until it is seen, and what one plan could not hold follows: the death of
+/// this process, or the loss of its lease, would double it.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -72,10 +71,9 @@ impl Controller for Messages {
         let mut writes = self.outbox.record(observed, &snapshot);
         let about = Object::new(Kind::MANAGED_APP, &observed.app.namespace, observed.app.name.clone());
         let summary = format!("{} messages came to an end", writes.len());
-        // The others follow: a destination that was down for long may give back more than one plan holds.
-        let again = if writes.len() > WRITES_MAX { REST_AFTER } else { RECORD_AGAIN };
+        // A destination that was down for long may give back more than one plan holds.
         writes.truncate(WRITES_MAX);
-        let again_at = now.checked_add(again).unwrap_or(Timestamp::MAX);
+        let again_at = now.checked_add(RECORD_AGAIN).unwrap_or(Timestamp::MAX);
         let wake_at = (!writes.is_empty()).then_some(again_at);
         (Plan { writes, wake_at }, Report { about, summary, steps: Vec::new() })
     }

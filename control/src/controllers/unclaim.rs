@@ -12,6 +12,7 @@ use trimtab_delivery::seal::Author;
 use trimtab_delivery::snapshot::{Release, ReleasePhase};
 use trimtab_delivery::unclaim::{Leaving, OldSet, Step, next_step};
 use trimtab_kube::expectations::Expectations;
+use trimtab_kube::kinds::pod::PodPhase;
 use trimtab_kube::kinds::{
     AppRow, Apps, Changed, DeploymentRow, Deployments, PodRow, Pods, Releases, ReplicaSetRow, ReplicaSets,
     Stores,
@@ -199,9 +200,14 @@ fn leaving(
         let those = records.iter().filter(|release| phases.contains(&release.status.phase));
         those.filter_map(|release| release.template_hash.clone()).collect::<Vec<_>>()
     };
+    // Pods that end keep their label, and those of a set that was kept are labelled anew one after the other.
     let is_judged = |set: &ReplicaSetRow| {
-        let own = labelled.iter().filter(|pod| pod.owner.as_ref().is_some_and(|owner| owner.uid == set.uid));
-        own.filter_map(|pod| pod.phase_label()).any(|phase| phase == Arm::Canary.as_str())
+        let lives = |pod: &PodRow| {
+            pod.deletion.is_none() && !matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed)
+        };
+        let own = |pod: &PodRow| pod.owner.as_ref().is_some_and(|owner| owner.uid == set.uid);
+        let mut those = labelled.iter().filter(|pod| own(pod) && lives(pod)).peekable();
+        those.peek().is_some() && those.all(|pod| pod.phase_label() == Some(Arm::Canary.as_str()))
     };
     let set = |set: &Arc<ReplicaSetRow>| OldSet {
         judged: is_judged(set),

@@ -114,7 +114,7 @@ async fn what_was_only_about_to_be_handed_over_is_given_back() {
     let id = (KEY.to_owned(), "lane".to_owned());
     handed.intend(id, entry("hook"), 5, term);
     assert!(handed.is_intended(&entry("hook")) && handed.unrecorded().is_empty());
-    handed.give_back_intended();
+    assert_eq!(handed.give_back_intended(), BTreeSet::from([service()]));
     let said = shown(6, Some("Sending"));
     let due = handed.to_record(&service(), &said, key_of);
     assert_eq!(due[0].became.progress, MessageState::Pending);

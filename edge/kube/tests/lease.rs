@@ -17,7 +17,7 @@ use kube::client::Body;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
-use trimtab_kube::api::Leadership;
+use trimtab_kube::api::{Leadership, Term};
 use trimtab_kube::lease::{LeaseConfig, elect};
 use trimtab_kube::resource::LEASES;
 use trimtab_kube::rng::Rng;
@@ -163,7 +163,17 @@ async fn no_two_leaders_and_soon_one(plan: Plan) {
     let (first, first_process) = candidate(0);
     let (second, second_process) = candidate(1);
     let watching = async {
+        // The last term of each, and whether the other one led since.
+        let mut last: [(Option<Term>, bool); 2] = Default::default();
         while Instant::now() < calm + TAKEOVER_MAX {
+            for (index, leadership) in [&first, &second].into_iter().enumerate() {
+                let Some(term) = leadership.term() else { continue };
+                if let (Some(before), true) = last[index] {
+                    assert!(!leadership.led_alone_since(before), "another one led after {before}");
+                }
+                last[index] = (Some(term), false);
+                last[1 - index].1 = true;
+            }
             let leading = [&first, &second].map(Leadership::is_leader);
             assert!(leading != [true, true], "two leaders after {:?}", started.elapsed());
             sleep(LOOK).await;

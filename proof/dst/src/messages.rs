@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use trimtab_notify::SLACK_API;
 use trimtab_providers::http::{BodyStream, HttpTransport, TransportError, body_of};
 
@@ -26,6 +27,8 @@ pub struct Message {
     pub key: String,
     /// Its body.
     pub body: Value,
+    /// When it came.
+    pub at: Instant,
     /// Whether the receiver took it, whatever its sender heard of that.
     pub taken: bool,
 }
@@ -83,6 +86,7 @@ impl HttpTransport for Messages {
             url: request.uri().to_string(),
             key: key.unwrap_or_default().to_owned(),
             body: serde_json::from_slice(request.body()).unwrap_or_default(),
+            at: Instant::now(),
             taken: answers != Answers::Refusing,
         });
         let said = self.said();

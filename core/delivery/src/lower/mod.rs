@@ -25,6 +25,12 @@ use crate::snapshot::{Release, Snapshot};
 /// The writes of `decided`, made on `snapshot`, in order; then the service's status, and upkeep after it.
 #[must_use]
 pub fn lower(snapshot: &Snapshot<'_>, decided: &Plan) -> plan::Plan {
+    lower_telling(snapshot, decided, Vec::new())
+}
+
+/// The same, with what is due about messages before upkeep.
+#[must_use]
+pub fn lower_telling(snapshot: &Snapshot<'_>, decided: &Plan, messages: Vec<plan::Write>) -> plan::Plan {
     let lowering = Lowering { snapshot };
     let mut writes = Vec::new();
     let (upkeep, decisions): (Vec<&Write>, Vec<&Write>) =
@@ -34,6 +40,7 @@ pub fn lower(snapshot: &Snapshot<'_>, decided: &Plan) -> plan::Plan {
         writes.extend(lowering.one(write));
     }
     writes.extend(status::of_service(snapshot, &decided.status));
+    writes.extend(messages);
     writes.extend(upkeep.into_iter().filter_map(|write| lowering.one(write)));
     // Whoever writes hundreds of records has them closed over several plans, and keeps no decision from being made.
     writes.truncate(plan::WRITES_MAX);

@@ -50,9 +50,9 @@ impl<'a> PlanBuilder<'a> {
         self.roster.phase_in_flight()
     }
 
-    /// Whether nothing is due so far.
+    /// Whether nothing but upkeep is due so far.
     pub(super) fn is_quiet(&self) -> bool {
-        self.writes.is_empty()
+        self.writes.iter().all(Write::is_upkeep)
     }
 
     /// The Deployment, as the subject of a step.

@@ -59,11 +59,12 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
                 Situation::Rejected(release) => settled::hold(&mut builder, target, release),
                 Situation::Promised(promise) => restore::keep_promise(&mut builder, promise, RESTORES_MAX),
             }
-            labels::label(&mut builder);
+            // Others may refuse any of these for long: what needs the fewest leave comes first.
             if target.owns_template {
                 builder.write(Write::ReturnFields);
             }
             retention::forget(&mut builder, target);
+            labels::label(&mut builder);
         }
     }
     builder.finish()

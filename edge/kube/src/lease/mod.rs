@@ -37,12 +37,15 @@ pub struct Elector {
     /// The specs that would be ours if they showed up: the last one accepted, and every later one whose fate is unknown.
     /// Each was conditional on the version it replaced, so at most one of them can ever follow the accepted one.
     ours: Vec<Value>,
+    /// Somebody else's record was replaced, or there was none, since the last term that is known to have begun: an acquisition
+    /// whose answer was lost is found as our own record later.
+    after_another: bool,
 }
 
 /// A leadership that is not held yet, and the elector that competes for it. `api` must not be fenced by it.
 pub fn elect(api: Api, clock: Clock, config: LeaseConfig) -> (Leadership, Elector) {
     let (grant, leadership) = Leadership::vacant();
-    (leadership, Elector { api, clock, config, grant, seen: None, ours: Vec::new() })
+    (leadership, Elector { api, clock, config, grant, seen: None, ours: Vec::new(), after_another: false })
 }
 
 impl Elector {
@@ -112,6 +115,7 @@ impl Elector {
         let sent = Instant::now();
         let now = self.clock.now();
         let ours = held.is_some_and(|(_, record)| self.is_ours(record));
+        self.after_another |= !ours;
         // A lease that ran out unrenewed is acquired anew although nobody else took it: its term is over.
         let keeping = if ours && self.grant.is_current() { Keeping::Yes } else { Keeping::No };
         let spec = record::claim(&self.config, now, held.map(|(_, record)| record), keeping);
@@ -128,7 +132,8 @@ impl Elector {
                     // Too late where the term ended before the answer came: the next round acquires.
                     Keeping::Yes => self.grant.extend(until),
                     Keeping::No => {
-                        let after = if ours { Holder::Ourselves } else { Holder::Another };
+                        let another = std::mem::take(&mut self.after_another);
+                        let after = if another { Holder::Another } else { Holder::Ourselves };
                         self.grant.begin(until, u64::try_from(transitions).unwrap_or(0), after);
                     }
                 }

@@ -144,6 +144,22 @@ async fn an_orderly_stop_waits_for_what_is_handed_over_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_orderly_stop_gives_back_what_was_about_to_be_sent() {
+    let mut stage = settled().await;
+    play(&mut stage, SLACK).await;
+    // The answer to the hand-over comes when nobody waits for it any more.
+    play(&mut stage, SHIP).await;
+    until(&stage, "what is owed", |stage| record(stage)["status"]["notifications"][0].is_object()).await;
+    play(&mut stage, "fault slow-answer resource=appreleases.trimtab.dev by=25s\n").await;
+    until(&stage, "the hand-over", |stage| state(stage) == "Sending").await;
+    stage.stop_managers().await;
+    assert_eq!((state(&stage).as_str(), stage.messages.received().len()), ("Pending", 0));
+    play(&mut stage, "end faults\nstart manager\nadvance 15m\nsettle\n").await;
+    assert_eq!(stage.messages.received().len(), 2, "{:?}", stage.messages.received());
+    stage.stop_managers().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_orderly_stop_gives_back_what_waits() {
     let mut stage = settled().await;
     stage.messages.answer(Answers::Refusing);

@@ -95,6 +95,8 @@ struct Leader {
 struct Term {
     actor: u64,
     since: Timestamp,
+    /// When the server heard of it last.
+    renewed_at: Timestamp,
     /// When it runs out, unless it is renewed: counted from when the server wrote it, by its own clock.
     ends_at: Timestamp,
 }
@@ -122,7 +124,7 @@ impl Oracles {
         for change in stage.sim.take_changes() {
             self.see(&change);
         }
-        let told = self.told.look(stage);
+        let told = self.told.look(stage, &self.leader);
         self.add(told);
     }
 
@@ -180,16 +182,28 @@ impl Leader {
         let same = holder == self.holder;
         holder.clone_into(&mut self.holder);
         match self.terms.last_mut() {
-            Some(term) if same && change.at <= term.ends_at => term.ends_at = ends_at,
+            Some(term) if same && change.at <= term.ends_at => {
+                (term.ends_at, term.renewed_at) = (ends_at, change.at);
+            }
             last => {
                 // Whoever gives it up, or loses it, writes nothing more.
                 last.into_iter().for_each(|term| term.ends_at = term.ends_at.min(change.at));
                 if !holder.is_empty() {
-                    self.terms.push(Term { actor: change.actor(), since: change.at, ends_at });
+                    let (actor, since) = (change.actor(), change.at);
+                    self.terms.push(Term { actor, since, renewed_at: since, ends_at });
                 }
             }
         }
         Vec::new()
+    }
+
+    /// Whether nothing was heard after `sent` of the one who led then, until another one had taken over by `again`: what it had
+    /// sent by then it could not write down.
+    fn was_cut_off(&self, sent: Timestamp, again: Timestamp) -> bool {
+        let Some(place) = self.terms.iter().rposition(|term| term.since <= sent) else { return false };
+        let (sender, later) = (&self.terms[place], &self.terms[place + 1..]);
+        sender.renewed_at <= sent
+            && later.iter().any(|term| term.actor != sender.actor && term.since <= again)
     }
 
     /// Nobody recalls a request that is on its way: what counts is when it was sent. It is guarded by the version that it was
