@@ -82,6 +82,8 @@ pub(crate) struct Unrecorded<'a> {
     /// What the record says there.
     pub(crate) before: OutboxEntry,
     pub(crate) became: Became,
+    /// How long ago it was handed over.
+    pub(crate) age: Duration,
 }
 
 /// How far this process got with a message.
@@ -241,7 +243,8 @@ impl AllHanded {
             let is_behind = handed.is_unseen_in(release);
             let state = if is_behind { &handed.sending.state } else { &entry.state };
             let before = OutboxEntry { state: state.clone(), ..entry.clone() };
-            let unrecorded = || Unrecorded { release, place, before, became: became.clone() };
+            let age = handed.at.elapsed();
+            let unrecorded = || Unrecorded { release, place, before, became: became.clone(), age };
             if became.progress == MessageState::Pending {
                 let given_back = !is_behind && entry.progress() != Some(MessageState::Sending);
                 if !given_back {

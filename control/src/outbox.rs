@@ -28,11 +28,11 @@ use crate::handed::{AllHanded, Became, Entry, MessageId, Sending, Unrecorded, Wh
 use crate::notification::notification;
 use crate::observed::Observed;
 
-/// Attempts to read a Secret while the API server does not answer; the first included.
+/// Attempts to read a Secret while the API server does not answer.
 const SECRET_ATTEMPTS_MAX: u32 = 8;
 /// Wait between two of them; doubles with each.
 const SECRET_AGAIN: Duration = Duration::from_secs(1);
-/// How long attempts in flight are waited for at the end of a term: less than until another one may lead (`LeaseConfig`).
+/// How long attempts in flight are waited for at the end of a term: less than until another one may lead.
 const LAST_ATTEMPTS: Duration = Duration::from_secs(3);
 /// Why nobody knows whether a message arrived.
 const STOPPED: &str = "the manager stopped while it was sent";
@@ -128,8 +128,7 @@ impl Outbox {
         }
     }
 
-    /// What is due about the messages that the service's releases owe: each moves one step on, and says so in its record
-    /// before it is handed over.
+    /// What is due about the messages that releases owe: each moves one step on, and its record says so before.
     #[must_use]
     pub fn advance(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<Write> {
         let mut writes = Vec::new();
@@ -253,17 +252,18 @@ impl Outbox {
         self.spawn(self.shared.clone().address(turn, id, message));
     }
 
-    /// What the records of a service do not say yet, as writes.
+    /// What the records of a service do not say yet, as writes, and how long ago the last of these messages was handed over.
     #[must_use]
-    pub fn record(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> Vec<Write> {
+    pub fn record(&self, observed: &Observed, snapshot: &Snapshot<'_>) -> (Vec<Write>, Duration) {
         let key_of = |release: &Release, entry: &OutboxEntry| entry_key(observed, release, entry);
         let due = self.shared.handed.to_record(&observed.key, snapshot.releases, key_of);
-        let write = |Unrecorded { release, place, before, became }: Unrecorded<'_>| {
+        let age = due.iter().map(|due| due.age).min().unwrap_or_default();
+        let write = |Unrecorded { release, place, before, became, .. }: Unrecorded<'_>| {
             let card = became.card.or_else(|| before.card.clone());
             let after = OutboxEntry { state: became.state, card, ..before.clone() };
             lower::told(snapshot, release, place, &before, &after)
         };
-        due.into_iter().map(write).collect()
+        (due.into_iter().map(write).collect(), age)
     }
 
     /// Services whose records do not say yet what became of their messages.

@@ -24,6 +24,9 @@ const LAST_RECORDS: Duration = Duration::from_secs(12);
 /// What is to be recorded is tried again after this, until it is seen, and what one plan could not hold follows: the death of
 /// this process, or the loss of its lease, would double it.
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
+/// What nobody takes for this long is tried less often.
+const RECORD_SOON: Duration = Duration::from_secs(15);
+const RECORD_LATER: Duration = Duration::from_secs(10);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -68,12 +71,13 @@ impl Controller for Messages {
 
     fn plan(&self, (observed, now): &Self::Seen) -> (Plan, Report) {
         let snapshot = observed.snapshot(*now, &NOTHING_MEASURED);
-        let mut writes = self.outbox.record(observed, &snapshot);
+        let (mut writes, age) = self.outbox.record(observed, &snapshot);
         let about = Object::new(Kind::MANAGED_APP, &observed.app.namespace, observed.app.name.clone());
         let summary = format!("{} messages came to an end", writes.len());
         // A destination that was down for long may give back more than one plan holds.
         writes.truncate(WRITES_MAX);
-        let again_at = now.checked_add(RECORD_AGAIN).unwrap_or(Timestamp::MAX);
+        let again = if age < RECORD_SOON { RECORD_AGAIN } else { RECORD_LATER };
+        let again_at = now.checked_add(again).unwrap_or(Timestamp::MAX);
         let wake_at = (!writes.is_empty()).then_some(again_at);
         (Plan { writes, wake_at }, Report { about, summary, steps: Vec::new() })
     }

@@ -200,14 +200,17 @@ fn leaving(
         let those = records.iter().filter(|release| phases.contains(&release.status.phase));
         those.filter_map(|release| release.template_hash.clone()).collect::<Vec<_>>()
     };
-    // Pods that end keep their label, and those of a set that was kept are labelled anew one after the other.
+    // Pods that end keep their label, and those of a set that was kept are labelled anew one after the other: the living ones
+    // tell, and where there are none, what the others were.
     let is_judged = |set: &ReplicaSetRow| {
         let lives = |pod: &PodRow| {
             pod.deletion.is_none() && !matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed)
         };
         let own = |pod: &PodRow| pod.owner.as_ref().is_some_and(|owner| owner.uid == set.uid);
-        let mut those = labelled.iter().filter(|pod| own(pod) && lives(pod)).peekable();
-        those.peek().is_some() && those.all(|pod| pod.phase_label() == Some(Arm::Canary.as_str()))
+        let (living, ended): (Vec<&PodRow>, Vec<&PodRow>) =
+            labelled.iter().map(|pod| &**pod).filter(|pod| own(pod)).partition(|pod| lives(pod));
+        let those = if living.is_empty() { ended } else { living };
+        !those.is_empty() && those.iter().all(|pod| pod.phase_label() == Some(Arm::Canary.as_str()))
     };
     let set = |set: &Arc<ReplicaSetRow>| OldSet {
         judged: is_judged(set),

@@ -59,12 +59,12 @@ pub fn plan(snapshot: &Snapshot<'_>) -> (Plan, Report) {
                 Situation::Rejected(release) => settled::hold(&mut builder, target, release),
                 Situation::Promised(promise) => restore::keep_promise(&mut builder, promise, RESTORES_MAX),
             }
-            // Others may refuse any of these for long: what needs the fewest leave comes first.
+            // Others may refuse any of these for long: what harms least when it has to wait comes last.
             if target.owns_template {
                 builder.write(Write::ReturnFields);
             }
-            retention::forget(&mut builder, target);
             labels::label(&mut builder);
+            retention::forget(&mut builder, target);
         }
     }
     builder.finish()

@@ -136,7 +136,10 @@ impl Oracles {
                 self.deployments.see_app(change);
                 Vec::new()
             }
-            RELEASES => self.records.see_release(change, &self.deployments),
+            RELEASES => {
+                self.told.see_release(change);
+                self.records.see_release(change, &self.deployments)
+            }
             DEPLOYMENTS => {
                 self.capacity.see_deployment(change);
                 let mut found = self.deployments.see(change, &self.records);
@@ -187,7 +190,12 @@ impl Leader {
             }
             last => {
                 // Whoever gives it up, or loses it, writes nothing more.
-                last.into_iter().for_each(|term| term.ends_at = term.ends_at.min(change.at));
+                last.into_iter().for_each(|term| {
+                    term.ends_at = term.ends_at.min(change.at);
+                    if term.actor == change.actor() {
+                        term.renewed_at = change.at;
+                    }
+                });
                 if !holder.is_empty() {
                     let (actor, since) = (change.actor(), change.at);
                     self.terms.push(Term { actor, since, renewed_at: since, ends_at });
@@ -201,9 +209,9 @@ impl Leader {
     /// sent by then it could not write down.
     fn was_cut_off(&self, sent: Timestamp, again: Timestamp) -> bool {
         let Some(place) = self.terms.iter().rposition(|term| term.since <= sent) else { return false };
-        let (sender, later) = (&self.terms[place], &self.terms[place + 1..]);
+        let (sender, next) = (&self.terms[place], self.terms.get(place + 1));
         sender.renewed_at <= sent
-            && later.iter().any(|term| term.actor != sender.actor && term.since <= again)
+            && next.is_some_and(|next| next.actor != sender.actor && next.since <= again)
     }
 
     /// Nobody recalls a request that is on its way: what counts is when it was sent. It is guarded by the version that it was

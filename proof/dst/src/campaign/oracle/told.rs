@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use trimtab_sim::StoreChange;
 
 use super::{Leader, Oracle, Violation, text};
 use crate::stage::Stage;
@@ -12,6 +13,8 @@ use crate::stage::Stage;
 pub(super) struct Told {
     seen: usize,
     first: BTreeMap<(String, String), First>,
+    /// Since when a record said that it was told: service, release, event, and which time this came to pass.
+    recorded: BTreeMap<String, Timestamp>,
 }
 
 struct First {
@@ -21,6 +24,19 @@ struct First {
 }
 
 impl Told {
+    /// Notes what a record says was told.
+    pub(super) fn see_release(&mut self, change: &StoreChange) {
+        let Some(record) = change.after() else { return };
+        let (service, number) = (text(record, "/spec/app"), &record["spec"]["number"]);
+        for entry in record["status"]["notifications"].as_array().into_iter().flatten() {
+            if entry["state"] == "Sent" {
+                let again = entry["again"].as_u64().map(|again| format!(":{again}")).unwrap_or_default();
+                let told = format!("{service}:v{number}:{}{again}", text(entry, "/event"));
+                self.recorded.entry(told).or_insert(change.at);
+            }
+        }
+    }
+
     /// Looks at the messages that came since the last look.
     pub(super) fn look(&mut self, stage: &Stage, leader: &Leader) -> Vec<Violation> {
         let mut found = Vec::new();
@@ -29,15 +45,16 @@ impl Told {
             let key = text(&message.body, "/key").to_owned();
             let ago = SignedDuration::try_from(message.at.elapsed()).unwrap_or_default();
             let (at, died) = (stage.sim.now() - ago, stage.killed());
+            let (event, release) = (text(&message.body, "/event"), text(&message.body, "/release"));
+            let service = text(&message.body, "/service");
+            let again = key.rsplit_once(event).map_or("", |(_, again)| again);
+            let recorded = self.recorded.get(&format!("{service}:{release}:{event}{again}"));
+            let was_recorded = recorded.is_some_and(|recorded_at| *recorded_at < at);
             if let Some(before) = self.first.insert((message.url.clone(), key), First { at, died })
                 && before.died == died
-                && !leader.was_cut_off(before.at, at)
+                && (was_recorded || !leader.was_cut_off(before.at, at))
             {
-                let (event, release) = (text(&message.body, "/event"), text(&message.body, "/release"));
-                let what = format!(
-                    "{} {release} {event} was told again, and no manager had died",
-                    text(&message.body, "/service")
-                );
+                let what = format!("{service} {release} {event} was told again, and no manager had died");
                 found.push(Violation { oracle: Oracle::ToldOnce, at: stage.sim.now(), what });
             }
         }
