@@ -140,8 +140,9 @@ impl Controllers {
             match ended {
                 Ok(Task::Elector) => return,
                 Ok(ended) => {
-                    let place = running.iter().position(|running| *running == ended);
-                    place.map(|place| running.swap_remove(place));
+                    if let Some(place) = running.iter().position(|running| *running == ended) {
+                        running.swap_remove(place);
+                    }
                 }
                 // A process that lost a part of itself is not to go on without it.
                 Err(error) => {

@@ -220,7 +220,8 @@ pub(crate) fn target(row: &DeploymentRow, container: Option<&str>, autoscaler: O
     }
 }
 
-fn arms(stores: &Stores, deployment: &DeploymentRow) -> (Vec<ReplicaSet>, Vec<Pod>) {
+/// The ReplicaSets of a Deployment, and their pods.
+pub(crate) fn arms(stores: &Stores, deployment: &DeploymentRow) -> (Vec<ReplicaSet>, Vec<Pod>) {
     let sets: Vec<Arc<ReplicaSetRow>> =
         stores.of::<ReplicaSets>().read().at(&deployment.identity.uid).cloned().collect();
     let pods = stores.of::<Pods>().read();

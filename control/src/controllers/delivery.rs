@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use trimtab_delivery::{Write, lower_telling, plan};
+use trimtab_delivery::{Write, lower, plan};
 use trimtab_kube::Key;
 use trimtab_kube::kinds::{
     APP_RELEASES, AppRow, Apps, Autoscalers, Changed, Deployments, MANAGED_APPS, Pods, Policies, Releases,
@@ -126,10 +126,11 @@ impl Controller for Delivery {
         let snapshot = seen.observed.snapshot(seen.now, &seen.measured);
         let (decided, report) = plan(&snapshot);
         // People are told of what is recorded. Upkeep keeps nothing back: it may be refused for as long as somebody wants.
-        let is_recorded = decided.writes.iter().all(Write::is_upkeep);
-        let advance = || self.outbox.advance(&seen.observed, &snapshot);
-        let messages = if is_recorded { advance() } else { Vec::new() };
-        let mut due = lower_telling(&snapshot, &decided, messages);
+        let messages = match decided.writes.iter().all(Write::is_upkeep) {
+            true => self.outbox.advance(&seen.observed, &snapshot),
+            false => Vec::new(),
+        };
+        let mut due = lower(&snapshot, &decided, messages);
         due.wake_at = earliest(due.wake_at, seen.next_look);
         (due, report)
     }

@@ -10,9 +10,8 @@ use trimtab_delivery::lower::{freed, label, put_back, returned};
 use trimtab_delivery::names::{CLAIM_ANNOTATION, INSTANCE_ANNOTATION};
 use trimtab_delivery::seal::Author;
 use trimtab_delivery::snapshot::{Release, ReleasePhase};
-use trimtab_delivery::unclaim::{Leaving, OldSet, Step, next_step};
+use trimtab_delivery::unclaim::{Leaving, OldSet, Step, is_judged, next_step};
 use trimtab_kube::expectations::Expectations;
-use trimtab_kube::kinds::pod::PodPhase;
 use trimtab_kube::kinds::{
     AppRow, Apps, Changed, DeploymentRow, Deployments, PodRow, Pods, Releases, ReplicaSetRow, ReplicaSets,
     Stores,
@@ -23,7 +22,7 @@ use trimtab_kube::{Api, ApiError, Key};
 use trimtab_plan::concern::{Concern, UNCLAIM};
 use trimtab_plan::report::{self, Report};
 use trimtab_plan::{Breach, Copied, Kind, Object, Plan, Reason, Sealing, Write, check};
-use trimtab_workload::{Arm, images};
+use trimtab_workload::images;
 
 use crate::context::Reads;
 use crate::controller::{Controller, Gathered};
@@ -123,12 +122,12 @@ impl Controller for Unclaim {
 fn seen(stores: &Stores, deployment: Arc<DeploymentRow>) -> Seen {
     let sets: Vec<Arc<ReplicaSetRow>> =
         stores.of::<ReplicaSets>().read().at(&deployment.identity.uid).cloned().collect();
-    let labelled: Vec<Arc<PodRow>> = {
+    let labelled = {
         let pods = stores.of::<Pods>().read();
         let all = sets.iter().flat_map(|set| pods.at(&set.uid));
         all.filter(|pod| pod.phase_label().is_some()).cloned().collect()
     };
-    let leaving = leaving(stores, &deployment, &sets, &labelled);
+    let leaving = leaving(stores, &deployment, &sets);
     Seen { deployment, sets, labelled, leaving }
 }
 
@@ -184,12 +183,7 @@ fn unclaimed(seen: &Seen, step: Step) -> Plan {
 }
 
 /// What is known about the Deployment. Its records may be gone with the service.
-fn leaving(
-    stores: &Stores,
-    row: &DeploymentRow,
-    sets: &[Arc<ReplicaSetRow>],
-    labelled: &[Arc<PodRow>],
-) -> Leaving {
+fn leaving(stores: &Stores, row: &DeploymentRow, sets: &[Arc<ReplicaSetRow>]) -> Leaving {
     let target = observed::target(row, None, None);
     let releases = stores.of::<Releases>().read();
     let here = releases.in_namespace(&row.identity.key.namespace);
@@ -200,20 +194,13 @@ fn leaving(
         let those = records.iter().filter(|release| phases.contains(&release.status.phase));
         those.filter_map(|release| release.template_hash.clone()).collect::<Vec<_>>()
     };
-    // Pods that end keep their label, and those of a set that was kept are labelled anew one after the other: the living ones
-    // tell, and where there are none, what the others were.
-    let is_judged = |set: &ReplicaSetRow| {
-        let lives = |pod: &PodRow| {
-            pod.deletion.is_none() && !matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed)
-        };
-        let own = |pod: &PodRow| pod.owner.as_ref().is_some_and(|owner| owner.uid == set.uid);
-        let (living, ended): (Vec<&PodRow>, Vec<&PodRow>) =
-            labelled.iter().map(|pod| &**pod).filter(|pod| own(pod)).partition(|pod| lives(pod));
-        let those = if living.is_empty() { ended } else { living };
-        !those.is_empty() && those.iter().all(|pod| pod.phase_label() == Some(Arm::Canary.as_str()))
+    let (_, pods) = observed::arms(stores, row);
+    let pods_of = |set: &ReplicaSetRow| {
+        let uid = set.uid.to_string();
+        pods.iter().filter(move |pod| pod.replica_set == uid)
     };
     let set = |set: &Arc<ReplicaSetRow>| OldSet {
-        judged: is_judged(set),
+        judged: is_judged(pods_of(set)),
         template_hash: set.template_hash.to_string(),
         revision: set.revision.map_or(0, NonZeroU64::get),
         replicas: set.replicas,

@@ -34,7 +34,7 @@ pub mod strategy;
 pub mod unclaim;
 
 pub use decision::{Plan, Write};
-pub use lower::{lower, lower_telling};
+pub use lower::lower;
 pub use plan::plan;
 pub use snapshot::Snapshot;
 pub use trimtab_plan::Report;

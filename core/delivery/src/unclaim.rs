@@ -1,5 +1,7 @@
 //! Letting go of a Deployment that no service names any more: nothing that was rejected may ship because of it.
 
+use trimtab_workload::{Arm, Pod};
+
 /// A ReplicaSet of the Deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OldSet {
@@ -62,6 +64,17 @@ pub fn next_step(leaving: &Leaving) -> Step {
         (false, _) if leaving.owns_template => Step::ReturnFields,
         (false, _) => Step::Release,
     }
+}
+
+/// Whether the pods of one ReplicaSet are labelled as those of a release that is judged. Pods that end keep their label, and those
+/// of a set that was kept are labelled anew one after the other: the living ones tell, and where there are none, what the others
+/// were.
+#[must_use]
+pub fn is_judged<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> bool {
+    let labelled = pods.into_iter().filter(|pod| pod.arm.is_some());
+    let (living, ended): (Vec<&Pod>, Vec<&Pod>) = labelled.partition(|pod| !pod.deleting && !pod.ended);
+    let those = if living.is_empty() { ended } else { living };
+    !those.is_empty() && those.iter().all(|pod| pod.arm == Some(Arm::Canary))
 }
 
 /// What should run instead of the held template: what was kept last, else the newest template that has pods and was not

@@ -22,15 +22,9 @@ use crate::names::claim_text;
 use crate::objects;
 use crate::snapshot::{Release, Snapshot};
 
-/// The writes of `decided`, made on `snapshot`, in order; then the service's status, and upkeep after it.
+/// The writes of `decided`, made on `snapshot`, in order; then the service's status, what is due about `messages`, and upkeep.
 #[must_use]
-pub fn lower(snapshot: &Snapshot<'_>, decided: &Plan) -> plan::Plan {
-    lower_telling(snapshot, decided, Vec::new())
-}
-
-/// The same, with what is due about messages before upkeep.
-#[must_use]
-pub fn lower_telling(snapshot: &Snapshot<'_>, decided: &Plan, messages: Vec<plan::Write>) -> plan::Plan {
+pub fn lower(snapshot: &Snapshot<'_>, decided: &Plan, messages: Vec<plan::Write>) -> plan::Plan {
     let lowering = Lowering { snapshot };
     let mut writes = Vec::new();
     let (upkeep, decisions): (Vec<&Write>, Vec<&Write>) =

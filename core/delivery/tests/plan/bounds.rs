@@ -76,7 +76,7 @@ fn at_rest(numbers: RangeInclusive<u64>) -> String {
 fn written_claim(service: &Service) -> String {
     let snapshot = service.snapshot();
     let (decided, _) = planned(&snapshot);
-    let lowered = lower(&snapshot, &decided);
+    let lowered = lower(&snapshot, &decided, Vec::new());
     let claim = |write: &Write| match write {
         Write::Patch { patch: Patch::Json(operations), .. } => {
             let operation = operations.iter().find(|operation| operation["path"] == CLAIM)?;

@@ -295,7 +295,7 @@ fn a_claim_of_another_instance_is_taken_over_first() {
         let (decided, report) = planned(&snapshot);
         assert_eq!(decided.writes, [Write::TakeOver], "{name}");
         assert_eq!(report.steps[0].saw, "the claim is that of instance team-a", "{name}");
-        let lowered = lower(&snapshot, &decided).writes;
+        let lowered = lower(&snapshot, &decided, Vec::new()).writes;
         let Some(Lowered::Patch { when, if_absent: IfAbsent::Fail, .. }) = lowered.first() else {
             panic!("{name}: {lowered:?}")
         };
@@ -310,7 +310,7 @@ fn a_claim_of_another_instance_is_taken_over_first() {
         let mut own = service.clone().target(|target| target.instance = Some("team-b".into()));
         assert!(!planned(&own.snapshot()).0.writes.contains(&Write::TakeOver), "{name}: it is its own now");
         own.app.instance = None;
-        let taken = lower(&own.snapshot(), &planned(&own.snapshot()).0).writes;
+        let taken = lower(&own.snapshot(), &planned(&own.snapshot()).0, Vec::new()).writes;
         let Some(Lowered::Patch { patch: Patch::Json(operations), .. }) = taken.get(1) else {
             panic!("{name}: {taken:?}")
         };

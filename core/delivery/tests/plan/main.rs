@@ -34,7 +34,7 @@ use service::Service;
 #[track_caller]
 fn planned(snapshot: &Snapshot<'_>) -> (Plan, Report) {
     let (decided, report) = trimtab_delivery::plan(snapshot);
-    let lowered = lower(snapshot, &decided);
+    let lowered = lower(snapshot, &decided, Vec::new());
     if let Err(breach) = trimtab_plan::check(&lowered, &DELIVERY) {
         panic!("a plan that delivery must not carry out: {breach}\n{decided:#?}");
     }

@@ -86,29 +86,17 @@ async fn whoever_lost_the_lease_sends_nothing_more() {
 
 #[tokio::test(start_paused = true)]
 async fn an_orderly_stop_leaves_nothing_in_the_dark() {
-    let mut stage = settled().await;
-    stage.messages.answer(Answers::After(Duration::from_secs(1)));
-    play(&mut stage, SHIP).await;
-    until(&stage, "an attempt", begun).await;
-    stage.stop_managers().await;
-    assert_eq!(state(&stage), "Sent", "what was in flight was waited for, and recorded");
-    play(&mut stage, "start manager\nadvance 15m\nsettle\n").await;
-    assert!(taken(&stage).values().all(|count| *count == 1), "{:?}", taken(&stage));
-    stage.stop_managers().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_orderly_stop_waits_for_a_slow_receiver() {
-    let mut stage = settled().await;
-    stage.messages.answer(Answers::After(Duration::from_secs(8)));
-    play(&mut stage, SHIP).await;
-    until(&stage, "an attempt", begun).await;
-    stage.stop_managers().await;
-    assert_eq!(state(&stage), "Sent");
-    stage.messages.answer(Answers::AtOnce);
-    play(&mut stage, "start manager\nadvance 15m\nsettle\n").await;
-    assert!(taken(&stage).values().all(|count| *count == 1), "{:?}", taken(&stage));
-    stage.stop_managers().await;
+    for receiver_takes in [1, 8].map(Duration::from_secs) {
+        let mut stage = settled().await;
+        stage.messages.answer(Answers::After(receiver_takes));
+        play(&mut stage, SHIP).await;
+        until(&stage, "an attempt", begun).await;
+        stage.stop_managers().await;
+        assert_eq!(state(&stage), "Sent", "what was in flight was waited for, and recorded");
+        play(&mut stage, "start manager\nadvance 15m\nsettle\n").await;
+        assert!(taken(&stage).values().all(|count| *count == 1), "{:?}", taken(&stage));
+        stage.stop_managers().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
